@@ -1,0 +1,123 @@
+"""The Starlette application: routes, and the parts' life from start to stop. `uvicorn ingress.app:create_app --factory`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from celery import Celery
+from redis.asyncio import Redis
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ingress.bearer import Verifier
+from ingress.doorbell import Doorbell
+from ingress.inbox import Inbox
+from ingress.oauth import TokenEndpoint
+from ingress.pressure import watch
+from ingress.problems import Problem
+from ingress.signatures import Signatures
+from ingress.webhook import Webhook
+from schemas.keys import READY
+from schemas.settings import Settings, load
+from schemas.tasks import broker_options
+
+log = logging.getLogger("curbside.ingress")
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """Build the application; without settings they are read from the environment."""
+    settings = settings or load(os.environ)
+    seconds = settings.commit_timeout.total_seconds()
+    pool = ConnectionPool.from_url(
+        settings.redis_url, protocol=2, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
+    )
+    valkey = Redis.from_url(
+        settings.redis_url, protocol=2, decode_responses=True, socket_timeout=seconds, socket_connect_timeout=seconds
+    )
+    celery = Celery("curbside", set_as_current=False)
+    celery.conf.update(broker_options(settings.celery_broker_url))
+    inbox, doorbell = Inbox(pool, seconds), Doorbell(valkey, celery)
+    webhook = Webhook(
+        inbox, doorbell, Verifier(settings.token_signing_keys), Signatures(settings.afosto_secrets), settings.max_body_bytes
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await _warn_if_not_durable(valkey)
+        jobs = [asyncio.create_task(doorbell.run()), asyncio.create_task(watch(valkey, inbox, settings.inbox_max_backlog))]
+        yield
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        await inbox.close()
+        await valkey.aclose()
+        await asyncio.to_thread(celery.close)
+
+    async def readyz(_: Request) -> Response:
+        return await _ready(valkey, inbox)
+
+    return Starlette(
+        routes=[
+            Route("/webhook", webhook, methods=["POST"]),
+            Route("/webhook/{provider}", webhook, methods=["POST"]),
+            Route("/oauth/token", TokenEndpoint(settings).__call__, methods=["POST"]),
+            Route("/healthz", _healthz),
+            Route("/readyz", readyz),
+        ],
+        exception_handlers={HTTPException: _problem, Exception: _problem},
+        lifespan=lifespan,
+    )
+
+
+async def _healthz(_: Request) -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+async def _ready(valkey: Redis, inbox: Inbox) -> Response:
+    """Ready means that Valkey takes writes and the inbox has room."""
+    detail = inbox.refusal
+    if detail is None:
+        try:
+            await valkey.set(READY, 1, px=10_000)
+        except (RedisError, OSError) as error:
+            detail = f"Valkey takes no writes: {type(error).__name__}"
+    if detail is None:
+        return Response(b'{"status":"ready"}', media_type="application/json")
+    problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+    return Response(problem.body, 503, {"Retry-After": "1"}, "application/problem+json")
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """Every other answer that is not a success: what the router refuses, and our own bugs."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    if status == 500:
+        log.error("a bug in the ingress: %s", type(error).__name__)
+    details = {
+        404: "there is nothing here; providers post to /webhook, /webhook/instacart or /webhook/afosto",
+        405: f"{request.method} is not allowed here",
+        500: "an error of ours; nothing was accepted, send it again",
+    }
+    problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase))
+    return Response(problem.body, status, dict(headers or {}), "application/problem+json")
+
+
+async def _warn_if_not_durable(valkey: Redis) -> None:
+    """A 200 promises that the event is on disk: say so when the server's settings do not keep that promise."""
+    try:
+        config = await valkey.config_get("appendonly", "appendfsync", "maxmemory-policy")
+    except (RedisError, OSError):
+        return
+    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    if wrong := {name: value for name, value in wanted.items() if config.get(name, value) != value}:
+        advice = ", ".join(f"{name} {value}" for name, value in wrong.items())
+        log.warning("Valkey may lose acknowledged events when it crashes: it needs %s", advice)

@@ -1,0 +1,122 @@
+"""The inbox's writing end: appends bodies by group commit.
+
+Requests that wait at the same moment share one pipeline, and so one fsync. Owns the connection it writes through. Promise: an
+id is returned only after Valkey has confirmed the append; whatever else happens ends in `Unavailable` within
+`2 × timeout` (a commit under way, then our own). A crash before the reply leaves at most an event the provider sends again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+
+from schemas.keys import FIELD_BODY, FIELD_PROVIDER, INBOX
+
+MAX_GROUP = 512
+"""Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
+MAX_WAITING_BYTES = 64 << 20
+"""Bodies held in memory at the most; past it Valkey is too slow for what comes in."""
+
+_Waiting = tuple[bytes, asyncio.Future[str]]
+
+
+class Unavailable(Exception):  # noqa: N818 - reads as what it says
+    """The event was not acknowledged: Valkey is away, full or too slow. The provider should send it again."""
+
+
+class Inbox:
+    """Appends to the inbox stream. One per event loop."""
+
+    def __init__(self, pool: ConnectionPool, timeout_seconds: float) -> None:
+        self._pool = pool
+        self._timeout_seconds = timeout_seconds
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._committer: asyncio.Task[None] | None = None
+        self.refusal: str | None = None
+        """Why nothing is accepted now, or None. Set by `ingress.pressure`."""
+
+    def append(self, provider: str, body: bytes) -> asyncio.Future[str]:
+        """Append one body; the future gives its event id, or raises `Unavailable`."""
+        if self.refusal is not None:
+            raise Unavailable(self.refusal)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            raise Unavailable("Valkey is too slow for what comes in")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+        command = pack_append(provider, body)
+        self._waiting.append((command, future))
+        self._waiting_bytes += len(command)
+        if self._committer is None:
+            self._committer = loop.create_task(self._commit_groups())
+        return future
+
+    async def close(self) -> None:
+        """Finish the commits under way and disconnect."""
+        if self._committer is not None:
+            await self._committer
+        await self._pool.disconnect()
+
+    async def _commit_groups(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+                self._waiting_bytes -= sum(len(command) for command, _ in group)
+                _answer(group, await self._commit([command for command, _ in group]))
+        finally:
+            self._committer = None
+
+    async def _commit(self, commands: list[bytes]) -> Sequence[object]:
+        """Send one pipeline and read its replies; an exception stands for each reply that did not come."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+                try:
+                    return await _exchange(connection, commands)
+                except BaseException:
+                    await connection.disconnect(nowait=True)
+                    raise
+                finally:
+                    await self._pool.release(connection)
+        except TimeoutError:
+            return [Unavailable("Valkey did not confirm in time")] * len(commands)
+        except (exceptions.RedisError, OSError) as error:
+            return [Unavailable(f"Valkey is unreachable: {type(error).__name__}")] * len(commands)
+
+
+async def _exchange(connection: AbstractConnection, commands: list[bytes]) -> list[object]:
+    await connection.send_packed_command([b"".join(commands)], check_health=False)
+    replies: list[object] = []
+    for _ in commands:
+        try:
+            replies.append(await connection.read_response(disable_decoding=True))
+        except exceptions.ResponseError as error:  # out of memory, read only, misconfigured: this append alone was refused
+            replies.append(Unavailable(f"Valkey refused: {str(error).partition(' ')[0]}"))
+    return replies
+
+
+def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
+    for (_, future), reply in zip(group, replies, strict=True):
+        if future.done():  # the client has gone; its event is kept all the same
+            continue
+        if isinstance(reply, bytes):
+            future.set_result(reply.decode())
+        else:
+            future.set_exception(reply if isinstance(reply, Unavailable) else Unavailable("Valkey gave no id"))
+
+
+def pack_append(provider: str, body: bytes) -> bytes:
+    """`XADD inbox * p <provider> b <body>` as Valkey reads it from the wire."""
+    return b"%b$%d\r\n%b\r\n" % (_head(provider), len(body), body)
+
+
+def _head(provider: str) -> bytes:
+    head = _HEADS.get(provider)
+    if head is None:
+        parts = (b"XADD", INBOX.encode(), b"*", FIELD_PROVIDER, provider.encode(), FIELD_BODY)
+        head = _HEADS[provider] = b"*7\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+    return head
+
+
+_HEADS: dict[str, bytes] = {}

@@ -1,0 +1,115 @@
+"""The OAuth 2.0 token endpoint that Instacart Connect fetches its bearer tokens from: client credentials (RFC 6749, 4.4).
+
+Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1).
+"""
+
+import base64
+import binascii
+import hmac
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from ingress.bearer import issue
+from schemas.settings import Settings
+
+MAX_FORM_BYTES = 16 << 10
+_MAX_FIELDS = 32
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class OAuthError(Exception):
+    """An answer after RFC 6749 section 5.2."""
+
+    def __init__(self, code: str, description: str, status: int = 400, *, challenge: bool = False) -> None:
+        super().__init__(description)
+        self.code, self.status, self.challenge = code, status, challenge
+
+
+class TokenEndpoint:
+    """`POST /oauth/token`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a token request."""
+        try:
+            return _json(200, self._grant(await _form(request), request.headers.get("authorization")))
+        except OAuthError as error:
+            headers = {"WWW-Authenticate": 'Basic realm="curbside", charset="UTF-8"'} if error.challenge else {}
+            return _json(error.status, {"error": error.code, "error_description": str(error)}, headers)
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
+        if "grant_type" not in form:
+            raise OAuthError("invalid_request", "grant_type is missing")
+        client_id, client_secret = _client(form, authorization)
+        if not self._is_client(client_id, client_secret):
+            raise OAuthError("invalid_client", "the client id or the client secret is wrong", 401, challenge=True)
+        if form["grant_type"] != "client_credentials":
+            raise OAuthError("unsupported_grant_type", "grant_type must be client_credentials")
+        scope, ttl = form.get("scope"), self._settings.token_ttl
+        key = self._settings.token_signing_keys[0]
+        token = issue(key, client_id, time.time(), ttl, scope, form.get("resource"))
+        granted: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": int(ttl.total_seconds())}
+        return granted | ({"scope": scope} if scope else {})
+
+    def _is_client(self, client_id: str, client_secret: str) -> bool:
+        known = _equal(client_id, (self._settings.instacart_client_id,))
+        return _equal(client_secret, self._settings.instacart_client_secret) and known
+
+
+def _equal(given: str, accepted: Sequence[str]) -> bool:
+    """Compare with each in constant time."""
+    equal = False
+    for each in accepted:
+        equal |= hmac.compare_digest(each.encode(), given.encode())
+    return equal
+
+
+async def _form(request: Request) -> dict[str, str]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise OAuthError("invalid_request", "expected a body of application/x-www-form-urlencoded")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise OAuthError("invalid_request", f"the form is larger than {MAX_FORM_BYTES} bytes", 413)
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+    except ValueError as error:
+        raise OAuthError("invalid_request", "the form cannot be read") from error
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise OAuthError("invalid_request", "a parameter is repeated")
+    return {name: value for name, value in form.items() if value}
+
+
+def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:
+    """The client's id and secret, from exactly one of the two places."""
+    if authorization is None:
+        if "client_id" not in form or "client_secret" not in form:
+            raise OAuthError("invalid_client", "client_id and client_secret are missing", 401, challenge=True)
+        return form["client_id"], form["client_secret"]
+    if "client_secret" in form:
+        raise OAuthError("invalid_request", "the client authenticates in two ways: use the form or HTTP Basic")
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        name, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise OAuthError("invalid_client", "the Authorization header cannot be read", 401, challenge=True) from error
+    if scheme.lower() != "basic" or not colon:
+        raise OAuthError("invalid_client", "expected HTTP Basic authentication", 401, challenge=True)
+    return unquote_plus(name), unquote_plus(secret)
+
+
+def _json(status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, _NO_STORE | (headers or {}), "application/json")

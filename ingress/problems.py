@@ -1,0 +1,52 @@
+"""What we answer when we do not accept: `application/problem+json` (RFC 9457)."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+from starlette.types import Send
+
+_TYPE = (b"content-type", b"application/problem+json")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One answer: status, the sentence for the caller, and headers such as `Retry-After`."""
+
+    status: HTTPStatus
+    detail: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The JSON document."""
+        return orjson.dumps(
+            {"type": "about:blank", "title": self.status.phrase, "status": self.status.value, "detail": self.detail}
+        )
+
+    async def send(self, send: Send) -> None:
+        """Answer with it."""
+        body = self.body
+        headers = [_TYPE, (b"content-length", b"%d" % len(body)), *self.headers]
+        await send({"type": "http.response.start", "status": self.status.value, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def unavailable(detail: str) -> Problem:
+    """Not acknowledged; worth sending again in a second."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{detail}; not accepted, send it again", ((b"retry-after", b"1"),))
+
+
+def unauthorized(detail: str, challenge: str) -> Problem:
+    """Who sent this is not known; `challenge` says how to show it."""
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, ((b"www-authenticate", challenge.encode()),))
+
+
+def too_large(limit_bytes: int) -> Problem:
+    """The body is over the limit. The connection is closed, since the rest of the body is not read."""
+    detail = f"the body is larger than {limit_bytes} bytes (MAX_BODY_BYTES)"
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, ((b"connection", b"close"),))
+
+
+EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected")
+TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", ((b"connection", b"close"),))

@@ -1,0 +1,5 @@
+"""The contract: what crosses a boundary between the parts, or between us and a provider.
+
+Nothing here does I/O, reads a clock or reads the environment. `ingress` and `workers` import `schemas`; `schemas` imports
+neither.
+"""

@@ -1,0 +1,57 @@
+"""From raw bytes to an `Event`: the one way in for every provider. Pure; raises nothing but `Undecodable`."""
+
+import re
+from collections.abc import Callable
+from datetime import tzinfo
+
+import msgspec
+
+from schemas import afosto, instacart
+from schemas.events import Event, Provider
+from schemas.failures import Reason, Undecodable
+
+_decode_instacart = msgspec.json.Decoder(instacart.Callback).decode
+_decode_afosto = msgspec.json.Decoder(afosto.Webhook).decode
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+
+
+def _instacart(body: bytes, event_id: str, zone: tzinfo) -> Event:
+    return instacart.to_event(_decode_instacart(body), body, event_id, zone)
+
+
+def _afosto(body: bytes, event_id: str, zone: tzinfo) -> Event:
+    return afosto.to_event(_decode_afosto(body), body, event_id, zone)
+
+
+DECODERS: dict[str, Callable[[bytes, str, tzinfo], Event]] = {
+    Provider.INSTACART: _instacart,
+    Provider.AFOSTO: _afosto,
+}
+"""A new provider is one row here, one schema file and one member of `Provider`."""
+
+
+def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
+    """Decode one inbox entry.
+
+    `event_id` is its stream id, `zone` where a time without an offset is read. Raises `Undecodable`, whose text names the
+    place in the document (`$.items[2].quantity: expected decimal, got array`) and quotes no value.
+    """
+    decoder = DECODERS.get(provider)
+    if decoder is None:
+        raise Undecodable(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(DECODERS)}, got another")
+    try:
+        return decoder(body, event_id, zone)
+    except msgspec.ValidationError as error:
+        raise Undecodable(Reason.WRONG_TYPE, _name_the_place(error)) from error
+    except msgspec.DecodeError as error:
+        raise Undecodable(Reason.MALFORMED, f"$: expected JSON, got: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {error.start}") from error
+    except RecursionError as error:
+        raise Undecodable(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
+
+
+def _name_the_place(error: msgspec.ValidationError) -> str:
+    match = _PLACE.match(str(error))
+    what, path = (match["what"], match["path"]) if match else (str(error), None)
+    return f"{path or '$'}: {what.replace('`', '').replace('Expected', 'expected', 1)}"

@@ -1,0 +1,69 @@
+"""What went wrong with an event: the closed set of reasons, and the record that keeps it until a person has dealt with it."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Reason(StrEnum):
+    """Why an event could not be handled. Operators group and retry by it; the value is stored: never change one."""
+
+    MALFORMED = "malformed"
+    """The body is not JSON in UTF-8."""
+    WRONG_TYPE = "wrong_type"
+    """A field whose meaning we depend on has another type or form than the provider documents."""
+    NO_EVENT = "no_event"
+    """The body does not say what happened."""
+    NO_ORDER = "no_order"
+    """The body does not say to which order it happened."""
+    UNKNOWN_PROVIDER = "unknown_provider"
+    """The inbox entry names a provider this release does not know."""
+    BODY_MISSING = "body_missing"
+    """The event is to be handled, but its body is no longer in the inbox."""
+    REJECTED = "rejected"
+    """A handler refused the event on purpose."""
+    HANDLER_ERROR = "handler_error"
+    """A handler raised something it did not mean to: a bug, met by this event."""
+    LEDGER_REFUSED = "ledger_refused"
+    """The database refused the rows of this event."""
+
+
+class Undecodable(Exception):  # noqa: N818 - reads as what it says: the body is undecodable
+    """The body cannot be placed. `str()` names the place in the document, what was expected and what was found.
+
+    It never quotes a value from the body: values may be personal data.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Reject(Exception):  # noqa: N818 - a handler says `raise Reject("…")`
+    """Raised by a handler: this event must not be applied, now or later. `str()` is shown to the operator."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
+
+    `handler` is the handler's name, or `drain` for a body that could not be decoded. Times are epoch milliseconds.
+    The wire only grows: a new field needs a default.
+    """
+
+    event_id: str
+    handler: str
+    provider: str
+    reason: Reason
+    message: str
+    body: bytes
+    order_ids: tuple[str, ...] = ()
+    kind: str | None = None
+    identity: str | None = None
+    traceback: str | None = None
+    attempts: int = 1
+    first_at_ms: int = 0
+    last_at_ms: int = 0
+
+
+encode_failure = msgspec.msgpack.Encoder().encode
+decode_failure = msgspec.msgpack.Decoder(Failure).decode

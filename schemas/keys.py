@@ -1,0 +1,81 @@
+"""Every key in Valkey, named once. All share one hash tag, so that scripts and transactions over them work on a cluster.
+
+| key                     | type   | what                                                        | ends                             |
+|-------------------------|--------|-------------------------------------------------------------|----------------------------------|
+| `inbox`                 | stream | raw bodies: `p` provider, `b` body; the id is the event id  | trimmed after `INBOX_RETENTION`  |
+| `todo:<handler>`        | stream | claim checks: `e` event id                                  | an entry goes when it is handled |
+| `seen:<identity>`       | string | the event id that had this identity first                   | after `DEDUPE_WINDOW`            |
+| `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
+| `unrecognised`          | hash   | event names we do not know, each with its count             | never                            |
+| `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
+| `unreachable`           | hash   | what a lane cannot reach now                                | when it can, or in minutes       |
+| `outbox`                | string | epoch ms at which an alert is due                           | when none waits                  |
+| `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
+| `bell:<lane>`           | string | a doorbell was rung a moment ago                            | in a second                      |
+| `linger:<lane>`         | string | a task waits on the lane's stream: no bell is needed        | in seconds                       |
+"""
+
+TAG = "{curbside}"
+GROUP = "workers"
+"""The consumer group on `inbox` and on every `todo` stream. It starts at 0: nothing appended before it is lost."""
+
+READY = f"{TAG}:ready"
+INBOX = f"{TAG}:inbox"
+COUNTERS = f"{TAG}:counters"
+UNRECOGNISED = f"{TAG}:unrecognised"
+FAILURES = f"{TAG}:failures"
+UNREACHABLE = f"{TAG}:unreachable"
+OUTBOX = f"{TAG}:outbox"
+SEEN_PREFIX = f"{TAG}:seen:"
+TODO_PREFIX = f"{TAG}:todo:"
+
+FIELD_PROVIDER = b"p"
+FIELD_BODY = b"b"
+FIELD_EVENT = b"e"
+
+DRAIN = "drain"
+"""The lane that empties the inbox, and the name under which an undecodable body's failure is kept."""
+
+
+def todo(handler: str) -> str:
+    """The stream of claim checks that wait for a handler."""
+    return f"{TODO_PREFIX}{handler}"
+
+
+def bell(lane: str) -> str:
+    """Set while a doorbell of this lane is fresh, so that one is enough."""
+    return f"{TAG}:bell:{lane}"
+
+
+def linger(lane: str) -> str:
+    """Set while a task of this lane waits on its stream, so that no doorbell is needed."""
+    return f"{TAG}:linger:{lane}"
+
+
+def failure(handler: str, event_id: str) -> str:
+    """The field of `FAILURES` that holds one failure."""
+    return f"{handler}:{event_id}"
+
+
+class Counter:
+    """Fields of `COUNTERS`. Received is the inbox stream's own count of entries ever added."""
+
+    DUPLICATE = "duplicate"
+    ROUTED = "routed"
+    UNDECODABLE = "undecodable"
+    UNRECOGNISED = "unrecognised"
+
+    @staticmethod
+    def routed(handler: str) -> str:
+        """Events routed to a handler."""
+        return f"routed:{handler}"
+
+    @staticmethod
+    def applied(handler: str) -> str:
+        """Events whose effects a handler has committed."""
+        return f"applied:{handler}"
+
+    @staticmethod
+    def failed(handler: str) -> str:
+        """Events of a handler that now wait, with a reason, for a person."""
+        return f"failed:{handler}"

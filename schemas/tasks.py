@@ -1,0 +1,42 @@
+"""Names of Celery tasks and queues, and the settings that whoever sends or runs one must share.
+
+A doorbell's message carries no event: it only says that there is something to do.
+"""
+
+from typing import Any
+
+DRAIN = "curbside.drain"
+HANDLE = "curbside.handle"
+DELIVER = "curbside.deliver"
+HOUSEKEEP = "curbside.housekeep"
+
+LANE_DELIVER = "deliver"
+LANE_HOUSEKEEP = "housekeep"
+
+
+def task_of(lane: str) -> str:
+    """The task that works a lane: `drain`, `deliver`, `housekeep`, or else the handler of that name."""
+    return {"drain": DRAIN, LANE_DELIVER: DELIVER, LANE_HOUSEKEEP: HOUSEKEEP}.get(lane, f"{HANDLE}.{lane}")
+
+
+def queue_of(lane: str) -> str:
+    """Each lane has a queue of its own, so that no lane's messages wait behind another's."""
+    return f"curbside.{lane}"
+
+
+def broker_options(broker_url: str) -> dict[str, Any]:
+    """Celery settings for every producer and worker. A doorbell that cannot be sent at once is not worth waiting for."""
+    return {
+        "broker_url": broker_url,
+        "task_ignore_result": True,
+        "task_send_sent_event": True,
+        "task_create_missing_queues": True,
+        "broker_connection_timeout": 2,
+        "broker_transport_options": {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "visibility_timeout": 3600,
+            "global_keyprefix": "curbside:",
+        },
+        "task_publish_retry": False,
+    }

@@ -1,0 +1,25 @@
+"""Reading texts: the ones we use as keys are checked, the others are taken if they are texts and left if not."""
+
+from typing import Any
+
+from schemas.failures import Reason, Undecodable
+
+MAX_KEY_CHARS = 255
+"""The longest order id or line key we take: it becomes part of the ledger's unique keys."""
+
+
+def clean(text: str) -> str:
+    """Replace NUL, which JSON allows and PostgreSQL does not, by U+FFFD."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
+def text_or_none(value: Any) -> str | None:
+    """Take a field that nothing depends on: the text if it is one and not empty, else None."""
+    return clean(value) if isinstance(value, str) and value else None
+
+
+def key(text: str, path: str) -> str:
+    """Check a text that names something, such as an order id; `path` is its place in the document."""
+    if len(text) > MAX_KEY_CHARS:
+        raise Undecodable(Reason.WRONG_TYPE, f"{path}: expected at most {MAX_KEY_CHARS} characters, got {len(text)}")
+    return clean(text)
