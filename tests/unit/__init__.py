@@ -1,0 +1,1 @@
+"""Pure code, and one part at a time."""
