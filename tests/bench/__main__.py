@@ -1,0 +1,58 @@
+"""The command line: `python -m tests.bench --help`."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+
+from tests.bench import ack, machine
+from tests.bench.load import LoadError
+from tests.bench.processes import StartError
+from tests.bench.report import Report
+
+
+class Part(NamedTuple):
+    """What a part's module offers."""
+
+    measure: Callable[[Report, Path, int, bool], None]
+    show: Callable[[Report], None]
+
+
+PARTS = {ack.PART: Part(ack.measure, ack.show)}
+
+
+def main(
+    only: Annotated[str, typer.Option(help=f"Parts to run, separated by commas: {', '.join(PARTS)}.")] = ",".join(PARTS),
+    runs: Annotated[int, typer.Option(min=1, max=100, help="Rounds; each runs every contender once.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Short rounds and small backlogs, to see that it works.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Append raw rows to this file, as JSON lines.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where data is written while it runs: the disk that is measured.")
+    ] = None,
+) -> None:
+    """Measure Curbside, its rivals and its limits side by side."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    chosen = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := [name for name in chosen if name not in PARTS]:
+        raise typer.BadParameter(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave by the way that stops what was started
+    with tempfile.TemporaryDirectory(prefix="curbside-bench-", dir=directory) as name:
+        folder, report = Path(name), Report(console, out)
+        facts = machine.facts(folder)
+        report.note({**facts, "runs": runs, "quick": quick})
+        console.print(machine.CAVEAT, "", *(f"{fact}: {text}" for fact, text in facts.items()), "", sep="\n")
+        try:
+            for part in chosen:
+                PARTS[part].measure(report, folder, runs, quick)
+                PARTS[part].show(report)
+        except (LoadError, StartError) as error:
+            console.print(f"[red]stopped:[/] {error}")
+            raise typer.Exit(2) from error
+
+
+typer.run(main)

