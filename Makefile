@@ -1,0 +1,50 @@
+# Everything a developer types. `make` alone says what there is.
+# PYTHON chooses the interpreter of .venv, ARGS goes to the command: make test ARGS="-k refund"
+
+PYTHON ?=
+ARGS ?=
+LOCK := requirements.lock
+BIN := .venv/bin
+STAMP := .venv/installed-in
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A checkout that was moved needs its scripts written anew: the stamp holds the folder it was installed in.
+INSTALLED_IN := $(shell cat $(STAMP) 2>/dev/null)
+ifneq ($(INSTALLED_IN),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+.PHONY: help run test lint fmt lock bench setup
+
+help: ## say what each command does
+	@echo "Usage: make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile | expand -t 10
+
+run: $(STAMP) ## start everything in the foreground on embedded defaults (Ctrl-C stops it)
+	@exec $(BIN)/curbside run $(ARGS)
+
+test: $(STAMP) ## run all tests; ARGS="-k refund -x" goes to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style (ruff), formatting (ruff) and types (mypy, strict)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fmt: $(STAMP) ## format the code and fix what ruff can fix
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure this machine: ingress, drain and handlers, beside rivals in the same run
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(STAMP) ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also takes newer releases
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	    --no-emit-package curbside --custom-compile-command "make lock" --output-file $(LOCK) $(ARGS) pyproject.toml
+
+setup: $(STAMP) ## only make .venv as requirements.lock says
+
+$(STAMP): $(LOCK) pyproject.toml
+	@.ci/install "$(PYTHON)" "$(LOCK)" "$(STAMP)"
