@@ -1,0 +1,90 @@
+"""The Celery application: its tasks, one queue for each lane, and the worker's life. `celery -A workers.app worker`.
+
+Importing it reads the settings from the environment; nothing is connected until a worker starts.
+"""
+
+import os
+import threading
+from typing import Any
+
+from celery import Celery, signals
+
+from schemas import keys
+from schemas.settings import Settings, load
+from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, broker_options, queue_of, task_of
+from workers.bells import Bells
+from workers.crew import Crew
+from workers.handler import registered
+from workers.store import Store, connect
+from workers.timer import Tick, Timer
+
+SPARE_SLOTS = 4
+"""Threads beside one for each lane: for doorbells that find their lane at work."""
+
+
+def create_app(settings: Settings) -> Celery:
+    """Build the application for these settings."""
+    handlers = registered(settings.handler_modules)
+    lanes = [keys.DRAIN, *(each.name for each in handlers), LANE_DELIVER, LANE_HOUSEKEEP]
+    app = Celery("curbside", set_as_current=False)
+    app.conf.update(
+        broker_options(settings.celery_broker_url),
+        task_queues={queue_of(lane): {} for lane in lanes},
+        task_default_queue=queue_of(keys.DRAIN),
+        worker_concurrency=len(lanes) + SPARE_SLOTS,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=True,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        task_acks_late=False,
+        event_queue_expires=60.0,
+        worker_log_color=False,
+        worker_log_format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        worker_task_log_format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    crew: list[Crew] = []
+    for lane in lanes:
+        _add_task(app, lane, crew)
+    _tie_to_worker(app, settings, crew)
+    return app
+
+
+def _add_task(app: Celery, lane: str, crew: list[Crew]) -> None:
+    def doorbell() -> None:
+        crew[0].run(lane)
+
+    app.task(doorbell, name=task_of(lane))
+
+
+def _tie_to_worker(app: Celery, settings: Settings, crew: list[Crew]) -> None:
+    """Start the crew with the worker, under its name, and have it stop before the worker waits for its tasks."""
+    store = Store(connect(settings.redis_url))
+    handlers = registered(settings.handler_modules)
+    bells = Bells(app, store)
+    app.curbside_tick = lambda: Tick(store, bells, [each.name for each in handlers])
+    app.steps["worker"].add(Timer)
+    stopping = threading.Event()
+
+    def on_setup(sender: str, **_: Any) -> None:
+        crew[:] = [Crew(settings, handlers, store=store, bells=bells, consumer=sender, stopping=stopping)]
+
+    def on_shutting_down(**_: Any) -> None:
+        stopping.set()
+
+    def on_shutdown(**_: Any) -> None:
+        for each in crew:
+            each.close()
+
+    signals.celeryd_after_setup.connect(on_setup, weak=False)
+    signals.worker_shutting_down.connect(on_shutting_down, weak=False)
+    signals.worker_shutdown.connect(on_shutdown, weak=False)
+
+
+def __getattr__(name: str) -> Any:
+    """`workers.app.app` is made when Celery asks for it, so that importing this module asks for no settings."""
+    if name == "app":
+        app = globals()["app"] = create_app(load(os.environ))
+        return app
+    raise AttributeError(name)

@@ -1,0 +1,85 @@
+"""The crew: what one worker process does, lane by lane."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from schemas import keys
+from schemas.durations import milliseconds
+from schemas.settings import Settings
+from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP
+from workers.bells import Bells
+from workers.channel import Channels
+from workers.deliver import Deliver
+from workers.drain import Drain, Router
+from workers.errors import Unreachable
+from workers.handle import Handle
+from workers.handler import Handler
+from workers.housekeeping import Housekeeping
+from workers.lane import Lane
+from workers.ledger.ledger import Ledger
+from workers.store import UNAVAILABLE, Entry, Store
+from workers.turn import Turn
+
+log = logging.getLogger("curbside.workers")
+
+
+class Crew:
+    """All lanes of one worker process. `run` is what a doorbell calls."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Sequence[Handler],
+        *,
+        store: Store,
+        bells: Bells,
+        consumer: str,
+        stopping: threading.Event,
+    ) -> None:
+        zone = settings.store_timezone
+        self._ledger, self._channels = Ledger(settings), Channels(settings)
+
+        def lane(name: str, stream: str, process: Callable[[Sequence[Entry]], None]) -> Callable[[], None]:
+            return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping).run
+
+        drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=milliseconds(settings.dedupe_window))
+        names = [each.name for each in handlers]
+        self._lanes = {
+            keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process),
+            LANE_DELIVER: _alone(Deliver(self._ledger, store, self._channels).run),
+            LANE_HOUSEKEEP: _alone(Housekeeping(store, names, settings.inbox_retention).run),
+        }
+        for each in handlers:
+            handle = Handle(each, store, bells, self._ledger, zone)
+            self._lanes[each.name] = lane(each.name, keys.todo(each.name), handle.process)
+
+    def run(self, lane: str) -> None:
+        """Work a lane until there is nothing to do."""
+        self._lanes[lane]()
+
+    def close(self) -> None:
+        """Close what the crew opened."""
+        self._channels.close()
+        self._ledger.close()
+
+
+def _alone(run: Callable[[], None]) -> Callable[[], None]:
+    """One at a time in this process; the world being away is logged, and tried again at the timer's next ring."""
+    turn = Turn()
+
+    def run_alone() -> None:
+        if not turn.take():
+            return
+        try:
+            run()
+            while not turn.end():
+                run()
+        except (Unreachable, *UNAVAILABLE) as error:
+            turn.abandon()
+            log.warning("%s is unreachable; it will be tried again", error if isinstance(error, Unreachable) else "Valkey")
+        except BaseException:
+            turn.abandon()
+            raise
+
+    return run_alone

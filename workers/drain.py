@@ -1,0 +1,79 @@
+"""The drain: decodes inbox entries, finds kind, order and identity, and routes each to the handlers that want it.
+
+Its commit point is `Store.route`. A crash before it leaves the entries pending; after it there is nothing left to do.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+
+from schemas.decoding import decode
+from schemas.events import Event, Kind
+from schemas.failures import Failure, Reason, Undecodable
+from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
+from workers.bells import Bells
+from workers.handler import Handler
+from workers.store import Entry, Routed, Store
+
+MAX_NAME_CHARS = 100
+"""Names we do not know are counted each by itself, cut to this length."""
+
+
+class Router:
+    """Which handlers an event goes to. Pure."""
+
+    def __init__(self, handlers: Sequence[Handler]) -> None:
+        self.names = [handler.name for handler in handlers]
+        self._routes = {kind: bytes(place for place, handler in enumerate(handlers, 1) if handler.wants(kind)) for kind in Kind}
+
+    def routed(self, event: Event) -> Routed:
+        """The outcome of a decoded event that is no duplicate."""
+        unknown = event.name[:MAX_NAME_CHARS] if event.kind is Kind.UNRECOGNISED else ""
+        return Routed(event.event_id, event.identity, self._routes[event.kind], unknown)
+
+
+def sort_out(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int) -> tuple[list[Routed], list[Failure]]:
+    """Decode a batch: what is to be routed, and what cannot be decoded. Pure."""
+    routed: list[Routed] = []
+    undecodable: list[Failure] = []
+    for entry in entries:
+        provider, body = provider_of(entry.fields), entry.fields.get(FIELD_BODY, b"")
+        try:
+            if not entry.fields:
+                raise Undecodable(Reason.BODY_MISSING, "the inbox entry was deleted before it was read")
+            routed.append(router.routed(decode(provider, body, entry.id, zone)))
+        except Undecodable as error:
+            undecodable.append(undecodable_failure(entry.id, DRAIN, provider, body, error, now_ms))
+    return routed, undecodable
+
+
+def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes, error: Undecodable, now_ms: int) -> Failure:
+    """The record of a body that could not be decoded."""
+    return Failure(
+        event_id=event_id,
+        handler=handler,
+        provider=provider,
+        reason=error.reason,
+        message=str(error),
+        body=body,
+        first_at_ms=now_ms,
+        last_at_ms=now_ms,
+    )
+
+
+def provider_of(fields: dict[bytes, bytes]) -> str:
+    """The provider an inbox entry names."""
+    return fields.get(FIELD_PROVIDER, b"").decode("utf-8", "replace")
+
+
+class Drain:
+    """Handles batches of the inbox."""
+
+    def __init__(self, store: Store, bells: Bells, router: Router, *, zone: tzinfo, seen_ms: int) -> None:
+        self._store, self._bells, self._router = store, bells, router
+        self._zone, self._seen_ms = zone, seen_ms
+
+    def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
+        """Give each entry its one outcome, then ring for the handlers that got something."""
+        routed, undecodable = sort_out(entries, self._router, self._zone, int(clock() * 1000))
+        self._bells.send(self._store.route(self._router.names, routed, undecodable, self._seen_ms))

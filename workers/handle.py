@@ -1,0 +1,113 @@
+"""Handling: decodes the events of a handler's batch fully, applies them in one SQL transaction, acknowledges them.
+
+A crash before the commit leaves the batch pending; after it the batch is applied again, which every row's unique key makes a
+no-op. If an event is at fault, the batch is halved until that event stands alone: it alone goes to the record of failures.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.decoding import decode
+from schemas.events import Event
+from schemas.failures import Failure, Reason, Reject, Undecodable
+from schemas.keys import FIELD_BODY, FIELD_EVENT
+from schemas.tasks import LANE_DELIVER
+from workers.bells import Bells
+from workers.drain import provider_of, undecodable_failure
+from workers.errors import Unreachable
+from workers.handler import Handler
+from workers.ledger.ledger import Ledger
+from workers.store import UNAVAILABLE, Entry, Store
+
+log = logging.getLogger("curbside.workers")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An event in hand: its place in the todo stream, and its bytes, for the case that it fails."""
+
+    todo_id: str
+    event: Event
+    body: bytes
+
+
+class Handle:
+    """Handles batches of one handler's todo stream."""
+
+    def __init__(self, handler: Handler, store: Store, bells: Bells, ledger: Ledger, zone: tzinfo) -> None:
+        self._handler, self._store, self._bells = handler, store, bells
+        self._ledger, self._zone = ledger, zone
+
+    def process(self, entries: Sequence[Entry]) -> None:
+        """Give each entry its one outcome. Raises `Unreachable` if the world is away: then nothing is acknowledged."""
+        now_ms = int(time.time() * 1000)
+        taken, failed = self._redeem(entries, now_ms)
+        alerted, refused = self._apply(taken)
+        failed += [(each.todo_id, self._failure(each, error, now_ms)) for each, error in refused]
+        not_applied = {todo_id for todo_id, _ in failed}
+        self._store.settle(self._handler.name, [each.id for each in entries if each.id not in not_applied], failed)
+        if alerted:
+            self._bells.ring([LANE_DELIVER])
+
+    def _redeem(self, entries: Sequence[Entry], now_ms: int) -> tuple[list[Taken], list[tuple[str, Failure]]]:
+        """Turn claim checks into events; those that cannot be are failures already."""
+        event_ids = [entry.fields.get(FIELD_EVENT, b"").decode() for entry in entries]
+        taken, failed = [], []
+        for entry, event_id, fields in zip(entries, event_ids, self._store.bodies(event_ids), strict=True):
+            provider, body = provider_of(fields or {}), (fields or {}).get(FIELD_BODY, b"")
+            try:
+                if fields is None:
+                    raise Undecodable(Reason.BODY_MISSING, "its body is no longer in the inbox")
+                taken.append(Taken(entry.id, decode(provider, body, event_id, self._zone), body))
+            except Undecodable as error:
+                failure = undecodable_failure(event_id, self._handler.name, provider, body, error, now_ms)
+                failed.append((entry.id, failure))
+        return taken, failed
+
+    def _apply(self, taken: Sequence[Taken]) -> tuple[bool, list[tuple[Taken, Exception]]]:
+        """Apply events in one transaction, or in ever smaller ones until those at fault stand alone.
+
+        Returns whether alerts wait in the outbox, and what was refused, with why.
+        """
+        if not taken:
+            return False, []
+        try:
+            return self._ledger.apply(self._handler, [each.event for each in taken], self._store.outbox_due), []
+        except (Unreachable, *UNAVAILABLE):
+            raise
+        except Exception as error:  # a handler may raise anything: it is then this event's, or one half's
+            if len(taken) == 1:
+                return False, [(taken[0], error)]
+        half = len(taken) // 2
+        first, second = self._apply(taken[:half]), self._apply(taken[half:])
+        return first[0] or second[0], first[1] + second[1]
+
+    def _failure(self, taken: Taken, error: Exception, now_ms: int) -> Failure:
+        reason = _reason(error)
+        log.error("%s failed on event %s: %s (%s)", self._handler.name, taken.event.event_id, reason, type(error).__name__)
+        return Failure(
+            event_id=taken.event.event_id,
+            handler=self._handler.name,
+            provider=taken.event.provider,
+            reason=reason,
+            message=f"{type(error).__name__}: {error}",
+            body=taken.body,
+            order_ids=taken.event.order_ids,
+            kind=taken.event.kind,
+            identity=taken.event.identity,
+            traceback="".join(traceback.format_exception(error)),
+            first_at_ms=now_ms,
+            last_at_ms=now_ms,
+        )
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, Reject):
+        return Reason.REJECTED
+    return Reason.LEDGER_REFUSED if isinstance(error, SQLAlchemyError) else Reason.HANDLER_ERROR

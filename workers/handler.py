@@ -1,0 +1,79 @@
+"""What a handler is, and how one is registered: the built-in ones and a user's own (`HANDLER_MODULES`) alike.
+
+    from workers.handler import Event, UnitOfWork, handler
+    from schemas.events import Kind
+
+    @handler("loyalty", Kind.DELIVERED)
+    def loyalty(work: UnitOfWork, events: Sequence[Event]) -> None:
+        ...
+
+A handler gets typed events in batches and writes through `work.connection`, in one transaction with the rest of the batch. It must
+be safe to run again on the same events: let a unique key decide, never a look before. What it raises says whose fault it is:
+`Reject` (this event, for ever), `Unreachable` (the world: the batch waits), anything else (a bug that this event met). With several
+events in the batch, those not at fault are applied.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from schemas.events import Event, Kind
+from schemas.failures import Reject
+from workers.errors import Unreachable
+from workers.ledger.unit_of_work import UnitOfWork
+
+__all__ = ["Event", "Handler", "Kind", "Reject", "UnitOfWork", "Unreachable", "handler", "registered"]
+
+BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia")
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+_TAKEN = frozenset({"drain", "deliver", "housekeep"})
+
+Apply = Callable[[UnitOfWork, Sequence[Event]], None]
+
+
+class HandlerError(Exception):
+    """A handler module cannot be used. `str()` says which and why."""
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A named function and the kinds of event it wants (None: all)."""
+
+    name: str
+    kinds: frozenset[Kind] | None
+    apply: Apply
+
+    def wants(self, kind: Kind) -> bool:
+        """Whether events of this kind go to this handler."""
+        return self.kinds is None or kind in self.kinds
+
+
+_REGISTRY: dict[str, Handler] = {}
+
+
+def handler(name: str, *kinds: Kind) -> Callable[[Apply], Apply]:
+    """Register a function as a handler of these kinds of event; of all if none is given."""
+    if not _NAME.match(name) or name in _TAKEN:
+        raise HandlerError(f"handler name {name!r}: expected lower-case letters, digits and _, and none of {sorted(_TAKEN)}")
+
+    def register(apply: Apply) -> Apply:
+        known = _REGISTRY.get(name)
+        if known is not None and known.apply.__module__ != apply.__module__:
+            raise HandlerError(f"handler {name!r} is registered twice: {known.apply.__module__} and {apply.__module__}")
+        _REGISTRY[name] = Handler(name, frozenset(kinds) or None, apply)
+        return apply
+
+    return register
+
+
+def registered(extra_modules: Iterable[str] = ()) -> tuple[Handler, ...]:
+    """Import the built-in handlers and a user's own, and return them in a fixed order. Raises `HandlerError`."""
+    names = [f"workers.handlers.{name}" for name in BUILT_IN]
+    for module in [*names, *extra_modules]:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {error}") from error
+    own = sorted(name for name in _REGISTRY if name not in BUILT_IN)
+    return tuple(_REGISTRY[name] for name in (*BUILT_IN, *own))

@@ -1,0 +1,44 @@
+"""Refunds: one for each order and line. The event carries the whole item list; a line is refunded by whichever said so first."""
+
+from collections.abc import Sequence
+
+from schemas.events import Event, Kind
+from workers.handler import UnitOfWork, handler
+from workers.ledger.news import news_key
+from workers.ledger.tables import refunds as table
+from workers.ledger.upsert import Row, insert_into, older
+
+_SAID = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
+
+
+@handler("refunds", Kind.ORDER_ITEM_REFUND)
+def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
+    """Write the refunds of these events."""
+    if rows := fold(events):
+        statement = insert_into(work.connection, table)
+        said_first = older(statement, table, "first_news", _SAID)
+        work.connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=said_first), rows)
+
+
+def fold(events: Sequence[Event]) -> list[Row]:
+    """One row for each refunded line, as it was said first; sorted. Pure."""
+    rows: dict[tuple[str, str, str], Row] = {}
+    for event in sorted(events, key=news_key):
+        for order_id in event.order_ids:
+            for line in event.lines:
+                if line.refunded:
+                    row = {
+                        "provider": event.provider.value,
+                        "order_id": order_id,
+                        "line": line.line,
+                        "event_id": event.event_id,
+                        "occurred_at": event.occurred_at,
+                        "received_at": event.received_at,
+                        "first_news": news_key(event),
+                        "product": line.product,
+                        "product_name": line.name,
+                        "quantity": line.quantity,
+                        "unit": line.unit,
+                    }
+                    rows.setdefault((event.provider, order_id, line.line), row)
+    return [rows[key] for key in sorted(rows)]

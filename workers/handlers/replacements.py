@@ -1,0 +1,87 @@
+"""Replacements: one for each order, line and substitute; a newer substitute supersedes.
+
+The event carries the whole item list, so only a line with a substitute not seen before is a new replacement. A substitute that is
+listed again after another one took its place is the line's substitute again.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from schemas.events import Event, Kind, Line, Product
+from workers.handler import UnitOfWork, handler
+from workers.ledger.news import news_key
+from workers.ledger.orders import lock_orders
+from workers.ledger.tables import replacements as table
+from workers.ledger.upsert import Row, insert_into, newer, older
+
+_SAID_FIRST = (
+    "event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit", "substitute_name",
+    "substitute_quantity",
+)  # fmt: skip
+
+
+@handler("replacements", Kind.ORDER_ITEM_REPLACEMENT)
+def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
+    """Write the replacements of these events, and which substitute stands on each line now."""
+    if not (rows := fold(events)):
+        return
+    lock_orders(work.connection, ((row["provider"], row["order_id"]) for row in rows))
+    statement = insert_into(work.connection, table)
+    assignments = older(statement, table, "first_news", _SAID_FIRST) | newer(statement, table, "last_news", ())
+    work.connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=assignments), rows)
+    _supersede(work.connection, rows)
+
+
+def fold(events: Sequence[Event]) -> list[Row]:
+    """One row for each line and substitute, as it was said first, with the newest news that listed it; sorted. Pure."""
+    rows: dict[tuple[str, str, str, str], Row] = {}
+    for event in sorted(events, key=news_key):
+        for order_id in event.order_ids:
+            for line in event.lines:
+                if line.substitute is not None:
+                    row = _row(event, order_id, line, line.substitute)
+                    key = (event.provider, order_id, line.line, line.substitute.product)
+                    rows.setdefault(key, row)["last_news"] = row["last_news"]
+    return [rows[key] for key in sorted(rows)]
+
+
+def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
+    return {
+        "provider": event.provider.value,
+        "order_id": order_id,
+        "line": line.line,
+        "substitute": substitute.product,
+        "event_id": event.event_id,
+        "occurred_at": event.occurred_at,
+        "received_at": event.received_at,
+        "first_news": news_key(event),
+        "last_news": news_key(event),
+        "product": line.product,
+        "product_name": line.name,
+        "quantity": line.quantity,
+        "unit": line.unit,
+        "substitute_name": substitute.name,
+        "substitute_quantity": substitute.quantity,
+    }
+
+
+def _supersede(connection: Connection, rows: Sequence[Row]) -> None:
+    """On each line, the substitute with the newest news stands; the others are superseded by it."""
+    rival = table.alias("rival")
+    newest = (
+        select(rival.c.substitute)
+        .where(rival.c.provider == table.c.provider, rival.c.order_id == table.c.order_id, rival.c.line == table.c.line)
+        .order_by(rival.c.last_news.desc(), rival.c.substitute.desc())
+        .limit(1)
+        .correlate(table)
+        .scalar_subquery()
+    )
+    statement = (
+        update(table)
+        .where(table.c.provider == bindparam("its_provider"), table.c.order_id == bindparam("its_order"))
+        .where(table.c.line == bindparam("its_line"))
+        .values(superseded_by=func.nullif(newest, table.c.substitute))
+    )
+    lines = sorted({(row["provider"], row["order_id"], row["line"]) for row in rows})
+    connection.execute(statement, [dict(zip(("its_provider", "its_order", "its_line"), line, strict=True)) for line in lines])

@@ -1,0 +1,70 @@
+"""Housekeeping, every half minute by one worker: trims the inbox, forgets consumers of workers that are gone."""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from schemas import keys
+from schemas.durations import milliseconds
+from workers.store import Store
+
+PERIOD_MS = 30_000
+FORGET_CONSUMER_MS = 3_600_000
+MAX_SCANNED = 100_000
+"""Claim checks looked at to find the oldest event that waits; with more of them waiting, nothing is trimmed this time."""
+_PAGE = 10_000
+
+log = logging.getLogger("curbside.workers")
+
+StreamId = tuple[int, int]
+
+
+class Housekeeping:
+    """Keeps Valkey tidy. Trims by age, never past an event that still waits."""
+
+    def __init__(self, store: Store, handlers: Sequence[str], retention: timedelta) -> None:
+        self._store, self._handlers = store, handlers
+        self._retention_ms = milliseconds(retention)
+
+    def run(self) -> None:
+        """Do all of it."""
+        streams = [keys.INBOX, *map(keys.todo, self._handlers)]
+        self._store.ensure_groups(streams)
+        limit = self.trim_limit(int(time.time() * 1000))
+        if limit is not None:
+            self._store.trim_inbox(f"{limit[0]}-{limit[1]}")
+        for stream in streams:
+            self._store.forget_consumers(stream, FORGET_CONSUMER_MS)
+
+    def trim_limit(self, now_ms: int) -> StreamId | None:
+        """The first entry to be kept; None if it is not known now."""
+        limit: StreamId = (now_ms - self._retention_ms, 0)
+        for oldest in [self._oldest_in_inbox(), *map(self._oldest_of, self._handlers)]:
+            if oldest is None:
+                return None
+            limit = min(limit, oldest)
+        return limit
+
+    def _oldest_in_inbox(self) -> StreamId | None:
+        """The oldest entry that the drain has not acknowledged."""
+        waiting = self._store.oldest_unacknowledged(keys.INBOX)
+        return stream_id(waiting) if waiting is not None else None
+
+    def _oldest_of(self, handler: str) -> StreamId | None:
+        """The oldest event that waits for a handler. Its claim checks are nearly, but not exactly, in the order of events."""
+        oldest: StreamId = (1 << 62, 0)
+        scanned, start = 0, "-"
+        while page := self._store.page(keys.todo(handler), start, _PAGE):
+            oldest = min(oldest, *(stream_id(entry.fields[keys.FIELD_EVENT].decode()) for entry in page))
+            scanned, start = scanned + len(page), f"({page[-1].id}"
+            if scanned >= MAX_SCANNED:
+                log.warning("inbox not trimmed: more than %d events wait for %s", MAX_SCANNED, handler)
+                return None
+        return oldest
+
+
+def stream_id(text: str) -> StreamId:
+    """A stream id as numbers, which compare as the ids do."""
+    milliseconds_part, _, sequence = text.partition("-")
+    return int(milliseconds_part), int(sequence or 0)

@@ -1,0 +1,115 @@
+"""The ledger's engine: connects, migrates on first use, applies a batch in one transaction, says whose fault an error is."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from schemas.events import Event
+from schemas.settings import Settings
+from workers.errors import Unreachable
+from workers.ledger.migrations import upgrade
+from workers.ledger.unit_of_work import UnitOfWork
+
+BUSY_TIMEOUT_SECONDS = 15
+STATEMENT_TIMEOUT_MS = 15_000
+_SQLITE_BAD_SQL = 1
+"""SQLITE_ERROR: a wrong statement. Every other code is about the file, the disk or a lock."""
+
+
+class Applies(Protocol):
+    """What the ledger needs of a handler."""
+
+    @property
+    def apply(self) -> Callable[[UnitOfWork, Sequence[Event]], None]:
+        """Write the effects of a batch."""
+
+
+class Ledger:
+    """The SQL database. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.engine = open_engine(settings.database_url)
+        self._lock, self._is_current = threading.Lock(), False
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction. Raises `Unreachable` if the database is away, busy or full."""
+        with translated():
+            self._migrate_once()
+            with self.engine.begin() as connection:
+                yield connection
+
+    def apply(self, handler: Applies, events: Sequence[Event], before_alerts: Callable[[int], None]) -> bool:
+        """Apply events in one transaction. Returns whether alerts wait; `before_alerts(epoch ms)` is called before the commit."""
+        now = datetime.now(UTC)
+        with self.begin() as connection:
+            work = UnitOfWork(connection, self._settings, now)
+            handler.apply(work, events)
+            if work.alerts:
+                work.write_outbox()
+                before_alerts(int(now.timestamp() * 1000))
+        return bool(work.alerts)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _migrate_once(self) -> None:
+        if not self._is_current:
+            with self._lock:
+                if not self._is_current:
+                    upgrade(self.engine)
+                    self._is_current = True
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a database error that is nobody's event into `Unreachable`."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout) as error:
+        if is_worlds_fault(error):
+            raise Unreachable(f"the database ({type(getattr(error, 'orig', None) or error).__name__})") from error
+        raise
+
+
+def is_worlds_fault(error: DBAPIError | PoolTimeout) -> bool:
+    """Whether a database error is about the database and not about the rows or the statement."""
+    if isinstance(error, PoolTimeout) or error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != _SQLITE_BAD_SQL
+    return isinstance(error, OperationalError | InterfaceError | InternalError)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine whose transactions begin as writers, so that no two of them can lock each other out."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    options = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={STATEMENT_TIMEOUT_MS}"
+    return create_engine(
+        url, hide_parameters=True, pool_pre_ping=False, pool_size=8, connect_args={"connect_timeout": 5, "options": options}
+    )
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # we begin and end transactions, not the driver
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,34 @@
+"""The ledger's schema and its history, run by Alembic when a worker first opens the ledger, or by `curbside migrate`.
+
+Any number of workers may start at once: the first to get the lock migrates, the others find it done.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+_LOCK = 0x63757262  # "curb"
+
+
+def upgrade(engine: Engine) -> str | None:
+    """Bring the schema to the newest revision. Returns the revision it had before (None: it was new)."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    with engine.begin() as connection:
+        before = current(connection)
+        if before == ScriptDirectory.from_config(config).get_current_head():
+            return before
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before
+
+
+def current(connection: Connection) -> str | None:
+    """The schema's revision; None if there is none."""
+    return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,37 @@
+"""Which news is newer. A key of news sorts by the provider's time, then by how far along its status is, then by identity.
+
+So of two events with one time the same one wins in whatever order they arrive. Text, so that one comparison does it in SQL.
+"""
+
+from datetime import UTC, datetime
+
+from schemas.events import Event
+
+_RANKS = {
+    status: rank
+    for rank, statuses in enumerate(
+        (
+            ("brand_new", "opened", "open"),
+            ("rescheduled",),
+            ("acknowledged",),
+            ("picking",),
+            ("staging",),
+            ("delivering", "in_transit"),
+            ("delivered",),
+            ("canceled",),
+            ("closed",),
+        ),
+        1,
+    )
+    for status in statuses
+}
+
+
+def news_key(event: Event) -> str:
+    """The key of an event's news, comparable byte by byte."""
+    return f"{sortable(event.occurred_at)}|{_RANKS.get(event.status or '', 0)}|{event.identity}"
+
+
+def sortable(time: datetime) -> str:
+    """A time as text that sorts by time."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,59 @@
+"""One transaction of the ledger, as a handler sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from schemas.settings import Settings
+from workers.channels import channels_of
+from workers.ledger.tables import outbox
+from workers.ledger.upsert import insert_new
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something a person must hear of. `idempotency_key` names it for ever: said twice, it is sent once.
+
+    `data` is what a program reads; no personal data belongs in it, nor in the title.
+    """
+
+    idempotency_key: str
+    topic: str
+    title: str
+    data: dict[str, Any]
+
+
+@dataclass
+class UnitOfWork:
+    """What a handler writes with: a connection inside the batch's one transaction, and alerts that go out if it commits."""
+
+    connection: Connection
+    settings: Settings
+    now: datetime
+    alerts: list[Alert] = field(default_factory=list)
+
+    def alert(self, alert: Alert) -> None:
+        """Have an alert sent after the commit, at least once, always under the same key."""
+        self.alerts.append(alert)
+
+    def write_outbox(self) -> None:
+        """Write the alerts of this transaction, one row for each channel."""
+        insert_new(self.connection, outbox, [row for alert in self.alerts for row in self._rows(alert)])
+
+    def _rows(self, alert: Alert) -> Sequence[dict[str, Any]]:
+        return [
+            {
+                "idempotency_key": alert.idempotency_key,
+                "channel": channel,
+                "topic": alert.topic,
+                "title": alert.title,
+                "payload": orjson.dumps(alert.data).decode(),
+                "created_at": self.now,
+                "due_at": self.now,
+            }
+            for channel in channels_of(self.settings)
+        ]

@@ -1,0 +1,1 @@
+"""Lua scripts, each one atomic step in Valkey. See `workers.store`."""

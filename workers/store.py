@@ -1,0 +1,237 @@
+"""Every Valkey command of the workers that changes state. The data model is in `schemas.keys`; the scripts say what each
+commit does, in `workers/scripts/*.lua`.
+
+Why scripts and not WATCH/MULTI/EXEC: the outcome of an entry may be counted only if the same step acknowledged it, which MULTI
+cannot ask; one round trip in place of three; and drains side by side never have to start over.
+
+Owns the shapes of replies too: RESP2 is asked for, since redis-py gives stream replies another shape under RESP3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from schemas import keys
+from schemas.failures import Failure, encode_failure
+
+SOCKET_TIMEOUT_SECONDS = 10.0
+"""Longer than any blocking read below."""
+BELL_MS = 1_000
+
+Fields = dict[bytes, bytes]
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - reads as what it says
+    """Valkey is away or does not answer: the world's fault, nobody's event."""
+
+
+UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, redis.exceptions.ReadOnlyError)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stream entry taken for work: its id in that stream, and its fields."""
+
+    id: str
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Routed:
+    """One decoded entry: where it goes (places of handlers, from 1) and its name if we do not know it."""
+
+    event_id: str
+    identity: str
+    routes: bytes
+    unrecognised_name: str = ""
+
+
+def connect(redis_url: str) -> redis.Redis:
+    """Connect to Valkey as workers need it. A command is never repeated behind our back: a commit may have happened."""
+    return redis.Redis.from_url(
+        redis_url,
+        protocol=2,
+        decode_responses=False,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=2.0,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Store:
+    """The workers' Valkey. Safe to share between threads."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self._route, self._settle = self._script("route"), self._script("settle")
+        self._bodies, self._ring = self._script("bodies"), self._script("ring")
+
+    def _script(self, name: str) -> Script:
+        return self.client.register_script(resources.files("workers.scripts").joinpath(f"{name}.lua").read_text())
+
+    def ensure_groups(self, streams: Sequence[str]) -> None:
+        """Create the consumer groups that are missing, at 0: what was appended before is theirs too."""
+        for stream in streams:
+            try:
+                self.client.xgroup_create(stream, keys.GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def read(self, stream: str, consumer: str, count: int, block_ms: int | None = None) -> list[Entry]:
+        """Take up to `count` new entries; waits for one up to `block_ms`, or not at all."""
+        return self._read(stream, consumer, ">", count, block_ms)
+
+    def read_own(self, stream: str, consumer: str, after: str, count: int) -> list[Entry]:
+        """Take entries again that this consumer took and never finished, after the given id (`0` for the first)."""
+        return self._read(stream, consumer, after, count, None)
+
+    def _read(self, stream: str, consumer: str, after: str, count: int, block_ms: int | None) -> list[Entry]:
+        reply: Any = self.client.xreadgroup(keys.GROUP, consumer, {stream: after}, count=count, block=block_ms)
+        return [entry for _, entries in reply or () for entry in _entries(entries)]
+
+    def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> list[Entry]:
+        """Take over entries whose consumer has been silent for `idle_ms`."""
+        reply: Any = self.client.xautoclaim(stream, keys.GROUP, consumer, idle_ms, start_id="0-0", count=count)
+        return _entries(reply[1])
+
+    def route(
+        self, handlers: Sequence[str], decoded: Sequence[Routed], undecodable: Sequence[Failure], seen_ms: int
+    ) -> list[str]:
+        """The drain's commit point. Returns the handlers whose doorbell must be rung."""
+        of_handlers = [key for name in handlers for key in (keys.todo(name), keys.bell(name), keys.linger(name))]
+        args: list[Any] = [keys.GROUP, seen_ms, BELL_MS, len(handlers), *handlers]
+        for each in decoded:
+            args += (each.event_id, each.routes, each.unrecognised_name)
+        for failure in undecodable:
+            args += (failure.event_id, b"", encode_failure(failure))
+        seen = [keys.SEEN_PREFIX + each.identity for each in decoded]
+        reply: Any = self._route([keys.INBOX, keys.COUNTERS, keys.FAILURES, keys.UNRECOGNISED, *of_handlers, *seen], args)
+        return [handlers[place - 1] for place in reply[3]]
+
+    def settle(self, handler: str, applied: Sequence[str], failed: Sequence[tuple[str, Failure]]) -> None:
+        """A handler's commit point in Valkey, strictly after the one in SQL. `applied` and `failed` begin with todo ids."""
+        args: list[Any] = [keys.GROUP, handler, len(applied), *applied]
+        for todo_id, failure in failed:
+            args += (todo_id, failure.event_id, encode_failure(failure))
+        self._settle([keys.todo(handler), keys.COUNTERS, keys.FAILURES], args)
+
+    def bodies(self, event_ids: Sequence[str]) -> list[Fields | None]:
+        """The inbox entries of these events; None for one that is gone."""
+        reply: Any = self._bodies([keys.INBOX], list(event_ids))
+        return [None if fields is None else _pairs(fields) for fields in reply]
+
+    def lanes_to_ring(self, lanes: Sequence[str]) -> list[str]:
+        """Which lanes need a doorbell; from now on each of them counts as rung."""
+        if not lanes:
+            return []
+        reply: Any = self._ring([key for lane in lanes for key in (keys.linger(lane), keys.bell(lane))], [BELL_MS])
+        return [lanes[place - 1] for place in reply]
+
+    def try_ring(self, lane: str, once_in_ms: int = BELL_MS) -> bool:
+        """Whether a doorbell may be sent although a task lingers: only one in a while."""
+        return bool(self.client.set(keys.bell(lane), 1, nx=True, px=once_in_ms))
+
+    def answer_bell(self, lane: str) -> None:
+        """A task has begun: a ring from now on is a new one."""
+        self.client.delete(keys.bell(lane))
+
+    def linger(self, lane: str, owner: str, lifetime_ms: int) -> bool:
+        """Put up, or keep up, the sign that a task waits on the lane's stream; False if another task's is up."""
+        first: Any = self.client.set(keys.linger(lane), owner, nx=True, get=True, px=lifetime_ms)
+        if first is None:
+            return True
+        if first.decode() != owner:
+            return False
+        self.client.pexpire(keys.linger(lane), lifetime_ms)
+        return True
+
+    def stop_lingering(self, lane: str, owner: str) -> None:
+        """Take the sign down. Between the look and the removal another may put up its own: that costs a doorbell."""
+        sign: Any = self.client.get(keys.linger(lane))
+        if sign is not None and sign.decode() == owner:
+            self.client.delete(keys.linger(lane))
+
+    def note_unreachable(self, lane: str, what: str) -> None:
+        """Say for `curbside status` what a lane cannot reach."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hset(keys.UNREACHABLE, lane, what)
+        pipeline.expire(keys.UNREACHABLE, 600)
+        pipeline.execute()
+
+    def note_reachable(self, lane: str) -> None:
+        """Take that back."""
+        self.client.hdel(keys.UNREACHABLE, lane)
+
+    def outbox_due(self, at_ms: int) -> None:
+        """Remember, from before the commit, that an alert may wait in the outbox."""
+        self.client.set(keys.OUTBOX, at_ms)
+
+    def outbox_done(self) -> None:
+        """Forget it; whoever finds another alert says so again."""
+        self.client.delete(keys.OUTBOX)
+
+    def backlog(self, streams: Sequence[str], idle_ms: int) -> list[bool]:
+        """For each stream, whether entries wait that nobody has taken, or that somebody took and never finished."""
+        pipeline = self.client.pipeline(transaction=False)
+        for stream in streams:
+            pipeline.xinfo_groups(stream)
+            pipeline.xpending_range(stream, keys.GROUP, "-", "+", 1, idle=idle_ms)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return [_is_waiting(groups, stale) for groups, stale in zip(replies[::2], replies[1::2], strict=True)]
+
+    def outbox_due_at(self) -> int | None:
+        """When an alert is due, in epoch milliseconds; None if none waits."""
+        due: Any = self.client.get(keys.OUTBOX)
+        return None if due is None else int(due)
+
+    def oldest_unacknowledged(self, stream: str) -> str | None:
+        """The id of the oldest entry that is not acknowledged, taken or not; the end of time if there is none."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.xpending(stream, keys.GROUP)
+        pipeline.xinfo_groups(stream)
+        pending, groups = pipeline.execute()
+        if pending["min"] is not None:
+            return str(pending["min"].decode())
+        delivered = next((group["last-delivered-id"] for group in groups if group["name"] == keys.GROUP.encode()), None)
+        return None if delivered is None else str(delivered.decode())
+
+    def page(self, stream: str, start: str, count: int) -> list[Entry]:
+        """Entries of a stream from an id on, without taking them."""
+        return _entries(self.client.xrange(stream, start, "+", count=count))
+
+    def trim_inbox(self, first_kept: str) -> None:
+        """Let go of what is older. Approximately: Valkey drops whole nodes, which costs next to nothing."""
+        self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
+
+    def forget_consumers(self, stream: str, idle_ms: int) -> None:
+        """Remove consumers that are silent for long and hold nothing."""
+        consumers: Any = self.client.xinfo_consumers(stream, keys.GROUP)
+        for consumer in consumers:
+            if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
+                self.client.xgroup_delconsumer(stream, keys.GROUP, consumer["name"])
+
+
+def _is_waiting(groups: Any, stale: Any) -> bool:
+    if isinstance(groups, redis.ResponseError):  # no stream yet
+        return False
+    if isinstance(groups, Exception):
+        raise groups
+    group = next((each for each in groups if each["name"] == keys.GROUP.encode()), None)
+    return group is None or group["lag"] is None or group["lag"] > 0 or (isinstance(stale, list) and bool(stale))
+
+
+def _entries(reply: Any) -> list[Entry]:
+    """Entries of a stream reply. A deleted entry that is still pending comes as an id without fields."""
+    return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in reply if entry_id is not None]
+
+
+def _pairs(flat: Sequence[bytes]) -> Fields:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
