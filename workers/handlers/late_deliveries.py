@@ -11,7 +11,7 @@ from sqlalchemy import select
 from schemas.events import Event, Kind
 from workers.handler import UnitOfWork, handler
 from workers.ledger.news import news_key
-from workers.ledger.orders import ended_at, lock_orders, minutes_between
+from workers.ledger.orders import ends_since, lock_orders, minutes_between
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alert
@@ -69,8 +69,7 @@ def _is_alarming(work: UnitOfWork, row: Row) -> bool:
     minutes = row["minutes_late"]
     if minutes is not None and minutes < work.settings.late_alert_minutes:
         return False
-    ended = ended_at(work.connection, row["provider"], row["order_id"])
-    return ended is None or ended < row["occurred_at"]
+    return not ends_since(work.connection, row["provider"], row["order_id"], row["occurred_at"])
 
 
 def _alert(row: Row, event: Event) -> Alert:

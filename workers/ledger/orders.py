@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from schemas.events import Kind
 from workers.ledger.tables import order_events, orders
@@ -25,15 +26,27 @@ def lock_orders(connection: Connection, names: Iterable[tuple[str, str]]) -> Non
         connection.execute(touch, rows)
 
 
-def ended_at(connection: Connection, provider: str, order_id: str) -> datetime | None:
-    """When the order was last delivered or canceled, by the provider's time."""
+class End(NamedTuple):
+    """An event that ended an order."""
+
+    occurred_at: datetime
+    event_id: str
+
+    def arrived_before(self, event_id: str) -> bool:
+        """Whether we received it before another event."""
+        return _arrival(self.event_id) < _arrival(event_id)
+
+
+def ends_since(connection: Connection, provider: str, order_id: str, since: datetime) -> list[End]:
+    """The events that ended the order at this time or later, by the provider's time, earliest first."""
     its = order_events.c
-    time: datetime | None = connection.scalar(
-        select(func.max(its.occurred_at)).where(
-            its.provider == provider, its.order_id == order_id, its.kind.in_(sorted(TERMINAL))
-        )
-    )
-    return time
+    its_ends = (its.provider == provider, its.order_id == order_id, its.kind.in_(sorted(TERMINAL)), its.occurred_at >= since)
+    rows = connection.execute(select(its.occurred_at, its.event_id).where(*its_ends).order_by(its.occurred_at, its.event_id))
+    return [End(*row) for row in rows]
+
+
+def _arrival(event_id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in event_id.split("-"))
 
 
 def minutes_between(promised_at: datetime | None, expected_at: datetime | None) -> int | None:
