@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -15,12 +15,16 @@ from schemas.events import Event
 from schemas.settings import Settings
 from workers.errors import Unreachable
 from workers.ledger.migrations import upgrade
+from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import UnitOfWork
 
 BUSY_TIMEOUT_SECONDS = 15
 STATEMENT_TIMEOUT_MS = 15_000
 _SQLITE_BAD_SQL = 1
 """SQLITE_ERROR: a wrong statement. Every other code is about the file, the disk or a lock."""
+
+
+_READS_ONLY = "curbside_reads_only"
 
 
 class Applies(Protocol):
@@ -46,6 +50,14 @@ class Ledger:
             self._migrate_once()
             with self.engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads: it waits for no writer and migrates nothing. Raises `Unreachable`."""
+        with translated(), self.engine.execution_options(**{_READS_ONLY: True}).connect() as connection:
+            if not inspect(connection).has_table(orders.name):
+                raise Unreachable("the ledger, which has no tables yet: a worker makes them, or `curbside migrate`,")
+            yield connection
 
     def apply(self, handler: Applies, events: Sequence[Event], before_alerts: Callable[[int], None]) -> bool:
         """Apply events in one transaction. Returns whether alerts wait; `before_alerts(epoch ms)` is called before the commit."""
@@ -112,4 +124,5 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
