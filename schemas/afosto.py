@@ -13,7 +13,7 @@ from msgspec import Struct
 from schemas.events import Event, Kind, Provider, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
-from schemas.texts import clean, key, text_or_none
+from schemas.texts import key, text_or_none
 from schemas.times import read_epoch_ms, read_time
 
 KINDS = {
@@ -31,14 +31,14 @@ _STATUS = {
 }
 
 
-class _Data(Struct):
+class _Data(Struct, gc=False):
     number: Any = None
     progress: Any = None
     parcels: Any = None
     expected_at: Any = None
 
 
-class Webhook(Struct):
+class Webhook(Struct, gc=False):
     """A body. `decode` builds its decoder once; see `schemas.decoding`."""
 
     event: str | None = None
@@ -49,25 +49,28 @@ class Webhook(Struct):
     data: _Data | None = None
 
 
+_NO_DATA = _Data()
+
+
 def to_event(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Turn a webhook into an `Event`; raises `Undecodable` if it cannot be placed."""
     if not webhook.event:
         raise Undecodable(Reason.NO_EVENT, "$.event: expected the name of the event, found none")
-    data = webhook.data or _Data()
+    data = webhook.data or _NO_DATA
     kind = KINDS.get(webhook.event, Kind.UNRECOGNISED)
     received = received_at(event_id)
     return Event(
         event_id=event_id,
         identity=_identity(webhook.message_id, body),
         provider=Provider.AFOSTO,
-        name=clean(webhook.event),
+        name=key(webhook.event, "$.event"),
         kind=kind,
         order_ids=_order_ids(webhook, data),
         occurred_at=_time_of_event(webhook.triggered_at, received),
         received_at=received,
-        provider_event_id=webhook.message_id and clean(webhook.message_id),
+        provider_event_id=key(webhook.message_id, "$.message_id") if webhook.message_id else None,
         status=_status(kind, webhook, data),
-        number=clean(str(data.number)) if isinstance(data.number, str | int) else None,
+        number=str(data.number) if type(data.number) is int else text_or_none(data.number),
         promised_at=read_time(data.expected_at, zone) if isinstance(data.expected_at, str) else None,
     )
 

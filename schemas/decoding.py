@@ -1,6 +1,7 @@
 """From raw bytes to an `Event`: the one way in for every provider. Pure; raises nothing but `Undecodable`."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from datetime import tzinfo
 
@@ -13,6 +14,13 @@ from schemas.failures import Reason, Undecodable
 _decode_instacart = msgspec.json.Decoder(instacart.Callback).decode
 _decode_afosto = msgspec.json.Decoder(afosto.Webhook).decode
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_IN_OUR_WORDS = {
+    "Invalid decimal string": "expected a decimal number, got other text",
+    "Integer value out of range": "expected a number we can hold, got a larger one",
+    "Number out of range": "expected a number we can hold, got a larger one",
+    "Input data was truncated": "a body or a text that ends too early",
+}
+"""What msgspec says without naming both what it expected and what it found."""
 
 
 def _instacart(body: bytes, event_id: str, zone: tzinfo) -> Event:
@@ -44,9 +52,9 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
     except msgspec.ValidationError as error:
         raise Undecodable(Reason.WRONG_TYPE, _name_the_place(error)) from error
     except msgspec.DecodeError as error:
-        raise Undecodable(Reason.MALFORMED, f"$: expected JSON, got: {error}") from error
+        raise Undecodable(Reason.MALFORMED, f"$: expected JSON, got {_name_the_defect(error, body)}") from error
     except UnicodeDecodeError as error:
-        raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {error.start}") from error
+        raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
     except RecursionError as error:
         raise Undecodable(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
 
@@ -54,4 +62,19 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
 def _name_the_place(error: msgspec.ValidationError) -> str:
     match = _PLACE.match(str(error))
     what, path = (match["what"], match["path"]) if match else (str(error), None)
-    return f"{path or '$'}: {what.replace('`', '').replace('Expected', 'expected', 1)}"
+    return f"{path or '$'}: {_IN_OUR_WORDS.get(what) or what.replace('`', '').replace('Expected', 'expected', 1)}"
+
+
+def _name_the_defect(error: msgspec.DecodeError, body: bytes) -> str:
+    if body.startswith(BOM_UTF8):
+        return "a byte order mark before it"
+    what = str(error)
+    return _IN_OUR_WORDS.get(what) or what.removeprefix("JSON is malformed: ")
+
+
+def _first_bad_byte(body: bytes) -> int:
+    """Where the body stops being UTF-8. msgspec counts within the text it was reading."""
+    try:
+        return len(body.decode())
+    except UnicodeDecodeError as error:
+        return error.start

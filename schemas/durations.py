@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 _SPAN = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$")
-_SIZE = re.compile(r"^(\d+)\s*(B|KiB|MiB|GiB)?$")
+_SIZE = re.compile(r"^(\d{1,18})\s*(B|KiB|MiB|GiB)?$")
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNITS_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -14,7 +14,10 @@ def read_duration(text: str) -> timedelta:
     match = _SPAN.match(text.strip())
     if match is None:
         raise ValueError("expected a duration such as 30s, 15m, 72h or 7d")
-    return timedelta(milliseconds=float(match[1]) * _UNITS_MS[match[2] or "s"])
+    try:
+        return timedelta(milliseconds=float(match[1]) * _UNITS_MS[match[2] or "s"])
+    except OverflowError as error:
+        raise ValueError("expected a duration such as 30s, 15m, 72h or 7d, got one beyond the calendar") from error
 
 
 def read_size(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-_decode_exactly = msgspec.json.Decoder(Any, float_hook=lambda literal: f"\0{literal}").decode
+_decode_exactly = msgspec.json.Decoder(Any, float_hook=msgspec.Raw).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -22,7 +22,7 @@ def identity_of(*parts: str) -> str:
 def identity_of_content(provider: str, body: bytes) -> str:
     """Digest what a JSON document says: white space and key order do not count, everything else does.
 
-    Numbers keep their literal form, so that no two different ones meet in the same float. Raises the errors of msgspec.
+    Fractions keep their literal form, so that no two different ones meet in the same float. Raises the errors of msgspec.
     """
     return _digest(provider.encode() + b"\0content\0" + _encode_sorted(_decode_exactly(body)))
 

@@ -4,6 +4,7 @@
 A value is taken from the environment, else from what `make run` generated into the data folder, else from its default.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 from schemas.durations import read_duration, read_size
 
 MIN_SIGNING_KEY_CHARS = 32
+_UUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
 
 class SettingError(Exception):
@@ -45,8 +47,10 @@ def _signing_keys(text: str) -> tuple[str, ...]:
 def _afosto_secrets(text: str) -> tuple[str, ...]:
     for part in (secrets := _secrets(text)):
         endpoint, equals, secret = part.partition("=")
-        if equals and not (endpoint.strip() and secret.strip()):
-            raise ValueError("expected secrets, or endpoint-uuid=secret pairs, separated by commas")
+        if equals and not (_UUID.match(endpoint.strip()) and secret.strip()):
+            raise ValueError(
+                "expected secrets, or endpoint-uuid=secret pairs, separated by commas; a secret with = in it needs its endpoint"
+            )
     return secrets
 
 
@@ -78,8 +82,16 @@ def _zone(text: str) -> ZoneInfo:
         raise ValueError("expected a time zone such as UTC or Europe/Amsterdam") from error
 
 
+def _scheme(url: str) -> str | None:
+    """The scheme, or None of what is no URL. Python's own error would quote the password."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return None
+
+
 def _valkey_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"redis", "rediss"}:
+    if _scheme(text) not in {"redis", "rediss"}:
         raise ValueError("expected redis://… or rediss://…")
     return text
 
@@ -94,7 +106,7 @@ def _database_url(text: str) -> str:
 
 
 def _http_url(text: str) -> str:
-    if text and urlsplit(text).scheme not in {"http", "https"}:
+    if text and _scheme(text) not in {"http", "https"}:
         raise ValueError("expected http://… or https://…")
     return text
 
@@ -157,7 +169,9 @@ class Settings:
     alert_urls: tuple[str, ...] = _setting(
         "ALERT_URLS", _names, "", "Apprise URLs that alerts go to, separated by commas", secret=True
     )
-    alert_webhook_url: str = _setting("ALERT_WEBHOOK_URL", _http_url, "", "URL that alerts are posted to (Standard Webhooks)")
+    alert_webhook_url: str = _setting(
+        "ALERT_WEBHOOK_URL", _http_url, "", "URL that alerts are posted to (Standard Webhooks)", secret=True
+    )
     alert_webhook_secret: str = _setting(
         "ALERT_WEBHOOK_SECRET", _text, "", "secret that signs them, whsec_…; needed with ALERT_WEBHOOK_URL", secret=True
     )
@@ -171,7 +185,7 @@ class Settings:
 
 def embedded_valkey_url(port: int, password: str) -> str:
     """Where the embedded Valkey listens."""
-    return f"redis://:{quote(password)}@127.0.0.1:{port}/0"
+    return f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"
 
 
 def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = None) -> Settings:
@@ -202,11 +216,11 @@ def _derive(given: dict[str, str]) -> dict[str, str]:
     password = given.get("CURBSIDE_VALKEY_PASSWORD")
     if "REDIS_URL" not in given and password:
         port = given.get("CURBSIDE_VALKEY_PORT", "6390")
-        given["REDIS_URL"] = embedded_valkey_url(int(port) if port.isdecimal() else 0, password)
+        given["REDIS_URL"] = embedded_valkey_url(int(port) if port.isdecimal() and len(port) <= 5 else 0, password)
     if "DATABASE_URL" not in given:
         folder = Path(given.get("CURBSIDE_DATA_DIR", ".data")).absolute()
         given["DATABASE_URL"] = f"sqlite:///{folder / 'ledger.db'}"
-    if "CELERY_BROKER_URL" not in given and "REDIS_URL" in given:
+    if "CELERY_BROKER_URL" not in given and _scheme(given.get("REDIS_URL", "")):
         given["CELERY_BROKER_URL"] = _next_database(given["REDIS_URL"])
     return given
 

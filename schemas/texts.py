@@ -5,7 +5,7 @@ from typing import Any
 from schemas.failures import Reason, Undecodable
 
 MAX_KEY_CHARS = 255
-"""The longest order id or line key we take: it becomes part of the ledger's unique keys."""
+"""The longest order id, line key, event id or event name we take: the ledger and Valkey look rows up by them."""
 
 
 def clean(text: str) -> str:
@@ -15,7 +15,9 @@ def clean(text: str) -> str:
 
 def text_or_none(value: Any) -> str | None:
     """Take a field that nothing depends on: the text if it is one and not empty, else None."""
-    return clean(value) if isinstance(value, str) and value else None
+    if not value or not isinstance(value, str):
+        return None
+    return clean(value)
 
 
 def key(text: str, path: str) -> str:
