@@ -1,0 +1,94 @@
+"""The command line, `curbside`: a command for everything that a person does, each in a file of its own.
+
+A new command is a function in a module here, registered in `_COMMANDS`. Modules import what is slow inside their
+functions: `curbside --help` has to be quick.
+"""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli import migrate, run, send, settings
+from deploy.cli.output import complain
+from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
+from deploy.generated import path_in
+from schemas.settings import SettingError
+
+RUN, LOOK, SET_UP = "Run", "Look", "Set up"
+
+_COMMANDS: list[tuple[str, str, Any]] = [
+    (RUN, "run", run.run),
+    (RUN, "send", send.send),
+    (SET_UP, "settings", settings.settings),
+    (SET_UP, "migrate", migrate.migrate),
+]
+
+app = typer.Typer(
+    name="curbside",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _panel, _name, _function in _COMMANDS:
+    app.command(_name, rich_help_panel=_panel)(_function)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - quick start
+
+        typer.echo(f"curbside {version('curbside')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _curbside(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it, leave.")] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="On a bug, show where it is.")] = False,
+) -> None:
+    """Queue-backed intake of grocery order webhooks: acknowledged at once, kept safe, acted on exactly once.
+
+    A first look, in two terminals:
+
+      curbside run
+      curbside send tests/payloads/instacart/flat/order_created.json
+
+    Commands read environment variables, listed by `curbside settings`, and the credentials that `curbside run` keeps
+    in the data folder: with the same variables they work on any deployment.
+    """
+    context.obj = {"traceback": traceback}
+
+
+def main() -> None:
+    """Run a command. A person is told what is wrong in a sentence, on standard error, and never shown a traceback."""
+    try:
+        app()
+    except SettingError as error:
+        complain(f"{error}{_hint()}")
+        sys.exit(WRONG_SET_UP)
+    except CommandError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(NOT_DONE)
+    except Exception as bug:
+        if "--traceback" in sys.argv:
+            raise
+        complain(f"A bug in curbside, {type(bug).__name__}: {bug} (`curbside --traceback ...` shows where).")
+        sys.exit(70)
+
+
+def _hint() -> str:
+    """What a person may have forgotten, where settings are missing."""
+    path = path_in(os.environ)
+    return (
+        ""
+        if path.exists()
+        else f"\nNothing is kept in {path}: `curbside run` makes it; CURBSIDE_DATA_DIR names another folder."
+    )

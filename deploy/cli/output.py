@@ -1,0 +1,52 @@
+"""How commands print: tables and colours in a terminal, plain lines in a pipe, JSON where it is asked for.
+
+`NO_COLOR` is respected. What went wrong goes to standard error.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WIDTH_OF_A_PIPE = 10_000
+
+
+def console() -> "Console":
+    """Standard output. In a pipe nothing is wrapped."""
+    from rich.console import Console  # noqa: PLC0415 - quick start
+
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=_WIDTH_OF_A_PIPE)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table for people; in a pipe, columns parted by at least two blanks."""
+    from rich import box  # noqa: PLC0415 - quick start
+    from rich.table import Table  # noqa: PLC0415 - quick start
+    from rich.text import Text  # noqa: PLC0415 - quick start
+
+    screen = console()
+    table = Table(box=box.SIMPLE_HEAD if screen.is_terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    screen.print(table)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document."""
+    import orjson  # noqa: PLC0415 - quick start
+
+    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def complain(text: str) -> None:
+    """Say what is wrong, in red where there are colours."""
+    from rich.console import Console  # noqa: PLC0415 - quick start
+    from rich.text import Text  # noqa: PLC0415 - quick start
+
+    Console(stderr=True, highlight=False).print(Text(text, "red"), soft_wrap=True)

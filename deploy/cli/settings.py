@@ -1,0 +1,82 @@
+"""`curbside settings`: every setting, what it is here and where that comes from."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import typer
+
+from deploy.cli.output import complain, print_json, print_table
+from deploy.errors import WRONG_SET_UP
+from deploy.generated import load_settings, path_in, read_generated
+from schemas.settings import SettingError, Settings
+
+MASK = "***"
+_ADDRESSES = {"REDIS_URL", "CELERY_BROKER_URL", "DATABASE_URL"}
+_COLUMNS = ("variable", "value", "from", "meaning")
+
+
+class Row(NamedTuple):
+    """One setting. `source` is environment, generated, derived (from other settings), default or missing."""
+
+    name: str
+    value: str
+    source: str
+    meaning: str
+
+
+def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List every setting: its variable, value, where that comes from, and what it means. Secrets are masked.
+
+    A value comes from the environment, else from what `curbside run` generated into the data folder, else it follows
+    from other settings, else it is the default. Exit code 2 if one is missing or wrong.
+
+    Example: DEDUPE_WINDOW=24h curbside settings
+    """
+    loaded, wrong = None, ""
+    try:
+        loaded = load_settings(os.environ)
+    except SettingError as error:
+        wrong = str(error)
+    rows = list(rows_of(os.environ, read_generated(path_in(os.environ)), loaded))
+    if as_json:
+        print_json([row._asdict() for row in rows])
+    else:
+        print_table(_COLUMNS, rows)
+    if wrong:
+        complain(wrong)
+        raise typer.Exit(WRONG_SET_UP)
+
+
+def rows_of(environment: Mapping[str, str], generated: Mapping[str, str], loaded: Settings | None) -> Iterator[Row]:
+    """The table; without the loaded settings, which know what follows from others, if one of them is wrong."""
+    for each in fields(Settings):
+        value, source = _found(each, environment, generated, loaded)
+        shown = _masked(each.metadata["name"], value) if each.metadata["secret"] else value
+        yield Row(each.metadata["name"], shown, source, each.metadata["meaning"])
+
+
+def _found(
+    each: Field[Any], environment: Mapping[str, str], generated: Mapping[str, str], loaded: Settings | None
+) -> tuple[str, str]:
+    name, default = each.metadata["name"], each.metadata["default"]
+    for given, source in ((environment, "environment"), (generated, "generated")):
+        if given.get(name):
+            return given[name], source
+    if loaded is not None and name in _ADDRESSES:
+        return str(getattr(loaded, each.name)), "derived"
+    return (default, "default") if default is not None else ("", "missing")
+
+
+def _masked(name: str, value: str) -> str:
+    """Nothing of a secret; of an address all but password and parameters."""
+    if name not in _ADDRESSES or not value:
+        return MASK if value else ""
+    parts = urlsplit(value)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    place = parts.netloc.rpartition("@")[2]
+    login = f"{user}:{MASK}@" if password else f"{user}@" if user else ""
+    query = f"?{MASK}" if parts.query else ""
+    return f"{parts.scheme}://{login}{place}{parts.path}{query}"

@@ -1,0 +1,12 @@
+"""What a person is told instead of a traceback."""
+
+WRONG_SET_UP = 2
+NOT_DONE = 1
+
+
+class CommandError(Exception):
+    """The command cannot do what was asked. `str()` is one clear sentence for a person; it shows no secret."""
+
+    def __init__(self, sentence: str, exit_code: int = WRONG_SET_UP) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code

