@@ -43,11 +43,23 @@ class Reject(Exception):  # noqa: N818 - a handler says `raise Reject("…")`
     """Raised by a handler: this event must not be applied, now or later. `str()` is shown to the operator."""
 
 
+class FailureState(StrEnum):
+    """What becomes of a failure next. The value is stored: never change one."""
+
+    RETRYING = "retrying"
+    """It will be tried again by itself, at `next_at_ms`."""
+    DEAD = "dead"
+    """It waits for a person, who retries or discards it."""
+    DISCARDED = "discarded"
+    """A person has decided that it is not to be applied; the note says why."""
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
 
     `handler` is the handler's name, or `drain` for a body that could not be decoded. Times are epoch milliseconds.
-    The wire only grows: a new field needs a default.
+    `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. The wire
+    only grows: a new field needs a default.
     """
 
     event_id: str
@@ -63,6 +75,15 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int = 1
     first_at_ms: int = 0
     last_at_ms: int = 0
+    state: FailureState = FailureState.DEAD
+    next_at_ms: int = 0
+    task_id: str = ""
+    note: str = ""
+
+    @property
+    def field(self) -> str:
+        """Its place in the hash of failures."""
+        return f"{self.handler}:{self.event_id}"
 
 
 encode_failure = msgspec.msgpack.Encoder().encode

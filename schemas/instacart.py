@@ -237,7 +237,7 @@ def _substitute(item: _Item) -> Product | None:
     given = item.replacement
     if given is not None and (given.product_id or given.name or given.quantity is not None):
         name = text_or_none(given.name)
-        product = key(given.product_id or name or "unknown", ".replacement.product_id")
+        product = key(given.product_id or (name or "unknown")[:MAX_KEY_CHARS], ".replacement.product_id")
         return Product(product, name, _exact(given.quantity, ".replacement.quantity"))
     if not item.replaced and item.status != "replaced":
         return None

@@ -8,6 +8,8 @@
 | `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
 | `unrecognised`          | hash   | event names we do not know, each with its count             | never                            |
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
+| `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
+| `in-flight`             | zset   | those being tried now, by the epoch ms their lease ends     | when the try ends                |
 | `unreachable`           | hash   | what a lane cannot reach now                                | when it can, or in minutes       |
 | `outbox`                | string | epoch ms at which an alert is due                           | when none waits                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
@@ -24,6 +26,8 @@ INBOX = f"{TAG}:inbox"
 COUNTERS = f"{TAG}:counters"
 UNRECOGNISED = f"{TAG}:unrecognised"
 FAILURES = f"{TAG}:failures"
+RETRIES = f"{TAG}:retries"
+IN_FLIGHT = f"{TAG}:in-flight"
 UNREACHABLE = f"{TAG}:unreachable"
 OUTBOX = f"{TAG}:outbox"
 SEEN_PREFIX = f"{TAG}:seen:"
@@ -52,11 +56,6 @@ def linger(lane: str) -> str:
     return f"{TAG}:linger:{lane}"
 
 
-def failure(handler: str, event_id: str) -> str:
-    """The field of `FAILURES` that holds one failure."""
-    return f"{handler}:{event_id}"
-
-
 class Counter:
     """Fields of `COUNTERS`. Received is the inbox stream's own count of entries ever added."""
 
@@ -64,6 +63,11 @@ class Counter:
     ROUTED = "routed"
     UNDECODABLE = "undecodable"
     UNRECOGNISED = "unrecognised"
+
+    @staticmethod
+    def discarded(handler: str) -> str:
+        """Of the failed ones, those that a person has discarded."""
+        return f"discarded:{handler}"
 
     @staticmethod
     def routed(handler: str) -> str:
@@ -77,5 +81,5 @@ class Counter:
 
     @staticmethod
     def failed(handler: str) -> str:
-        """Events of a handler that now wait, with a reason, for a person."""
+        """Events of a handler that have a record of failure now: being retried, dead or discarded."""
         return f"failed:{handler}"

@@ -10,6 +10,8 @@ HANDLE = "curbside.handle"
 DELIVER = "curbside.deliver"
 HOUSEKEEP = "curbside.housekeep"
 
+LANE_RETRY = "retry"
+"""No lane with a loop: the queue of all retries, each a task of its own."""
 LANE_DELIVER = "deliver"
 LANE_HOUSEKEEP = "housekeep"
 
@@ -17,6 +19,11 @@ LANE_HOUSEKEEP = "housekeep"
 def task_of(lane: str) -> str:
     """The task that works a lane: `drain`, `deliver`, `housekeep`, or else the handler of that name."""
     return {"drain": DRAIN, LANE_DELIVER: DELIVER, LANE_HOUSEKEEP: HOUSEKEEP}.get(lane, f"{HANDLE}.{lane}")
+
+
+def retry_task_of(handler: str) -> str:
+    """The task that tries one failed event again, under a name that an operator understands: `refunds.retry`."""
+    return f"{handler}.retry"
 
 
 def queue_of(lane: str) -> str:

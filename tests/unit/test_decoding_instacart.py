@@ -214,7 +214,12 @@ def test_the_substitute_is_what_was_delivered_in_a_replaced_line() -> None:
 
 def test_an_empty_replacement_replaces_nothing() -> None:
     assert read(flat(items=[{"product_id": "p", "replacement": {}}])).lines[0].substitute is None
+
+
+def test_a_replacement_without_a_product_is_known_by_its_name() -> None:
     assert read(flat(items=[{"product_id": "p", "replacement": {"name": "Rye"}}])).lines[0].substitute == Product("Rye", "Rye")
+    long = read(flat(items=[{"product_id": "p", "replacement": {"name": "y" * 300}}])).lines[0].substitute
+    assert long == Product("y" * 255, "y" * 300)
 
 
 def test_a_line_is_named_by_its_number_else_by_what_was_ordered_else_by_its_place() -> None:
