@@ -5,21 +5,25 @@ Importing it reads the settings from the environment; nothing is connected until
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, signals
 
 from schemas import keys
 from schemas.settings import Settings, load
-from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, broker_options, queue_of, task_of
+from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, LANE_RETRY, broker_options, queue_of, retry_task_of, task_of
 from workers.bells import Bells
+from workers.blame import EventFailed
 from workers.crew import Crew
-from workers.handler import registered
+from workers.failures import MAX_IN_FLIGHT, Failures
+from workers.handler import Handler, registered
+from workers.retry import Retries
 from workers.store import Store, connect
 from workers.timer import Tick, Timer
 
-SPARE_SLOTS = 4
-"""Threads beside one for each lane: for doorbells that find their lane at work."""
+SPARE_SLOTS = MAX_IN_FLIGHT + 4
+"""Threads beside one for each lane: for retries, and for doorbells that find their lane at work."""
 
 
 def create_app(settings: Settings) -> Celery:
@@ -29,7 +33,7 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("curbside", set_as_current=False)
     app.conf.update(
         broker_options(settings.celery_broker_url),
-        task_queues={queue_of(lane): {} for lane in lanes},
+        task_queues={queue_of(lane): {} for lane in (*lanes, LANE_RETRY)},
         task_default_queue=queue_of(keys.DRAIN),
         worker_concurrency=len(lanes) + SPARE_SLOTS,
         worker_prefetch_multiplier=1,
@@ -46,29 +50,49 @@ def create_app(settings: Settings) -> Celery:
     )
     crew: list[Crew] = []
     for lane in lanes:
-        _add_task(app, lane, crew)
-    _tie_to_worker(app, settings, crew)
+        _add_doorbell(app, lane, crew)
+    for name in (keys.DRAIN, *(each.name for each in handlers)):
+        _add_retry(app, name, crew)
+    _tie_to_worker(app, settings, handlers, crew)
     return app
 
 
-def _add_task(app: Celery, lane: str, crew: list[Crew]) -> None:
+def _add_doorbell(app: Celery, lane: str, crew: list[Crew]) -> None:
     def doorbell() -> None:
         crew[0].run(lane)
 
     app.task(doorbell, name=task_of(lane))
 
 
-def _tie_to_worker(app: Celery, settings: Settings, crew: list[Crew]) -> None:
+def _add_retry(app: Celery, handler: str, crew: list[Crew]) -> None:
+    def retry(event_id: str) -> None:
+        crew[0].retry(handler, event_id)
+
+    app.task(retry, name=retry_task_of(handler), throws=(EventFailed,))
+
+
+def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler], crew: list[Crew]) -> None:
     """Start the crew with the worker, under its name, and have it stop before the worker waits for its tasks."""
     store = Store(connect(settings.redis_url))
-    handlers = registered(settings.handler_modules)
-    bells = Bells(app, store)
-    app.curbside_tick = lambda: Tick(store, bells, [each.name for each in handlers])
+    bells, failures = Bells(app, store), Failures(store.client)
+    retries = Retries(app, failures)
+    app.curbside_tick = lambda: Tick(store, bells, retries, [each.name for each in handlers])
     app.steps["worker"].add(Timer)
     stopping = threading.Event()
 
     def on_setup(sender: str, **_: Any) -> None:
-        crew[:] = [Crew(settings, handlers, store=store, bells=bells, consumer=sender, stopping=stopping)]
+        crew[:] = [
+            Crew(
+                settings,
+                handlers,
+                store=store,
+                bells=bells,
+                failures=failures,
+                retries=retries,
+                consumer=sender,
+                stopping=stopping,
+            )
+        ]
 
     def on_shutting_down(**_: Any) -> None:
         stopping.set()

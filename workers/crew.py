@@ -13,11 +13,13 @@ from workers.channel import Channels
 from workers.deliver import Deliver
 from workers.drain import Drain, Router
 from workers.errors import Unreachable
+from workers.failures import Failures
 from workers.handle import Handle
 from workers.handler import Handler
 from workers.housekeeping import Housekeeping
 from workers.lane import Lane
 from workers.ledger.ledger import Ledger
+from workers.retry import Retrier, Retries
 from workers.store import UNAVAILABLE, Entry, Store
 from workers.turn import Turn
 
@@ -34,16 +36,18 @@ class Crew:
         *,
         store: Store,
         bells: Bells,
+        failures: Failures,
+        retries: Retries,
         consumer: str,
         stopping: threading.Event,
     ) -> None:
-        zone = settings.store_timezone
+        zone, seen_ms = settings.store_timezone, milliseconds(settings.dedupe_window)
         self._ledger, self._channels = Ledger(settings), Channels(settings)
 
         def lane(name: str, stream: str, process: Callable[[Sequence[Entry]], None]) -> Callable[[], None]:
             return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping).run
 
-        drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=milliseconds(settings.dedupe_window))
+        drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=seen_ms)
         names = [each.name for each in handlers]
         self._lanes = {
             keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process),
@@ -53,6 +57,21 @@ class Crew:
         for each in handlers:
             handle = Handle(each, store, bells, self._ledger, zone)
             self._lanes[each.name] = lane(each.name, keys.todo(each.name), handle.process)
+
+        self._retrier = Retrier(
+            handlers,
+            failures=failures,
+            retries=retries,
+            store=store,
+            bells=bells,
+            ledger=self._ledger,
+            zone=zone,
+            seen_ms=seen_ms,
+        )
+
+    def retry(self, handler: str, event_id: str) -> None:
+        """Try one failed event again; raises what Celery is to show."""
+        self._retrier.run(handler, event_id)
 
     def run(self, lane: str) -> None:
         """Work a lane until there is nothing to do."""

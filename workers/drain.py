@@ -12,6 +12,7 @@ from schemas.events import Event, Kind
 from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
 from workers.bells import Bells
+from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.store import Entry, Routed, Store
 
@@ -56,6 +57,7 @@ def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes,
         reason=error.reason,
         message=str(error),
         body=body,
+        task_id=first_task_id(handler, event_id),
         first_at_ms=now_ms,
         last_at_ms=now_ms,
     )

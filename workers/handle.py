@@ -1,26 +1,27 @@
 """Handling: decodes the events of a handler's batch fully, applies them in one SQL transaction, acknowledges them.
 
 A crash before the commit leaves the batch pending; after it the batch is applied again, which every row's unique key makes a
-no-op. If an event is at fault, the batch is halved until that event stands alone: it alone goes to the record of failures.
+no-op. If an event is at fault, the batch is halved until that event stands alone: it alone goes to the record of failures, and from
+there to the slow lane (`workers.retry`).
 """
 
 import logging
+import random
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from schemas.decoding import decode
 from schemas.events import Event
-from schemas.failures import Failure, Reason, Reject, Undecodable
+from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import FIELD_BODY, FIELD_EVENT
 from schemas.tasks import LANE_DELIVER
 from workers.bells import Bells
+from workers.blame import after_try, reason_of
 from workers.drain import provider_of, undecodable_failure
 from workers.errors import Unreachable
+from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.ledger.ledger import Ledger
 from workers.store import UNAVAILABLE, Entry, Store
@@ -59,10 +60,11 @@ class Handle:
         """Turn claim checks into events; those that cannot be are failures already."""
         event_ids = [entry.fields.get(FIELD_EVENT, b"").decode() for entry in entries]
         taken, failed = [], []
-        for entry, event_id, fields in zip(entries, event_ids, self._store.bodies(event_ids), strict=True):
-            provider, body = provider_of(fields or {}), (fields or {}).get(FIELD_BODY, b"")
+        for entry, event_id, in_inbox in zip(entries, event_ids, self._store.bodies(event_ids), strict=True):
+            fields = entry.fields if FIELD_BODY in entry.fields else in_inbox or {}
+            provider, body = provider_of(fields), fields.get(FIELD_BODY, b"")
             try:
-                if fields is None:
+                if not fields:
                     raise Undecodable(Reason.BODY_MISSING, "its body is no longer in the inbox")
                 taken.append(Taken(entry.id, decode(provider, body, event_id, self._zone), body))
             except Undecodable as error:
@@ -89,25 +91,24 @@ class Handle:
         return first[0] or second[0], first[1] + second[1]
 
     def _failure(self, taken: Taken, error: Exception, now_ms: int) -> Failure:
-        reason = _reason(error)
-        log.error("%s failed on event %s: %s (%s)", self._handler.name, taken.event.event_id, reason, type(error).__name__)
-        return Failure(
-            event_id=taken.event.event_id,
-            handler=self._handler.name,
-            provider=taken.event.provider,
-            reason=reason,
-            message=f"{type(error).__name__}: {error}",
-            body=taken.body,
-            order_ids=taken.event.order_ids,
-            kind=taken.event.kind,
-            identity=taken.event.identity,
-            traceback="".join(traceback.format_exception(error)),
-            first_at_ms=now_ms,
-            last_at_ms=now_ms,
+        failure = after_try(
+            Failure(
+                event_id=taken.event.event_id,
+                handler=self._handler.name,
+                provider=taken.event.provider,
+                reason=reason_of(error),
+                message="",
+                body=taken.body,
+                order_ids=taken.event.order_ids,
+                kind=taken.event.kind,
+                identity=taken.event.identity,
+                attempts=0,
+                task_id=first_task_id(self._handler.name, taken.event.event_id),
+            ),
+            error,
+            self._handler.retry,
+            now_ms,
+            random.uniform,
         )
-
-
-def _reason(error: Exception) -> Reason:
-    if isinstance(error, Reject):
-        return Reason.REJECTED
-    return Reason.LEDGER_REFUSED if isinstance(error, SQLAlchemyError) else Reason.HANDLER_ERROR
+        log.error("%s failed: %s (%s), now %s", failure.field, failure.reason, type(error).__name__, failure.state)
+        return failure

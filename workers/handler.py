@@ -20,14 +20,27 @@ from dataclasses import dataclass
 
 from schemas.events import Event, Kind
 from schemas.failures import Reject
+from workers.blame import PATIENT, URGENT, RetryPolicy
 from workers.errors import Unreachable
 from workers.ledger.unit_of_work import UnitOfWork
 
-__all__ = ["Event", "Handler", "Kind", "Reject", "UnitOfWork", "Unreachable", "handler", "registered"]
+__all__ = [
+    "PATIENT",
+    "URGENT",
+    "Event",
+    "Handler",
+    "Kind",
+    "Reject",
+    "RetryPolicy",
+    "UnitOfWork",
+    "Unreachable",
+    "handler",
+    "registered",
+]
 
 BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
-_TAKEN = frozenset({"drain", "deliver", "housekeep"})
+_TAKEN = frozenset({"drain", "deliver", "housekeep", "retry"})
 
 Apply = Callable[[UnitOfWork, Sequence[Event]], None]
 
@@ -43,6 +56,7 @@ class Handler:
     name: str
     kinds: frozenset[Kind] | None
     apply: Apply
+    retry: RetryPolicy
 
     def wants(self, kind: Kind) -> bool:
         """Whether events of this kind go to this handler."""
@@ -52,8 +66,11 @@ class Handler:
 _REGISTRY: dict[str, Handler] = {}
 
 
-def handler(name: str, *kinds: Kind) -> Callable[[Apply], Apply]:
-    """Register a function as a handler of these kinds of event; of all if none is given."""
+def handler(name: str, *kinds: Kind, retry: RetryPolicy = PATIENT) -> Callable[[Apply], Apply]:
+    """Register a function as a handler of these kinds of event; of all if none is given.
+
+    `retry`: how often and how soon a failed event is tried again.
+    """
     if not _NAME.match(name) or name in _TAKEN:
         raise HandlerError(f"handler name {name!r}: expected lower-case letters, digits and _, and none of {sorted(_TAKEN)}")
 
@@ -61,7 +78,7 @@ def handler(name: str, *kinds: Kind) -> Callable[[Apply], Apply]:
         known = _REGISTRY.get(name)
         if known is not None and known.apply.__module__ != apply.__module__:
             raise HandlerError(f"handler {name!r} is registered twice: {known.apply.__module__} and {apply.__module__}")
-        _REGISTRY[name] = Handler(name, frozenset(kinds) or None, apply)
+        _REGISTRY[name] = Handler(name, frozenset(kinds) or None, apply, retry)
         return apply
 
     return register

@@ -18,7 +18,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from schemas import keys
-from schemas.failures import Failure, encode_failure
+from schemas.failures import Failure, FailureState, encode_failure
 
 SOCKET_TIMEOUT_SECONDS = 10.0
 """Longer than any blocking read below."""
@@ -120,8 +120,9 @@ class Store:
         """A handler's commit point in Valkey, strictly after the one in SQL. `applied` and `failed` begin with todo ids."""
         args: list[Any] = [keys.GROUP, handler, len(applied), *applied]
         for todo_id, failure in failed:
-            args += (todo_id, failure.event_id, encode_failure(failure))
-        self._settle([keys.todo(handler), keys.COUNTERS, keys.FAILURES], args)
+            due = failure.next_at_ms if failure.state is FailureState.RETRYING else ""
+            args += (todo_id, failure.field, encode_failure(failure), due)
+        self._settle([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES], args)
 
     def bodies(self, event_ids: Sequence[str]) -> list[Fields | None]:
         """The inbox entries of these events; None for one that is gone."""

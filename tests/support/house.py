@@ -2,17 +2,26 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from schemas import keys
+from tests.support.valkey import broker_of
 
-VALKEY_FIXTURES = ("valkey_url", "real_valkey_url", "real_valkey")
+VALKEY_FIXTURES = ("valkey_url", "fake_valkey_url", "real_valkey_url", "real_valkey")
 LEAVES_PENDING = "leaves_pending"
 
-_KNOWN = {keys.INBOX, keys.COUNTERS, keys.UNRECOGNISED, keys.FAILURES, keys.UNREACHABLE, keys.OUTBOX}
+_KNOWN = {
+    keys.INBOX,
+    keys.COUNTERS,
+    keys.UNRECOGNISED,
+    keys.FAILURES,
+    keys.RETRIES,
+    keys.IN_FLIGHT,
+    keys.UNREACHABLE,
+    keys.OUTBOX,
+}
 _KNOWN_OF_CELERY = re.compile(
     r"(curbside:)?(_kombu\..+|unacked(_index|_mutex)?|curbside\..+|celery.*|.+\.celery\.pidbox)", re.DOTALL
 )
@@ -20,10 +29,9 @@ _KNOWN_OF_CELERY = re.compile(
 
 def complaints(url: str, *, may_leave_pending: bool = False) -> list[str]:
     """What a test left behind on this server: in the inbox's database, and in the next one, the broker's."""
-    database = int(urlsplit(url).path.strip("/") or 0)
     with (
         redis.Redis.from_url(url, decode_responses=True) as inbox,
-        redis.Redis.from_url(urlsplit(url)._replace(path=f"/{database + 1}").geturl(), decode_responses=True) as broker,
+        redis.Redis.from_url(broker_of(url), decode_responses=True) as broker,
     ):
         found = [f"{key!r} has no lifetime" for key in _immortal(inbox) if not _is_known(key)]
         found += [f"{key!r} of the broker has no lifetime" for key in _immortal(broker) if not _KNOWN_OF_CELERY.fullmatch(key)]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select, update
 
 from schemas.events import Event, Kind
-from workers.handler import UnitOfWork, handler
+from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.columns import UtcTime
 from workers.ledger.news import news_key
 from workers.ledger.orders import End, ends_since, lock_orders
@@ -19,7 +19,7 @@ from workers.ledger.unit_of_work import Alert
 from workers.ledger.upsert import insert_new
 
 
-@handler("customer_mia", Kind.CUSTOMER_MIA)
+@handler("customer_mia", Kind.CUSTOMER_MIA, retry=URGENT)
 def customer_mia(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Open the alerts of these orders, or keep them open."""
     named = [(event, order_id) for event in sorted(events, key=news_key) for order_id in event.order_ids]

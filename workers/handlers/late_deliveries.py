@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from schemas.events import Event, Kind
-from workers.handler import UnitOfWork, handler
+from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.news import news_key
 from workers.ledger.orders import ends_since, lock_orders, minutes_between
 from workers.ledger.tables import late_deliveries as table
@@ -23,7 +23,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@handler("late_deliveries", Kind.LATE_DELIVERY)
+@handler("late_deliveries", Kind.LATE_DELIVERY, retry=URGENT)
 def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the lateness that these events tell of, each order's newest last."""
     named = [(event, order_id) for event in sorted(events, key=news_key) for order_id in event.order_ids]
