@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Any
 
 from celery import Celery
 from redis.asyncio import Redis
@@ -38,12 +39,15 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without settings they are read from the environment."""
     settings = settings or load(os.environ)
     seconds = settings.commit_timeout.total_seconds()
-    pool = ConnectionPool.from_url(
-        settings.redis_url, protocol=2, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0)
-    )
-    valkey = Redis.from_url(
-        settings.redis_url, protocol=2, decode_responses=True, socket_timeout=seconds, socket_connect_timeout=seconds
-    )
+    # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    pool = ConnectionPool.from_url(settings.redis_url, **options)
+    valkey = Redis.from_url(settings.redis_url, decode_responses=True, **options)
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
     inbox, doorbell = Inbox(pool, seconds), Doorbell(valkey, celery)
@@ -54,7 +58,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await _warn_if_not_durable(valkey)
-        jobs = [asyncio.create_task(doorbell.run()), asyncio.create_task(watch(valkey, inbox, settings.inbox_max_backlog))]
+        jobs = [
+            asyncio.create_task(doorbell.run(), name="doorbell"),
+            asyncio.create_task(watch(valkey, inbox, settings.inbox_max_backlog), name="pressure"),
+        ]
+        for job in jobs:
+            job.add_done_callback(_report)
         yield
         for job in jobs:
             job.cancel()
@@ -66,7 +75,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def readyz(_: Request) -> Response:
         return await _ready(valkey, inbox)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/webhook", webhook, methods=["POST"]),
             Route("/webhook/{provider}", webhook, methods=["POST"]),
@@ -77,6 +86,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         exception_handlers={HTTPException: _problem, Exception: _problem},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
+    return app
 
 
 async def _healthz(_: Request) -> Response:
@@ -105,10 +116,16 @@ async def _problem(request: Request, error: Exception) -> Response:
     details = {
         404: "there is nothing here; providers post to /webhook, /webhook/instacart or /webhook/afosto",
         405: f"{request.method} is not allowed here",
-        500: "an error of ours; nothing was accepted, send it again",
+        500: "an error of ours: send it again",
     }
     problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase))
     return Response(problem.body, status, dict(headers or {}), "application/problem+json")
+
+
+def _report(job: asyncio.Task[None]) -> None:
+    """Say that a job ended which should not: events are still accepted, but without what the job does."""
+    if not job.cancelled() and (error := job.exception()) is not None:
+        log.error("a bug in the ingress: the %s job ended", job.get_name(), exc_info=error)
 
 
 async def _warn_if_not_durable(valkey: Redis) -> None:

@@ -57,7 +57,7 @@ class Verifier:
                 issuer=ISSUER,
                 options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "require": ["exp", "sub"]},
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):  # the latter: a header nested too deep, in releases that let it through
             return "the token is malformed or its signature is wrong"
         until = float(claims["exp"]) + LEEWAY_SECONDS
         if now_seconds >= until:

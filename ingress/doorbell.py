@@ -7,6 +7,7 @@ import asyncio
 import logging
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -17,6 +18,8 @@ BELL_MS = 1_000
 """How long one ring is taken to be on its way: rings within it are one."""
 PAUSE_SECONDS = 0.02
 """Between two looks at whether a ring is needed, however many events come in."""
+EXPIRES_SECONDS = 60
+"""A doorbell that no worker answered for so long is thrown away: a newer one has been sent."""
 
 log = logging.getLogger("curbside.ingress")
 
@@ -33,15 +36,15 @@ class Doorbell:
         self._rung.set()
 
     async def run(self) -> None:
-        """Send what was rung, until cancelled."""
+        """Send what was rung, until cancelled. Whatever the broker's engine, Celery says `OperationalError` when it is away."""
         while True:
             await self._rung.wait()
             self._rung.clear()
             try:
                 if await self._is_needed():
                     await asyncio.to_thread(self._send)
-            except (RedisError, OSError) as error:
-                log.warning("doorbell not sent: %s; the workers' timers will notice", type(error).__name__)
+            except (RedisError, OSError, OperationalError) as error:
+                log.warning("doorbell not sent: %s; the workers' timers will notice", type(error.__cause__ or error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _is_needed(self) -> bool:
@@ -51,11 +54,4 @@ class Doorbell:
         return bool(await self._valkey.set(bell(DRAIN), 1, nx=True, px=BELL_MS))
 
     def _send(self) -> None:
-        try:
-            self._celery.send_task(task_of(DRAIN), queue=queue_of(DRAIN), expires=60)
-        except self._celery.connection_for_write().connection_errors as error:
-            raise ConnectionError(type(error).__name__) from error
-        except Exception as error:
-            if type(error).__module__.startswith("kombu."):  # kombu.exceptions.OperationalError and its kin
-                raise ConnectionError(type(error).__name__) from error
-            raise
+        self._celery.send_task(task_of(DRAIN), queue=queue_of(DRAIN), expires=EXPIRES_SECONDS)

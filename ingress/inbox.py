@@ -2,11 +2,13 @@
 
 Requests that wait at the same moment share one pipeline, and so one fsync. Owns the connection it writes through. Promise: an
 id is returned only after Valkey has confirmed the append; whatever else happens ends in `Unavailable` within
-`2 × timeout` (a commit under way, then our own). A crash before the reply leaves at most an event the provider sends again.
+`2 × timeout` (a commit under way, then our own), however many wait. A crash before the reply leaves at most an event that the
+provider sends again.
 """
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -18,7 +20,12 @@ MAX_GROUP = 512
 MAX_WAITING_BYTES = 64 << 20
 """Bodies held in memory at the most; past it Valkey is too slow for what comes in."""
 
-_Waiting = tuple[bytes, asyncio.Future[str]]
+
+class _Waiting(NamedTuple):
+    command: bytes
+    future: asyncio.Future[str]
+    deadline: float
+    """By the loop's clock."""
 
 
 class Unavailable(Exception):  # noqa: N818 - reads as what it says
@@ -46,7 +53,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body)
-        self._waiting.append((command, future))
+        self._waiting.append(_Waiting(command, future, loop.time() + 2 * self._timeout_seconds))
         self._waiting_bytes += len(command)
         if self._committer is None:
             self._committer = loop.create_task(self._commit_groups())
@@ -62,15 +69,20 @@ class Inbox:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-                self._waiting_bytes -= sum(len(command) for command, _ in group)
-                _answer(group, await self._commit([command for command, _ in group]))
+                self._waiting_bytes -= sum(len(each.command) for each in group)
+                try:
+                    _answer(group, await self._commit(group))
+                finally:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
+                    _answer(group, [Unavailable("the append was not confirmed")] * len(group))
         finally:
             self._committer = None
 
-    async def _commit(self, commands: list[bytes]) -> Sequence[object]:
+    async def _commit(self, group: list[_Waiting]) -> Sequence[object]:
         """Send one pipeline and read its replies; an exception stands for each reply that did not come."""
+        commands = [each.command for each in group]
+        longest = asyncio.get_running_loop().time() + self._timeout_seconds
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout_at(min(longest, group[0].deadline)):
                 connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
                 try:
                     return await _exchange(connection, commands)
@@ -97,13 +109,13 @@ async def _exchange(connection: AbstractConnection, commands: list[bytes]) -> li
 
 
 def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
-    for (_, future), reply in zip(group, replies, strict=True):
-        if future.done():  # the client has gone; its event is kept all the same
+    for each, reply in zip(group, replies, strict=True):
+        if each.future.done():  # answered, or the client has gone; its event is kept all the same
             continue
         if isinstance(reply, bytes):
-            future.set_result(reply.decode())
+            each.future.set_result(reply.decode())
         else:
-            future.set_exception(reply if isinstance(reply, Unavailable) else Unavailable("Valkey gave no id"))
+            each.future.set_exception(reply if isinstance(reply, Unavailable) else Unavailable("Valkey gave no id"))
 
 
 def pack_append(provider: str, body: bytes) -> bytes:

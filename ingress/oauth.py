@@ -3,9 +3,11 @@
 Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1).
 """
 
+import asyncio
 import base64
 import binascii
 import hmac
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +21,10 @@ from ingress.bearer import issue
 from schemas.settings import Settings
 
 MAX_FORM_BYTES = 16 << 10
+FORM_TIMEOUT_SECONDS = 10.0
 _MAX_FIELDS = 32
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
+"""RFC 6749, 3.3."""
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -56,6 +61,8 @@ class TokenEndpoint:
         if form["grant_type"] != "client_credentials":
             raise OAuthError("unsupported_grant_type", "grant_type must be client_credentials")
         scope, ttl = form.get("scope"), self._settings.token_ttl
+        if scope is not None and not _SCOPE.fullmatch(scope):
+            raise OAuthError("invalid_scope", "scope must be printable ASCII words with one space between two")
         key = self._settings.token_signing_keys[0]
         token = issue(key, client_id, time.time(), ttl, scope, form.get("resource"))
         granted: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": int(ttl.total_seconds())}
@@ -78,11 +85,11 @@ async def _form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "expected a body of application/x-www-form-urlencoded")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise OAuthError("invalid_request", f"the form is larger than {MAX_FORM_BYTES} bytes", 413)
+    try:
+        async with asyncio.timeout(FORM_TIMEOUT_SECONDS):
+            body = await _body(request)
+    except TimeoutError as error:
+        raise OAuthError("invalid_request", "the form did not arrive in time", 408) from error
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError as error:
@@ -91,6 +98,15 @@ async def _form(request: Request) -> dict[str, str]:
     if len(form) != len(pairs):
         raise OAuthError("invalid_request", "a parameter is repeated")
     return {name: value for name, value in form.items() if value}
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise OAuthError("invalid_request", f"the form is larger than {MAX_FORM_BYTES} bytes", 413)
+    return body
 
 
 def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:

@@ -5,6 +5,7 @@ While a secret is being rotated two are valid. There is no signed time, so a rep
 
 import hashlib
 import hmac
+import uuid
 from collections.abc import Sequence
 
 _HEX_CHARS = 64
@@ -20,7 +21,7 @@ class Signatures:
             endpoint, equals, secret = each.partition("=")
             if equals:
                 self._of_endpoint.setdefault(endpoint.strip().lower(), []).append(secret.strip().encode())
-            else:
+            if not equals or not _is_uuid(endpoint.strip()):  # a secret may have an equals sign in it, as Base64 does
                 self._shared.append(each.encode())
 
     def refusal(self, body: bytes, signature: bytes | None, endpoint: bytes | None) -> str | None:
@@ -36,3 +37,11 @@ class Signatures:
             expected = hmac.digest(secret, body, hashlib.sha256).hex().encode()
             valid |= hmac.compare_digest(expected, given)
         return None if valid else "the signature does not match the body under a secret of this endpoint"
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -17,6 +17,7 @@ from ingress.signatures import Signatures
 from schemas.events import Provider
 
 BODY_TIMEOUT_SECONDS = 10.0
+"""From the end of the headers to the end of the body, however slowly it drips in."""
 _JSON = (b"content-type", b"application/json")
 _BEARER = 'Bearer realm="curbside"'
 _HMAC = 'HMAC-SHA256 header="X-Afosto-Hmac-Sha256"'
@@ -84,29 +85,25 @@ class Webhook:
         announced = headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self._limit_bytes:
             raise Refused(too_large(self._limit_bytes))
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body", False) or len(body) > self._limit_bytes:
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                    body = await self._rest(body, receive)
-            except TimeoutError:
-                raise Refused(TOO_SLOW) from None
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                body = await self._stream(receive)
+        except TimeoutError:
+            raise Refused(TOO_SLOW) from None
         if not body:
             raise Refused(EMPTY)
         return body
 
-    async def _rest(self, body: bytes, receive: Receive) -> bytes:
-        chunks, size, more = [body], len(body), True
+    async def _stream(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size, more = 0, True
         while more:
-            if size > self._limit_bytes:
-                raise Refused(too_large(self._limit_bytes))
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Refused(EMPTY)
+                raise Refused(EMPTY)  # nobody reads it
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
+            if size > self._limit_bytes:
+                raise Refused(too_large(self._limit_bytes))
             more = message.get("more_body", False)
-        if size > self._limit_bytes:
-            raise Refused(too_large(self._limit_bytes))
         return b"".join(chunks)

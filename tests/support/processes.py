@@ -1,0 +1,153 @@
+"""The ingress and Celery workers as the processes they are in production, which a test may stop, kill and start again.
+
+Each writes all it says into a file that survives its restarts, so that a test can read what any of them ever logged.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.settings import environment_for_tests
+from tests.support.waiting import wait_for
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+_ROOT = Path(__file__).parents[2]
+
+
+class Program:
+    """A command that runs as a child of the test, with these settings in its environment and its log in a file."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self._command, self._log = command, log
+        self._environment = os.environ | environment_for_tests(**environment) | {"PYTHONUNBUFFERED": "1"}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0
+
+    @property
+    def log(self) -> str:
+        """All it has written, over all its restarts."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def log_of_this_run(self) -> str:
+        """What it has written since it was started last."""
+        return self._log.read_bytes()[self._started_at :].decode()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it; `wait_until_ready` says when it is up."""
+        assert not self.is_running, "it runs already"
+        self._started_at = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, cwd=_ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    def stop(self) -> None:
+        """Ask it to end (SIGTERM), and wait until it has."""
+        assert self._process is not None, "it was not started"
+        self._process.send_signal(signal.SIGTERM)
+        self.wait()
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL), as a crash would."""
+        assert self._process is not None, "it was not started"
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+
+    def wait(self) -> int:
+        """Wait until it has ended by itself, and give its exit code."""
+        assert self._process is not None, "it was not started"
+        return self._process.wait(STOP_SECONDS)
+
+    def wait_until_ready(self) -> None:
+        """Wait until it does its work."""
+        wait_for(self._is_ready, START_SECONDS, f"{' '.join(self._command[1:4])} to be ready")
+
+    def discard(self) -> None:
+        """End it, whatever it does."""
+        if self.is_running:
+            self.kill()
+
+    def _is_ready(self) -> bool:
+        assert self.is_running, f"it ended while starting: {self.log_of_this_run}"
+        return self._says_that_it_is_ready()
+
+    def _says_that_it_is_ready(self) -> bool:
+        return True
+
+
+class Worker(Program):
+    """A Celery worker on all queues, in threads."""
+
+    def __init__(self, name: str, folder: Path, **environment: str) -> None:
+        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", f"{name}@test", "--loglevel=INFO"]
+        super().__init__([*command, "--without-gossip", "--without-mingle"], environment, folder / f"{name}.log")
+        self._name = name
+
+    def _says_that_it_is_ready(self) -> bool:
+        return f"{self._name}@test ready." in self.log_of_this_run
+
+
+class Ingress(Program):
+    """uvicorn with the ingress, on the same port for life."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        port = free_port()
+        self.url = f"http://{LOOPBACK}:{port}"
+        command = [sys.executable, "-m", "uvicorn", "ingress.app:create_app", "--factory", "--host", LOOPBACK, "--port", str(port)]
+        super().__init__([*command, "--log-level", "debug"], environment, folder / "ingress.log")
+
+    def _says_that_it_is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+
+class Deployment:
+    """An ingress and workers with the same settings."""
+
+    def __init__(self, folder: Path, *, workers: int = 2, **environment: str) -> None:
+        self.ingress = Ingress(folder, **environment)
+        self.workers = [Worker(f"worker{number}", folder, **environment) for number in range(1, workers + 1)]
+
+    @property
+    def programs(self) -> list[Program]:
+        """All of them."""
+        return [self.ingress, *self.workers]
+
+    @property
+    def logs(self) -> str:
+        """All that any of them has written."""
+        return "".join(each.log for each in self.programs)
+
+
+@contextmanager
+def deployed(folder: Path, *, workers: int = 2, **environment: str) -> Iterator[Deployment]:
+    """A deployment that is ready; on leaving every process is ended, first in an orderly way."""
+    deployment = Deployment(folder, workers=workers, **environment)
+    try:
+        for each in deployment.programs:
+            each.start()
+        for each in deployment.programs:
+            each.wait_until_ready()
+        yield deployment
+        for each in deployment.programs:
+            if each.is_running:
+                each.stop()
+    finally:
+        for each in deployment.programs:
+            each.discard()
