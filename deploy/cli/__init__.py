@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import migrate, run, send, settings
+from deploy.cli import migrate, run, send, settings, status, trace
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -21,6 +21,8 @@ RUN, LOOK, SET_UP = "Run", "Look", "Set up"
 _COMMANDS: list[tuple[str, str, Any]] = [
     (RUN, "run", run.run),
     (RUN, "send", send.send),
+    (LOOK, "status", status.status),
+    (LOOK, "trace", trace.trace),
     (SET_UP, "settings", settings.settings),
     (SET_UP, "migrate", migrate.migrate),
 ]

@@ -12,7 +12,7 @@ def migrate() -> None:
 
     Example: DATABASE_URL=postgresql://curbside@db/curbside curbside migrate
     """
-    from workers.ledger.migrations import migrate as migrate_ledger  # noqa: PLC0415 - quick start
+    from workers.ledger.ledger import Ledger  # noqa: PLC0415 - quick start
 
-    migrate_ledger(load_settings(os.environ))
+    Ledger(load_settings(os.environ)).migrate()
     typer.echo("The ledger is up to date.")

@@ -1,0 +1,63 @@
+"""The running deployment that a command looks at or changes, by the same settings as its parts."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from redis import Redis, RedisError
+
+from deploy.errors import WRONG_SET_UP, CommandError
+from deploy.generated import load_settings
+from schemas.settings import Settings
+from workers.errors import Unreachable
+from workers.failures import Failures
+from workers.handler import Handler, HandlerError, registered
+from workers.ledger.ledger import Ledger
+from workers.store import connect
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Its Valkey, its ledger and its handlers."""
+
+    settings: Settings
+    client: Redis
+    ledger: Ledger
+    handlers: tuple[Handler, ...]
+
+    @property
+    def failures(self) -> Failures:
+        """Its record of failures."""
+        return Failures(self.client)
+
+
+@contextmanager
+def open_deployment() -> Iterator[Deployment]:
+    """Connect to what the settings name. Raises `CommandError`, in a sentence, if something cannot be reached."""
+    settings = load_settings(os.environ)
+    try:
+        handlers = registered(settings.handler_modules)
+    except HandlerError as error:
+        raise CommandError(str(error), WRONG_SET_UP) from error
+    client, ledger = connect(settings.redis_url), Ledger(settings)
+    try:
+        yield Deployment(settings, client, ledger, handlers)
+    except RedisError as error:
+        raise CommandError(
+            f"Valkey at {_place(settings.redis_url)} does not answer ({type(error).__name__}): {_HINT}"
+        ) from error
+    except Unreachable as error:
+        raise CommandError(f"{error} is unreachable (DATABASE_URL).") from error
+    finally:
+        client.close()
+        ledger.close()
+
+
+_HINT = "is it running, and does REDIS_URL or CURBSIDE_DATA_DIR name the right one?"
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}"

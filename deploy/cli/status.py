@@ -1,0 +1,96 @@
+"""`curbside status`: where every event is, and whether the sums hold."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploy.cli.output import complain, print_json, print_table
+from deploy.errors import NOT_DONE
+
+if TYPE_CHECKING:
+    from workers.status import Status
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Print it again every second, until Ctrl-C.")] = False,
+) -> None:
+    """Count events at every stage and handler: waiting, applied, failed, and how old the oldest is.
+
+    Checks the two sums: received = duplicate + routed + undecodable + waiting, and for each handler
+    routed = applied + failed + waiting. Exit code 1 if one does not hold.
+
+    Example: curbside status --json
+    """
+    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from workers.status import read_status  # noqa: PLC0415 - quick start
+
+    with open_deployment() as deployment:
+        names = [each.name for each in deployment.handlers]
+        while True:
+            found = read_status(deployment.client, deployment.ledger, names)
+            if as_json:
+                print_json(_plain(found))
+            else:
+                show(found)
+            if not watch:
+                break
+            time.sleep(1)
+    if not found.balanced:
+        complain("A sum does not hold: an event has no outcome, or two. Please report this.")
+        raise typer.Exit(NOT_DONE)
+
+
+def show(found: "Status") -> None:
+    """Print it for people."""
+    inbox = found.inbox
+    print_table(
+        ("inbox", "received", "duplicate", "routed", "undecodable", "waiting", "not taken", "oldest"),
+        [
+            (
+                "",
+                *map(str, (inbox.received, inbox.duplicate, inbox.routed, inbox.undecodable, inbox.waiting, inbox.lag)),
+                _age(inbox.oldest_age_seconds),
+            )
+        ],
+    )
+    print_table(
+        ("handler", "routed", "applied", "failed", "waiting", "not taken", "oldest"),
+        [
+            (
+                name,
+                *map(str, (each.routed, each.applied, each.failed, each.waiting, each.lag)),
+                _age(each.oldest_age_seconds),
+            )
+            for name, each in found.handlers.items()
+        ],
+    )
+    if found.outbox is not None:
+        alerts = found.outbox
+        print_table(
+            ("alerts", "sent", "waiting", "failing", "oldest"),
+            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), _age(alerts.oldest_age_seconds))],
+        )
+    if inbox.unrecognised:
+        names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
+        typer.echo(f"unrecognised event names: {names}")
+    if found.failures:
+        typer.echo(f"{found.failures} failures on record: see `curbside failed`")
+    for lane, what in found.unreachable.items():
+        complain(f"unreachable for {lane}: {what}")
+    typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
+
+
+def _plain(found: "Status") -> object:
+    import msgspec  # noqa: PLC0415 - quick start
+
+    return msgspec.to_builtins(found, builtin_types=())
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

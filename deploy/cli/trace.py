@@ -1,0 +1,56 @@
+"""`curbside trace`: everything known of an order, in time order."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli.output import print_json, print_table
+from deploy.errors import NOT_DONE, CommandError
+
+_HIDDEN = {"received_at", "identity", "kind", "name"}
+"""Shown in a column of their own, or only with --json."""
+
+
+def trace(
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="The provider's own id of the order (or of the delivery).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every column.")] = False,
+) -> None:
+    """Show everything known of an order: its state, every event, and what came of it, by the provider's time.
+
+    Exit code 1 if no provider has sent anything about it.
+
+    Example: curbside trace fc-104233
+    """
+    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from workers.trace import trace as read_trace  # noqa: PLC0415 - quick start
+
+    with open_deployment() as deployment:
+        found = read_trace(deployment.ledger, deployment.client, order)
+    if as_json:
+        import msgspec  # noqa: PLC0415 - quick start
+
+        print_json([msgspec.to_builtins(each) for each in found])
+    if not found:
+        raise CommandError(
+            f"Nothing is known of order {order}: was it sent, and does `curbside status` show it waiting?", NOT_DONE
+        )
+    if not as_json:
+        for each in found:
+            state = ", ".join(f"{name} {_text(value)}" for name, value in each.state.items())
+            typer.echo(f"{each.provider} order {each.order_id}: {state or 'nothing applied yet'}")
+            rows = [(_text(step.at), step.what, _summary(step.details), step.event_id or "") for step in each.steps]
+            print_table(("when (UTC)", "what", "details", "event"), rows)
+
+
+def _summary(details: dict[str, Any]) -> str:
+    """What a person wants of a step: an event's own name first."""
+    rest = [f"{name} {_text(value)}" for name, value in details.items() if name not in _HIDDEN]
+    return ", ".join([details["name"], *rest] if "name" in details else rest)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
