@@ -1,15 +1,20 @@
 """What a failed try means for an event: why it failed, whether and when it is tried again. Pure."""
 
+import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import msgspec
 from celery.utils.time import get_exponential_backoff_interval
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.failures import Failure, FailureState, Reason, Reject, Undecodable
+
+_ERROR_LINE = re.compile(r"^([A-Za-z_][\w.]*)(?::.*)?$")
+"""The line of a traceback that names the error: `module.Error: text`."""
 
 Jitter = Callable[[float, float], float]
 """A number between two, by chance: `random.uniform`."""
@@ -81,3 +86,39 @@ def pause_ms(policy: RetryPolicy, attempts: int, jitter: Jitter) -> int:
     factor, longest = policy.first.total_seconds(), policy.longest.total_seconds()
     seconds = min(longest, factor * get_exponential_backoff_interval(1, attempts - 1, 1 << 30, full_jitter=False))
     return int(1000 * seconds * jitter(0.5, 1.0))
+
+
+class Scrubbed(NamedTuple):
+    """What may be shown of a failure to whoever may not see personal data."""
+
+    message: str
+    traceback: str | None
+
+
+def scrubbed(failure: Failure) -> Scrubbed:
+    """Message and traceback without what an error's text may quote: frames and types stay.
+
+    Texts of `Reject` and of undecodable bodies are ours or the handler's author's, made to be shown.
+    """
+    ours = failure.reason not in (Reason.HANDLER_ERROR, Reason.LEDGER_REFUSED)
+    message = failure.message if ours else f"{failure.message.partition(':')[0]}: (--unmask shows its text)"
+    if failure.traceback is None or ours:
+        return Scrubbed(message, failure.traceback)
+    return Scrubbed(message, "\n".join(_frames(failure.traceback.splitlines())))
+
+
+def _frames(lines: list[str]) -> Iterator[str]:
+    """The lines that Python wrote, and of a line with an error's text its type. Code is only what follows its file's line."""
+    of_frame = 0
+    for line in lines:
+        of_frame = _LINES_OF_FRAME if line.startswith("  File ") else of_frame - 1
+        error = _ERROR_LINE.match(line)
+        if of_frame == _LINES_OF_FRAME or (of_frame > 0 and line.startswith("    ")) or line.startswith(_BETWEEN_FRAMES):
+            yield line
+        elif error is not None:
+            yield error[1]
+
+
+_LINES_OF_FRAME = 3
+"""File, code, and the carets under it."""
+_BETWEEN_FRAMES = ("Traceback ", "During handling of the above", "The above exception was")

@@ -204,9 +204,9 @@ class Store:
         delivered = next((group["last-delivered-id"] for group in groups if group["name"] == keys.GROUP.encode()), None)
         return None if delivered is None else str(delivered.decode())
 
-    def page(self, stream: str, start: str, count: int) -> list[Entry]:
+    def page(self, stream: str, start: str, count: int, last: str = "+") -> list[Entry]:
         """Entries of a stream from an id on, without taking them."""
-        return _entries(self.client.xrange(stream, start, "+", count=count))
+        return _entries(self.client.xrange(stream, start, last, count=count))
 
     def trim_inbox(self, first_kept: str) -> None:
         """Let go of what is older. Approximately: Valkey drops whole nodes, which costs next to nothing."""

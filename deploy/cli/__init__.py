@@ -10,19 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import migrate, run, send, settings, status, trace
+from deploy.cli import failed, migrate, replay, retry, run, send, settings, status, trace
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
 from schemas.settings import SettingError
 
-RUN, LOOK, SET_UP = "Run", "Look", "Set up"
+RUN, LOOK, MEND, SET_UP = "Run", "Look", "Mend", "Set up"
 
 _COMMANDS: list[tuple[str, str, Any]] = [
     (RUN, "run", run.run),
     (RUN, "send", send.send),
     (LOOK, "status", status.status),
     (LOOK, "trace", trace.trace),
+    (MEND, "retry", retry.retry),
+    (MEND, "discard", retry.discard),
+    (MEND, "replay", replay.replay),
     (SET_UP, "settings", settings.settings),
     (SET_UP, "migrate", migrate.migrate),
 ]
@@ -37,6 +40,7 @@ app = typer.Typer(
 )
 for _panel, _name, _function in _COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(failed.app, name="failed", rich_help_panel=MEND)
 
 
 def _show_version(asked: bool) -> None:
