@@ -1,3 +1,9 @@
 """Fixtures of every test; each is defined where its noun is, in tests/support."""
 
-pytest_plugins = ["tests.support.valkey", "tests.support.ledger", "tests.support.house", "tests.support.ingress"]
+pytest_plugins = [
+    "tests.support.valkey",
+    "tests.support.ledger",
+    "tests.support.house",
+    "tests.support.ingress",
+    "tests.support.books",
+]

@@ -1,6 +1,8 @@
 """Sending one alert through one channel."""
 
+import hashlib
 import logging
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +16,8 @@ from schemas.settings import Settings
 from workers.channels import LOG, WEBHOOK, apprise_channel
 
 WEBHOOK_TIMEOUT_SECONDS = 10.0
+
+_HEADER_SAFE = re.compile(r"[A-Za-z0-9_:-]+")
 
 log = logging.getLogger("curbside.alerts")
 
@@ -64,6 +68,7 @@ class Channels:
 
     def _post(self, webhook: Webhook, message: Message, now: datetime) -> None:
         """Post after Standard Webhooks: `webhook-id` is the idempotency key, `webhook-signature` covers id, time and body."""
+        name = webhook_id(message.idempotency_key)
         content: dict[str, Any] = {
             "type": message.topic,
             "timestamp": message.created_at,
@@ -72,9 +77,9 @@ class Channels:
         body = orjson.dumps(content).decode()
         headers = {
             "content-type": "application/json",
-            "webhook-id": message.idempotency_key,
+            "webhook-id": name,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": webhook.sign(message.idempotency_key, now, body),
+            "webhook-signature": webhook.sign(name, now, body),
         }
         try:
             response = self._http.post(self._webhook_url, content=body, headers=headers)
@@ -82,6 +87,13 @@ class Channels:
             raise NotDelivered(f"the webhook did not answer: {type(error).__name__}") from error
         if not response.is_success:
             raise NotDelivered(f"the webhook answered {response.status_code}")
+
+
+def webhook_id(idempotency_key: str) -> str:
+    """The key as a header can hold it, and without a dot, which parts what is signed: as it is, or a digest of it."""
+    if _HEADER_SAFE.fullmatch(idempotency_key):
+        return idempotency_key
+    return f"sha256:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
 
 
 def _notify(url: str, message: Message) -> None:

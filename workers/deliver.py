@@ -5,8 +5,7 @@ mark sends it again once the lease is over. What could not be sent is tried agai
 """
 
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,18 +18,24 @@ from workers.ledger.tables import outbox
 from workers.store import Store
 
 LEASE = timedelta(seconds=60)
-BATCH = 64
 PARALLEL = 8
+BATCH = 2 * PARALLEL
+"""So few that their lease outlasts them, though every channel takes as long as it may."""
+URGENT_TOPIC = "customer_mia"
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
 
 log = logging.getLogger("curbside.workers")
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Deliver:
     """Empties the outbox."""
 
-    def __init__(self, ledger: Ledger, store: Store, channels: Channels) -> None:
-        self._ledger, self._store, self._channels = ledger, store, channels
+    def __init__(self, ledger: Ledger, store: Store, channels: Channels, clock: Callable[[], datetime] = _now) -> None:
+        self._ledger, self._store, self._channels, self._clock = ledger, store, channels, clock
 
     def run(self) -> None:
         """Send all that is due, and remember when the next is. Raises `Unreachable` if the ledger is away."""
@@ -41,17 +46,20 @@ class Deliver:
                     list(pool.map(self._deliver, messages))
             next_due = self._next_due()
         except BaseException:
-            self._store.outbox_due(int(time.time() * 1000))
+            self._store.outbox_due(int(self._clock().timestamp() * 1000))
             raise
-        if next_due is not None:
+        if next_due is not None and self._store.outbox_due_at() is None:  # what others said since then is sooner
             self._store.outbox_due(int(next_due.timestamp() * 1000))
 
     def _lease(self) -> Sequence[Message]:
-        """Take due rows for ourselves for a while; customers that cannot be found first."""
-        now = datetime.now(UTC)
+        """Take due rows for ourselves for a while: customers that cannot be found first, then what was tried less often.
+
+        So a channel that is down does not hold up the others, however much waits for it.
+        """
+        now = self._clock()
         its = outbox.c
         free = and_(_waiting(), its.due_at <= now, or_(its.leased_until.is_(None), its.leased_until <= now))
-        urgent_first = (its.topic != "customer_mia", its.created_at)
+        urgent_first = (its.topic != URGENT_TOPIC, its.attempts, its.created_at)
         with self._ledger.begin() as connection:
             due = select(its.idempotency_key, its.channel).where(free).order_by(*urgent_first).limit(BATCH)
             if connection.dialect.name == "postgresql":
@@ -64,10 +72,11 @@ class Deliver:
                 .values(leased_until=now + LEASE)
                 .returning(its.idempotency_key, its.channel, its.topic, its.title, its.payload, its.created_at)
             )
-            return [Message(*row) for row in connection.execute(leased)] if keys else []
+            messages = [Message(*row) for row in connection.execute(leased)] if keys else []
+        return sorted(messages, key=lambda each: keys.index((each.idempotency_key, each.channel)))
 
     def _deliver(self, message: Message) -> None:
-        now = datetime.now(UTC)
+        now = self._clock()
         try:
             self._channels.send(message, now)
         except NotDelivered as error:

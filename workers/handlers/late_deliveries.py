@@ -1,21 +1,23 @@
 """Late deliveries: how late an order will be, by the newest event; people are alerted from `LATE_ALERT_MINUTES` on.
 
-The event says the new estimate or window; what was promised before is in the event (envelope) or in the order's row (flat). While it
-is unknown so is the lateness, and people are alerted all the same.
+The event says the new estimate or window; what was promised before is in the event (envelope) or in the order's history (flat). While
+it is unknown so is the lateness, and people are alerted all the same. No alert for what is no news: an older event, or an order that
+was delivered or canceled since.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select, tuple_
 
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
+from workers.ledger.lateness import measure_lateness, minutes_between
 from workers.ledger.news import news_key
-from workers.ledger.orders import ends_since, lock_orders, minutes_between
+from workers.ledger.orders import Name, ends_of, lock_orders, names_of
 from workers.ledger.tables import late_deliveries as table
-from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alert
-from workers.ledger.upsert import Row, insert_into, newer
+from workers.ledger.upsert import Row, newer, upsert
 
 _COLUMNS = (
     "event_id", "occurred_at", "received_at", "old_window_starts_at", "old_window_ends_at", "new_window_starts_at",
@@ -25,31 +27,33 @@ _COLUMNS = (
 
 @handler("late_deliveries", Kind.LATE_DELIVERY, retry=URGENT)
 def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Write the lateness that these events tell of, each order's newest last."""
-    named = [(event, order_id) for event in sorted(events, key=news_key) for order_id in event.order_ids]
-    lock_orders(work.connection, ((event.provider.value, order_id) for event, order_id in named))
-    for event, order_id in named:
-        row = _row(work, event, order_id)
-        statement = insert_into(work.connection, table).values(row)
-        statement = statement.on_conflict_do_update(
-            index_elements=table.primary_key, set_=newer(statement, table, "news", _COLUMNS)
-        )
-        newest = work.connection.scalar(statement.returning(table.c.news))
-        if newest == row["news"] and _is_alarming(work, row):
-            work.alert(_alert(row, event))
+    """Write the newest lateness of each order, and have people alerted of it."""
+    newest = {name: event for event in sorted(events, key=news_key) for name in names_of(event)}
+    lock_orders(work.connection, newest)
+    rows = [_row(newest[name], name) for name in sorted(newest)]
+    upsert(work.connection, table, rows, lambda statement: newer(statement, table, "news", _COLUMNS))
+    measure_lateness(work.connection, newest)
+    ends = ends_of(work.connection, newest)
+    written = select(table).where(tuple_(table.c.provider, table.c.order_id).in_(sorted(newest)))
+    for row in work.connection.execute(written.order_by(table.c.provider, table.c.order_id)).mappings():
+        name = row["provider"], row["order_id"]
+        is_over = any(end.occurred_at >= row["occurred_at"] for end in ends.get(name, []))
+        if row["news"] == news_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):
+            work.alert(_alert(row, newest[name].identity))
 
 
-def _row(work: UnitOfWork, event: Event, order_id: str) -> Row:
+def is_alarming(row: "RowMapping | dict[str, Any]", alert_minutes: int) -> bool:
+    """Whether it is late enough, or late by an unknown time. Pure."""
+    minutes = row["minutes_late"]
+    return minutes is None or minutes >= alert_minutes
+
+
+def _row(event: Event, name: Name) -> Row:
     old, new = event.window, event.new_window
     promised_at = old.ends_at or old.starts_at if old and new else None
-    if promised_at is None:
-        its = orders.c
-        promised_at = work.connection.scalar(
-            select(its.promised_at).where(its.provider == event.provider.value, its.order_id == order_id)
-        )
     return {
-        "provider": event.provider.value,
-        "order_id": order_id,
+        "provider": name[0],
+        "order_id": name[1],
         "event_id": event.event_id,
         "occurred_at": event.occurred_at,
         "received_at": event.received_at,
@@ -64,19 +68,11 @@ def _row(work: UnitOfWork, event: Event, order_id: str) -> Row:
     }
 
 
-def _is_alarming(work: UnitOfWork, row: Row) -> bool:
-    """Late enough, or late by an unknown time, and still under way."""
-    minutes = row["minutes_late"]
-    if minutes is not None and minutes < work.settings.late_alert_minutes:
-        return False
-    return not ends_since(work.connection, row["provider"], row["order_id"], row["occurred_at"])
-
-
-def _alert(row: Row, event: Event) -> Alert:
+def _alert(row: RowMapping, identity: str) -> Alert:
     minutes = row["minutes_late"]
     by = "by an unknown time" if minutes is None else f"by {minutes} minutes"
     return Alert(
-        idempotency_key=f"late_delivery:{row['provider']}:{row['order_id']}:{event.identity}",
+        idempotency_key=f"late_delivery:{row['provider']}:{row['order_id']}:{identity}",
         topic="late_delivery",
         title=f"Order {row['order_id']} will be late {by}",
         data={

@@ -6,7 +6,7 @@ from schemas.events import Event, Kind
 from workers.handler import UnitOfWork, handler
 from workers.ledger.news import news_key
 from workers.ledger.tables import refunds as table
-from workers.ledger.upsert import Row, insert_into, older
+from workers.ledger.upsert import Row, older, upsert
 
 _SAID = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
 
@@ -14,10 +14,7 @@ _SAID = ("event_id", "occurred_at", "received_at", "product", "product_name", "q
 @handler("refunds", Kind.ORDER_ITEM_REFUND)
 def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the refunds of these events."""
-    if rows := fold(events):
-        statement = insert_into(work.connection, table)
-        said_first = older(statement, table, "first_news", _SAID)
-        work.connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=said_first), rows)
+    upsert(work.connection, table, fold(events), lambda statement: older(statement, table, "first_news", _SAID))
 
 
 def fold(events: Sequence[Event]) -> list[Row]:

@@ -13,7 +13,7 @@ from workers.handler import UnitOfWork, handler
 from workers.ledger.news import news_key
 from workers.ledger.orders import lock_orders
 from workers.ledger.tables import replacements as table
-from workers.ledger.upsert import Row, insert_into, newer, older
+from workers.ledger.upsert import Assignments, Insert, Row, newer, older, upsert
 
 _SAID_FIRST = (
     "event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit", "substitute_name",
@@ -27,10 +27,12 @@ def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
     if not (rows := fold(events)):
         return
     lock_orders(work.connection, ((row["provider"], row["order_id"]) for row in rows))
-    statement = insert_into(work.connection, table)
-    assignments = older(statement, table, "first_news", _SAID_FIRST) | newer(statement, table, "last_news", ())
-    work.connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=assignments), rows)
+    upsert(work.connection, table, rows, _assign)
     _supersede(work.connection, rows)
+
+
+def _assign(statement: Insert) -> Assignments:
+    return older(statement, table, "first_news", _SAID_FIRST) | newer(statement, table, "last_news", ())
 
 
 def fold(events: Sequence[Event]) -> list[Row]:

@@ -4,25 +4,26 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, update
 
-from schemas.events import Event, Kind
+from schemas.events import Event
 from workers.handler import UnitOfWork, handler
+from workers.ledger.lateness import PROMISING, measure_lateness
 from workers.ledger.news import news_key
-from workers.ledger.orders import TERMINAL, minutes_between
-from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders
-from workers.ledger.upsert import Row, insert_into, insert_new, newer
-
-_PROMISES = frozenset({Kind.ORDER_CREATED, Kind.RESCHEDULED, Kind.ORDER_OPENED})
-"""Events whose estimate is what the customer was promised, against which lateness is measured."""
+from workers.ledger.orders import TERMINAL, names_of
+from workers.ledger.tables import customer_mia_alerts, order_events, orders
+from workers.ledger.upsert import Assignments, Insert, Row, earlier, insert_new, later, newer, upsert
 
 _GROUPS = {
+    "number_news": ("number",),
+    "fulfillment_type_news": ("fulfillment_type",),
     "status_news": ("status", "status_at"),
     "expected_news": ("expected_at",),
     "promised_news": ("promised_at",),
 }
+"""The columns that are set together, by the key of the news that last set them."""
 
 
 @handler("timeline")
@@ -32,7 +33,7 @@ def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
     _upsert_orders(work.connection, rows)
     insert_new(work.connection, order_events, [line for event in events for line in _lines(event)])
     _close_mia_alerts(work.connection, [event for event in events if event.kind in TERMINAL])
-    _complete_lateness(work.connection, [row for row in rows if row["promised_at"]])
+    measure_lateness(work.connection, [name for event in events if _promise(event) for name in names_of(event)])
 
 
 def fold(events: Sequence[Event]) -> list[Row]:
@@ -49,12 +50,14 @@ def fold(events: Sequence[Event]) -> list[Row]:
 
 
 def _order_row(event: Event, order_id: str, news: str) -> Row:
-    promise = event.promised_at if event.kind in _PROMISES else None
+    promise = _promise(event)
     return {
         "provider": event.provider.value,
         "order_id": order_id,
         "number": event.number,
+        "number_news": news if event.number else None,
         "fulfillment_type": event.fulfillment_type,
+        "fulfillment_type_news": news if event.fulfillment_type else None,
         "status": event.status,
         "status_at": event.occurred_at if event.status else None,
         "status_news": news if event.status else None,
@@ -67,30 +70,34 @@ def _order_row(event: Event, order_id: str, news: str) -> Row:
     }
 
 
+def _promise(event: Event) -> datetime | None:
+    return event.promised_at if event.kind in PROMISING else None
+
+
 def _merge(row: Row, new: Row) -> None:
     for news, columns in _GROUPS.items():
         if new[news] is not None and (row[news] is None or new[news] > row[news]):
             row[news] = new[news]
             row.update((column, new[column]) for column in columns)
-    row["number"] = row["number"] or new["number"]
-    row["fulfillment_type"] = row["fulfillment_type"] or new["fulfillment_type"]
     row["first_event_at"] = min(row["first_event_at"], new["first_event_at"])
     row["last_event_at"] = max(row["last_event_at"], new["last_event_at"])
 
 
 def _upsert_orders(connection: Connection, rows: Sequence[Row]) -> None:
-    statement = insert_into(connection, orders)
-    new, old = statement.excluded, orders.c
-    least, most = (func.least, func.greatest) if connection.dialect.name == "postgresql" else (func.min, func.max)
-    assignments: dict[str, Any] = {
-        "number": func.coalesce(old.number, new.number),
-        "fulfillment_type": func.coalesce(old.fulfillment_type, new.fulfillment_type),
-        "first_event_at": least(func.coalesce(old.first_event_at, new.first_event_at), new.first_event_at),
-        "last_event_at": most(func.coalesce(old.last_event_at, new.last_event_at), new.last_event_at),
-    }
-    for news, columns in _GROUPS.items():
-        assignments |= newer(statement, orders, news, columns)
-    connection.execute(statement.on_conflict_do_update(index_elements=orders.primary_key, set_=assignments), rows)
+    old = orders.c
+    least, greatest = earlier(connection), later(connection)
+
+    def assign(statement: Insert) -> Assignments:
+        new = statement.excluded
+        assignments = {
+            "first_event_at": least(func.coalesce(old.first_event_at, new.first_event_at), new.first_event_at),
+            "last_event_at": greatest(func.coalesce(old.last_event_at, new.last_event_at), new.last_event_at),
+        }
+        for news, columns in _GROUPS.items():
+            assignments |= newer(statement, orders, news, columns)
+        return assignments
+
+    upsert(connection, orders, rows, assign)
 
 
 def _lines(event: Event) -> list[Row]:
@@ -105,6 +112,7 @@ def _lines(event: Event) -> list[Row]:
             "name": event.name,
             "kind": event.kind.value,
             "status": event.status,
+            "expected_at": event.promised_at,
             "provider_event_id": event.provider_event_id,
         }
         for order_id in event.order_ids
@@ -127,23 +135,3 @@ def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
             .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
         )
         connection.execute(statement, closing)
-
-
-def _complete_lateness(connection: Connection, promised: Sequence[Row]) -> None:
-    """Tell late deliveries, that came before what had been promised, how late they are."""
-    if not promised:
-        return
-    late, its = late_deliveries.c, orders.c
-    key = tuple_(late.provider, late.order_id)
-    names = [(row["provider"], row["order_id"]) for row in promised]
-    waiting = connection.execute(
-        select(late.provider, late.order_id, late.expected_at, its.promised_at)
-        .join(orders, (its.provider == late.provider) & (its.order_id == late.order_id))
-        .where(late.promised_at.is_(None), key.in_(names))
-    ).all()
-    for provider, order_id, expected_at, promised_at in waiting:
-        connection.execute(
-            update(late_deliveries)
-            .where(late.provider == provider, late.order_id == order_id, late.promised_at.is_(None))
-            .values(promised_at=promised_at, minutes_late=minutes_between(promised_at, expected_at))
-        )

@@ -1,38 +1,47 @@
 """Column types that mean the same on SQLite and on PostgreSQL."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Numeric, String, Text, TypeDecorator
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
 ExactText = String().with_variant(String(collation="C"), "postgresql")
 """Text that is compared byte by byte, as SQLite does: for keys of news, which must sort alike everywhere."""
 
 
+class _SqliteUtc(sqlite.DATETIME):
+    """UTC as text of one length, so that it sorts by time."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Aware time to text."""
+
+        def to_text(value: datetime | None) -> str | None:
+            return None if value is None else value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+        return to_text
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """Text to aware time."""
+
+        def to_time(value: str | None) -> datetime | None:
+            return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+        return to_time
+
+
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC with microseconds."""
+    """An aware time, kept in UTC with microseconds: TIMESTAMP WITH TIME ZONE on PostgreSQL, text on SQLite."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """PostgreSQL keeps a time with zone, SQLite a text without one."""
-        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware to UTC."""
-        if value is None:
-            return None
-        utc = value.astimezone(UTC)
-        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Back to aware UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        """See the class. Nothing is done to a value for PostgreSQL, whose sessions are in UTC."""
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else _SqliteUtc())  # type: ignore[no-untyped-call]
 
 
 class ExactNumber(TypeDecorator[Decimal]):

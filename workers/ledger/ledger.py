@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from schemas.events import Event
@@ -20,8 +20,8 @@ from workers.ledger.unit_of_work import UnitOfWork
 
 BUSY_TIMEOUT_SECONDS = 15
 STATEMENT_TIMEOUT_MS = 15_000
-_SQLITE_BAD_SQL = 1
-"""SQLITE_ERROR: a wrong statement. Every other code is about the file, the disk or a lock."""
+_LIMIT_EXCEEDED = "54"
+"""PostgreSQL's class of errors for what is too large, such as keys too long for an index: an OperationalError, but the row's fault."""
 
 
 _READS_ONLY = "curbside_reads_only"
@@ -74,6 +74,11 @@ class Ledger:
         """Close all connections."""
         self.engine.dispose()
 
+    def migrate(self) -> None:
+        """Bring the tables up to this release. Raises `Unreachable`."""
+        with translated():
+            self._migrate_once()
+
     def _migrate_once(self) -> None:
         if not self._is_current:
             with self._lock:
@@ -97,9 +102,11 @@ def is_worlds_fault(error: DBAPIError | PoolTimeout) -> bool:
     """Whether a database error is about the database and not about the rows or the statement."""
     if isinstance(error, PoolTimeout) or error.connection_invalidated:
         return True
-    if isinstance(error.orig, sqlite3.OperationalError):
-        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF != _SQLITE_BAD_SQL
-    return isinstance(error, OperationalError | InterfaceError | InternalError)
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return False  # a wrong statement; the other operational errors are about the file, the disk or a lock
+    if (getattr(error.orig, "sqlstate", None) or "").startswith(_LIMIT_EXCEEDED):
+        return False
+    return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
 
 
 def open_engine(url: str) -> Engine:

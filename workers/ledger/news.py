@@ -29,7 +29,12 @@ _RANKS = {
 
 def news_key(event: Event) -> str:
     """The key of an event's news, comparable byte by byte."""
-    return f"{sortable(event.occurred_at)}|{_RANKS.get(event.status or '', 0)}|{event.identity}"
+    return key_of_news(event.occurred_at, event.status, event.identity)
+
+
+def key_of_news(occurred_at: datetime, status: str | None, identity: str) -> str:
+    """The key of the news that an event of this time, status and identity brought."""
+    return f"{sortable(occurred_at)}|{_RANKS.get(status or '', 0)}|{identity}"
 
 
 def sortable(time: datetime) -> str:

@@ -6,7 +6,7 @@ group of columns (see `workers.ledger.news`): older news never overwrites newer.
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text, text
 
 from workers.ledger.columns import ExactNumber, ExactText, UtcTime
 
@@ -36,7 +36,9 @@ orders = Table(
     metadata,
     *_order_key(),
     Column("number", String),
+    Column("number_news", ExactText),
     Column("fulfillment_type", String),
+    Column("fulfillment_type_news", ExactText),
     Column("status", String),
     Column("status_at", UtcTime),
     Column("status_news", ExactText),
@@ -59,9 +61,10 @@ order_events = Table(
     Column("name", String, nullable=False),
     Column("kind", String, nullable=False),
     Column("status", String),
+    Column("expected_at", UtcTime),
     Column("provider_event_id", String),
 )
-"""The order's history: one line an event, under the provider's own name for it."""
+"""The order's history: one line an event, under the provider's own name for it. `expected_at`: the estimate it gave."""
 
 replacements = Table(
     "replacements",
@@ -108,9 +111,10 @@ late_deliveries = Table(
     Column("new_window_ends_at", UtcTime),
     Column("promised_at", UtcTime),
     Column("expected_at", UtcTime),
-    Column("minutes_late", Integer),
+    Column("minutes_late", BigInteger),
 )
-"""One row an order: the newest lateness. `minutes_late` is from `promised_at` to `expected_at`; NULL while either is unknown."""
+"""One row an order: the newest lateness. `promised_at`: what was promised when it was said, not what was promised since.
+`minutes_late` is from there to `expected_at`; NULL while either is unknown."""
 
 customer_mia_alerts = Table(
     "customer_mia_alerts",
@@ -118,11 +122,13 @@ customer_mia_alerts = Table(
     *_order_key(),
     _key("identity"),
     *_event(),
+    Column("first_reported_at", UtcTime, nullable=False),
     Column("last_reported_at", UtcTime, nullable=False),
     Column("closed_at", UtcTime),
     Column("closed_by", String),
 )
-"""Alerts by the event that opened them. `closed_by`: the event that closed it (delivered, canceled); at most one is open."""
+"""Alerts by the event that opened them, with the earliest and latest report, by the provider's time, that they stand for.
+`closed_by`: the event that closed it (delivered, canceled). At most one of an order is open."""
 
 Index(
     "uq_customer_mia_alerts_open",

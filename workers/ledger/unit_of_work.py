@@ -41,8 +41,9 @@ class UnitOfWork:
         self.alerts.append(alert)
 
     def write_outbox(self) -> None:
-        """Write the alerts of this transaction, one row for each channel."""
-        insert_new(self.connection, outbox, [row for alert in self.alerts for row in self._rows(alert)])
+        """Write the alerts of this transaction, one row for each channel; sorted, so that nobody waits in a circle."""
+        alerts = sorted(self.alerts, key=lambda alert: alert.idempotency_key)
+        insert_new(self.connection, outbox, [row for alert in alerts for row in self._rows(alert)])
 
     def _rows(self, alert: Alert) -> Sequence[dict[str, Any]]:
         return [

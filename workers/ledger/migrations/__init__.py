@@ -11,19 +11,28 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from workers.errors import Unreachable
+
 _LOCK = 0x63757262  # "curb"
 
 
 def upgrade(engine: Engine) -> str | None:
-    """Bring the schema to the newest revision. Returns the revision it had before (None: it was new)."""
+    """Bring the schema to the newest revision. Returns the revision it had before (None: it was new).
+
+    Raises `Unreachable` if a newer release was here: its workers know how to write, this one does not.
+    """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         before = current(connection)
-        if before == ScriptDirectory.from_config(config).get_current_head():
+        if before == script.get_current_head():
             return before
+        if before is not None and before not in {known.revision for known in script.walk_revisions()}:
+            raise Unreachable(f"the ledger, which a newer release has migrated (to {before}),")
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # to rewrite a large table takes its time
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before

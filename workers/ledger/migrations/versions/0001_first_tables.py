@@ -27,6 +27,7 @@ def _effects() -> None:
         sa.Column("event_id", sa.String(), nullable=False),
         sa.Column("occurred_at", UtcTime, nullable=False),
         sa.Column("received_at", UtcTime, nullable=False),
+        sa.Column("first_reported_at", UtcTime, nullable=False),
         sa.Column("last_reported_at", UtcTime, nullable=False),
         sa.Column("closed_at", UtcTime),
         sa.Column("closed_by", sa.String()),
@@ -54,7 +55,7 @@ def _effects() -> None:
         sa.Column("new_window_ends_at", UtcTime),
         sa.Column("promised_at", UtcTime),
         sa.Column("expected_at", UtcTime),
-        sa.Column("minutes_late", sa.Integer()),
+        sa.Column("minutes_late", sa.BigInteger()),
         sa.PrimaryKeyConstraint("provider", "order_id", name=op.f("pk_late_deliveries")),
     )
     op.create_table(
@@ -106,6 +107,7 @@ def _timeline() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("status", sa.String()),
+        sa.Column("expected_at", UtcTime),
         sa.Column("provider_event_id", sa.String()),
         sa.PrimaryKeyConstraint("provider", "order_id", "identity", name=op.f("pk_order_events")),
     )
@@ -114,7 +116,9 @@ def _timeline() -> None:
         sa.Column("provider", sa.String(), nullable=False),
         sa.Column("order_id", sa.String(), nullable=False),
         sa.Column("number", sa.String()),
+        sa.Column("number_news", ExactText),
         sa.Column("fulfillment_type", sa.String()),
+        sa.Column("fulfillment_type_news", ExactText),
         sa.Column("status", sa.String()),
         sa.Column("status_at", UtcTime),
         sa.Column("status_news", ExactText),
