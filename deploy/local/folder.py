@@ -80,13 +80,13 @@ def only_one(folder: Folder) -> Iterator[None]:
 
 
 def clear_leftovers(folder: Folder, patience_s: float, say: Callable[[str], None]) -> None:
-    """Stop what a killed run left behind and wait until it has ended. Raises CommandError naming what still runs after that.
+    """Stop what a killed run left behind and wait until it has ended. Raises CommandError naming what still runs then.
 
     Only the supervisor starts parts, so where it is gone, the holder of a part's lock cannot change between look and signal.
     """
     if not (left := folder.still_running()):
         return
-    say(f"An earlier run was killed; waiting for its parts to stop: {', '.join(left)} ...")
+    say(f"parts of a run that was killed still run; stopping them: {', '.join(left)} ...")
     for pid in {left[SUPERVISOR]} if SUPERVISOR in left else set(left.values()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
@@ -96,4 +96,6 @@ def clear_leftovers(folder: Folder, patience_s: float, say: Callable[[str], None
     if left:
         named = ", ".join(f"{name} (pid {pid})" for name, pid in left.items())
         pids = " ".join(map(str, left.values()))
-        raise CommandError(f"Parts of an earlier run still run on {folder.root}: {named}; end them with `kill -9 {pids}`.")
+        raise CommandError(
+            f"Parts of a run that was killed still run on {folder.root}: {named}; end them with `kill -9 {pids}`."
+        )

@@ -1,5 +1,7 @@
 """What the parts write: all of it in files, which supervisor rotates; in the terminal the warnings and errors, by part.
 
+What a process writes before its logging is set up names no level and stays in its file; `watch` tells that it ended.
+
 A terminal that shows every line of six processes shows none; `--verbose` shows them all.
 """
 
@@ -15,13 +17,12 @@ _HEAD = re.compile(
     | ^\[(?P<flower>[DIWEC])\ \d+\ [\d:]+                     # Flower: [W 300101 12:00:00 module:1] ...
     | ^\[[\d\ :,-]+:\ (?P<celery>[A-Z]+)/                     # Celery before its settings hold: [2030-...: WARNING/MainProcess]
     | ^\d+:[XCSM]\ \d+\ \w+\ \d{4}\ [\d:.]+\ (?P<valkey>[.*\#-])\   # Valkey: 12:M 01 Jan 2030 12:00:00.000 # ...
-    | ^(?P<traceback>Traceback)\ \(most\ recent\ call\ last\)   # a process that ends before it can log
     """,
     re.VERBOSE,
 )
-_ERRORS = {"ERROR", "CRITICAL", "E", "C", "Traceback"}
+_ERRORS = {"ERROR", "CRITICAL", "E", "C"}
 _WARNINGS = {"WARNING", "#"}  # Flower's are about workers that are busy for a second
-_EVERY_START = "Memory overcommit must be enabled"
+_NO_NEWS = ("Memory overcommit must be enabled", "User requested shutdown", "Valkey is now ready to exit")
 _MAX_LINE_BYTES = 64 << 10
 
 
@@ -37,7 +38,7 @@ class Ear:
             return self._in_error
         level = match[match.lastgroup or 0]
         self._in_error = level in _ERRORS
-        return self._in_error or (level in _WARNINGS and _EVERY_START not in line)
+        return self._in_error or (level in _WARNINGS and not any(text in line for text in _NO_NEWS))
 
 
 class Tail:
@@ -84,10 +85,14 @@ class Tail:
 
 def last_line(path: Path) -> str:
     """The last line of a log that says something; empty if there is none."""
+    return next((line.strip() for line in reversed(last_text(path).splitlines()) if line.strip()), "")
+
+
+def last_text(path: Path) -> str:
+    """The end of a log; empty if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _MAX_LINE_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            return file.read().decode(errors="replace")
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

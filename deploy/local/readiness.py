@@ -42,7 +42,8 @@ def _answers(url: str) -> bool:
 
 
 def _workers_answer(celery: Celery, processes: int) -> bool:
-    try:
-        return len(celery.control.ping(timeout=_PATIENCE_S, limit=processes)) >= processes
-    except (OperationalError, OSError):
-        return False
+    with celery.connection_for_write() as connection:
+        try:
+            return len(celery.control.ping(timeout=_PATIENCE_S, limit=processes, connection=connection)) >= processes
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors):
+            return False

@@ -141,6 +141,7 @@ class _Run:
         titles = [part.title for part in reversed(self._parts)]
         self._screen.say(f"stopping in order: {', '.join(titles)} ...")
         self._supervisor.stop()
+        clear_leftovers(self._folder, _LEFTOVER_PATIENCE_S, self._screen.say)
         self._show_logs()
         for tail in self._tails.values():
             tail.close()

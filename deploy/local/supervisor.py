@@ -23,7 +23,7 @@ from deploy.errors import CommandError
 from deploy.local.folder import SUPERVISOR, Folder
 from deploy.local.parts import NUMBER, VALKEY, Part
 
-_ALIVE_SECONDS = 2
+_ALIVE_SECONDS = 10
 _TRIES = 3
 _FILES = 1024
 _COMMENT_SIGNS = (" #", " ;")

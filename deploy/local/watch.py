@@ -1,10 +1,11 @@
 """Notices what happens to the parts' processes, for the terminal, and has supervisor try again those that it gave up."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 
-from deploy.local.folder import Folder
-from deploy.local.logs import last_line
+from deploy.local.folder import SUPERVISOR, Folder
+from deploy.local.logs import last_line, last_text
 from deploy.local.supervisor import Process, Supervisor
 
 RETRY_SECONDS = 10.0
@@ -28,16 +29,20 @@ class Watch:
 
     def _changes(self, process: Process) -> Iterator[str]:
         name, before = process.name, self._pids.get(process.name, 0)
-        if process.state in _DOWN and name not in self._failing:
+        ended = process.state in _DOWN or (before and process.pid not in {0, before})
+        if ended and name not in self._failing:
             self._failing.add(name)
-            why = last_line(self._folder.log(name))
-            yield f"{name} ended and is started again{': ' + why if why else ''} ({self._folder.log(name)})"
+            yield f"{name} ended ({self._why(name)}) and is started again; its log is {self._folder.log(name)}"
         elif process.state == "RUNNING" and name in self._failing:
             self._failing.discard(name)
-            yield f"{name} runs again (pid {process.pid})"
-        elif process.pid and before and process.pid != before and name not in self._failing:
-            yield f"{name} ended (pid {before}) and was started again (pid {process.pid})"
+            yield f"{name} runs again"
         self._pids[name] = process.pid or before
+
+    def _why(self, name: str) -> str:
+        """How it ended, from supervisord's log, and if it ended by itself its last words."""
+        told = re.findall(rf" exited: {name} \((.+?);", last_text(self._folder.log(SUPERVISOR)))
+        how = told[-1] if told else "why is not known"
+        return f"{how}: {last_line(self._folder.log(name))}" if how.startswith("exit status") else how
 
     def _try_again(self, process: Process) -> None:
         """Supervisor gives up after some tries in a row; nobody wants that here."""
