@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy import generated
 from deploy.errors import NOT_DONE, CommandError
-from deploy.local import banner, parts, readiness
+from deploy.local import banner, parts
 from deploy.local.folder import Folder, clear_leftovers, only_one, open_folder
 from deploy.local.logs import Tail, last_line
 from deploy.local.ports import check_ports, listeners_of
@@ -109,6 +109,8 @@ class _Run:
 
     def _valkey_is_ready(self) -> bool:
         """Wait for Valkey, which reads all its data first; what needs it starts after it. False if we are to stop."""
+        from deploy.local import readiness  # noqa: PLC0415 - Celery is slow to import; what keeps a run from starting is said first
+
         self._screen.waiting("Valkey reads its data ...")
         give_up = time.monotonic() + _VALKEY_PATIENCE_S
         while not self._over and not readiness.valkey_answers(self._settings.redis_url):
@@ -120,6 +122,8 @@ class _Run:
 
     def _start_others(self) -> None:
         """Start the rest and wait until each does its work; past the limit, say which does not, and go on."""
+        from deploy.local import readiness  # noqa: PLC0415 - see above
+
         for part in self._parts:
             if part.name != parts.VALKEY:
                 self._supervisor.start_part(part.name)
