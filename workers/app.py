@@ -1,6 +1,7 @@
 """The Celery application: its tasks, one queue for each lane, and the worker's life. `celery -A workers.app worker`.
 
-Importing it reads the settings from the environment; nothing is connected until a worker starts.
+`workers.app.app` is made from the environment when somebody asks for it; a wrong setting ends the program with one line that says
+so. Nothing is connected until a worker starts. The pool is threads: a process has one crew, and one lane of each kind.
 """
 
 import os
@@ -11,13 +12,13 @@ from typing import Any
 from celery import Celery, signals
 
 from schemas import keys
-from schemas.settings import Settings, load
+from schemas.settings import SettingError, Settings, load
 from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, LANE_RETRY, broker_options, queue_of, retry_task_of, task_of
 from workers.bells import Bells
 from workers.blame import EventFailed
 from workers.crew import Crew
 from workers.failures import MAX_IN_FLIGHT, Failures
-from workers.handler import Handler, registered
+from workers.handler import Handler, HandlerError, registered
 from workers.retry import Retries
 from workers.store import Store, connect
 from workers.timer import Tick, Timer
@@ -35,6 +36,7 @@ def create_app(settings: Settings) -> Celery:
         broker_options(settings.celery_broker_url),
         task_queues={queue_of(lane): {} for lane in (*lanes, LANE_RETRY)},
         task_default_queue=queue_of(keys.DRAIN),
+        worker_pool="threads",
         worker_concurrency=len(lanes) + SPARE_SLOTS,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
@@ -109,6 +111,9 @@ def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler],
 def __getattr__(name: str) -> Any:
     """`workers.app.app` is made when Celery asks for it, so that importing this module asks for no settings."""
     if name == "app":
-        app = globals()["app"] = create_app(load(os.environ))
+        try:
+            app = globals()["app"] = create_app(load(os.environ))
+        except (SettingError, HandlerError) as error:
+            raise SystemExit(f"{error}") from None
         return app
     raise AttributeError(name)

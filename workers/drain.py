@@ -3,7 +3,9 @@
 Its commit point is `Store.route`. A crash before it leaves the entries pending; after it there is nothing left to do.
 """
 
+import logging
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
 
@@ -12,9 +14,12 @@ from schemas.events import Event, Kind
 from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
 from workers.bells import Bells
+from workers.blame import reason_of
 from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.store import Entry, Routed, Store
+
+log = logging.getLogger("curbside.workers")
 
 MAX_NAME_CHARS = 100
 """Names we do not know are counted each by itself, cut to this length."""
@@ -43,20 +48,24 @@ def sort_out(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int
             if not entry.fields:
                 raise Undecodable(Reason.BODY_MISSING, "the inbox entry was deleted before it was read")
             routed.append(router.routed(decode(provider, body, entry.id, zone)))
-        except Undecodable as error:
+        except Exception as error:  # also a bug of ours: one event must not stop the others
             undecodable.append(undecodable_failure(entry.id, DRAIN, provider, body, error, now_ms))
     return routed, undecodable
 
 
-def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes, error: Undecodable, now_ms: int) -> Failure:
-    """The record of a body that could not be decoded."""
+def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes, error: Exception, now_ms: int) -> Failure:
+    """The record of a body that could not be decoded: `Undecodable`, or else a bug of ours, whose traceback is kept."""
+    is_bug = not isinstance(error, Undecodable)
+    if is_bug:
+        log.error("a bug in decoding event %s of %s: %s", event_id, provider, type(error).__name__)
     return Failure(
         event_id=event_id,
         handler=handler,
         provider=provider,
-        reason=error.reason,
-        message=str(error),
+        reason=reason_of(error),
+        message=f"{type(error).__name__}: {error}" if is_bug else str(error),
         body=body,
+        traceback="".join(traceback.format_exception(error)) if is_bug else None,
         task_id=first_task_id(handler, event_id),
         first_at_ms=now_ms,
         last_at_ms=now_ms,

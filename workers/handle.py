@@ -57,8 +57,9 @@ class Handle:
             self._bells.ring([LANE_DELIVER])
 
     def _redeem(self, entries: Sequence[Entry], now_ms: int) -> tuple[list[Taken], list[tuple[str, Failure]]]:
-        """Turn claim checks into events; those that cannot be are failures already."""
-        event_ids = [entry.fields.get(FIELD_EVENT, b"").decode() for entry in entries]
+        """Turn claim checks into events; those that cannot be are failures already. One that was deleted in our hands is no event."""
+        entries = [entry for entry in entries if FIELD_EVENT in entry.fields]
+        event_ids = [entry.fields[FIELD_EVENT].decode() for entry in entries]
         taken, failed = [], []
         for entry, event_id, in_inbox in zip(entries, event_ids, self._store.bodies(event_ids), strict=True):
             fields = entry.fields if FIELD_BODY in entry.fields else in_inbox or {}
@@ -67,7 +68,7 @@ class Handle:
                 if not fields:
                     raise Undecodable(Reason.BODY_MISSING, "its body is no longer in the inbox")
                 taken.append(Taken(entry.id, decode(provider, body, event_id, self._zone), body))
-            except Undecodable as error:
+            except Exception as error:  # also a bug of ours: one event must not stop the others
                 failure = undecodable_failure(event_id, self._handler.name, provider, body, error, now_ms)
                 failed.append((entry.id, failure))
         return taken, failed

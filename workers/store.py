@@ -27,11 +27,14 @@ BELL_MS = 1_000
 Fields = dict[bytes, bytes]
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - reads as what it says
-    """Valkey is away or does not answer: the world's fault, nobody's event."""
-
-
-UNAVAILABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, redis.exceptions.ReadOnlyError)
+UNAVAILABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+)
+"""Valkey is away, does not answer, or takes no writes: the world's fault, nobody's event."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ class Store:
         return None if due is None else int(due)
 
     def oldest_unacknowledged(self, stream: str) -> str | None:
-        """The id of the oldest entry that is not acknowledged, taken or not; the end of time if there is none."""
+        """An id that no unacknowledged entry is older than: of the oldest in hand, or of the last one taken. None without a group."""
         pipeline = self.client.pipeline(transaction=True)
         pipeline.xpending(stream, keys.GROUP)
         pipeline.xinfo_groups(stream)

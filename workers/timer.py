@@ -69,3 +69,6 @@ class Tick:
         self._retries.send_due()
         if self._store.try_ring(LANE_HOUSEKEEP, PERIOD_MS):
             self._bells.send([LANE_HOUSEKEEP])
+            self._bells.ring(
+                [LANE_DELIVER]
+            )  # a worker that was killed between commit and ring may have left an alert unannounced
