@@ -45,28 +45,30 @@ def sums(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> Sums:
         pipeline.xinfo_stream(stream)
         pipeline.xinfo_groups(stream)
     counters, *replies = pipeline.execute(raise_on_error=False)
-    waiting = [_waiting(stream, groups) for stream, groups in zip(replies[::2], replies[1::2], strict=True)]
+    streams = [None if isinstance(reply, redis.ResponseError) else reply for reply in replies[::2]]
     return Sums(
-        received=0 if isinstance(replies[0], redis.ResponseError) else int(replies[0]["entries-added"]),
-        waiting=waiting[0],
-        waiting_for=dict(zip(handlers, waiting[1:], strict=True)),
-        counters={_text(name): int(count) for name, count in counters.items()},
+        received=int(streams[0]["entries-added"]) if streams[0] else 0,
+        waiting=_waiting(streams[0], replies[1]),
+        waiting_for={name: int(stream["length"]) if stream else 0 for name, stream in zip(handlers, streams[1:], strict=True)},
+        counters={name.decode(): int(count) for name, count in counters.items()},
     )
 
 
 def failures(client: redis.Redis) -> dict[str, Failure]:
     """All records of failures, by their field."""
-    return {_text(name): decode_failure(record) for name, record in client.hgetall(keys.FAILURES).items()}
+    records: Any = client.hgetall(keys.FAILURES)
+    return {name.decode(): decode_failure(record) for name, record in records.items()}
 
 
-def _waiting(stream: Any, groups: Any) -> int:
-    if isinstance(stream, redis.ResponseError):  # not there yet
-        return 0
+def pending(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> int:
+    """Entries that somebody has in hand, of all streams."""
+    streams = [stream for stream in (keys.INBOX, *map(keys.todo, handlers)) if client.exists(stream)]
+    return sum(int(group["pending"]) for stream in streams for group in client.xinfo_groups(stream))
+
+
+def _waiting(inbox: Any, groups: Any) -> int:
+    """Entries that nobody took yet, and those that somebody has in hand."""
     for group in groups if isinstance(groups, list) else ():
         if group["name"] == keys.GROUP.encode():
             return int(group["pending"]) + int(group["lag"] or 0)
-    return int(stream["length"])
-
-
-def _text(name: bytes) -> str:
-    return name.decode()
+    return int(inbox["length"]) if inbox else 0

@@ -20,11 +20,11 @@ class Posted(NamedTuple):
 
 
 class Poster:
-    """A provider's sending end, for one thread."""
+    """A provider's sending end, for one thread. `token` is what Instacart was given last."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=10)
-        self._authorization: dict[str, str] = {}
+        self.token = ""
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +40,7 @@ class Poster:
 
     def post_until_acknowledged(self, provider: str, body: bytes) -> str:
         """Post one body until it is acknowledged, as a provider does; the event id. What was not answered may be kept all the same."""
-        return wait_for(lambda: self._acknowledged(provider, body), PATIENCE_SECONDS, "an acknowledgement")
+        return wait_for(lambda: self._acknowledged(provider, body) or "", PATIENCE_SECONDS, "an acknowledgement")
 
     def _acknowledged(self, provider: str, body: bytes) -> str | None:
         try:
@@ -51,13 +51,13 @@ class Poster:
         return str(response.json()["id"]) if response.status_code == 200 else None
 
     def _send(self, provider: str, body: bytes) -> httpx.Response:
-        headers = signed(body) if provider == Provider.AFOSTO else self._token()
+        if provider == Provider.INSTACART and not self.token:
+            self._fetch_token()
+        headers = signed(body) if provider == Provider.AFOSTO else {"Authorization": f"Bearer {self.token}"}
         return self._client.post(f"/webhook/{provider}", content=body, headers=headers)
 
-    def _token(self) -> dict[str, str]:
-        if not self._authorization:
-            form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-            response = self._client.post("/oauth/token", data=form)
-            assert response.status_code == 200, f"{response.status_code} {response.text}"
-            self._authorization = {"Authorization": f"Bearer {response.json()['access_token']}"}
-        return self._authorization
+    def _fetch_token(self) -> None:
+        form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        response = self._client.post("/oauth/token", data=form)
+        assert response.status_code == 200, f"{response.status_code} {response.text}"
+        self.token = str(response.json()["access_token"])

@@ -55,17 +55,26 @@ class Program:
                 self._command, cwd=_ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
-    def stop(self) -> None:
-        """Ask it to end (SIGTERM), and wait until it has."""
+    def ask_to_stop(self) -> None:
+        """Ask it to end (SIGTERM)."""
         assert self._process is not None, "it was not started"
         self._process.send_signal(signal.SIGTERM)
-        self.wait()
 
     def kill(self) -> None:
         """End it at once (SIGKILL), as a crash would."""
         assert self._process is not None, "it was not started"
         self._process.kill()
         self._process.wait(STOP_SECONDS)
+
+    def freeze(self) -> None:
+        """Have it do nothing for a while (SIGSTOP)."""
+        assert self._process is not None, "it was not started"
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze` (SIGCONT)."""
+        assert self._process is not None, "it was not started"
+        self._process.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         """Wait until it has ended by itself, and give its exit code."""
@@ -107,7 +116,17 @@ class Ingress(Program):
     def __init__(self, folder: Path, **environment: str) -> None:
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
-        command = [sys.executable, "-m", "uvicorn", "ingress.app:create_app", "--factory", "--host", LOOPBACK, "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "ingress.app:create_app",
+            "--factory",
+            "--host",
+            LOOPBACK,
+            "--port",
+            str(port),
+        ]
         super().__init__([*command, "--log-level", "debug"], environment, folder / "ingress.log")
 
     def _says_that_it_is_ready(self) -> bool:
@@ -145,9 +164,11 @@ def deployed(folder: Path, *, workers: int = 2, **environment: str) -> Iterator[
         for each in deployment.programs:
             each.wait_until_ready()
         yield deployment
-        for each in deployment.programs:
-            if each.is_running:
-                each.stop()
+        running = [each for each in deployment.programs if each.is_running]
+        for each in running:
+            each.ask_to_stop()
+        for each in running:
+            each.wait()
     finally:
         for each in deployment.programs:
             each.discard()

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,17 +115,20 @@ class _FakeConnection(TCPFakeRequestHandler):
     """Stays open after an error reply, as a server does."""
 
     def setup(self) -> None:
-        """Have errors returned, which are then written as replies, where fakeredis raises them, which ends the connection."""
+        """Have errors returned, to be written as replies; fakeredis raises them, which ends the connection."""
         super().setup()
-        read = self.current_client.read_response
+        client: Any = self.current_client
+        client.read_response = _returning_errors(client.read_response)
 
-        def read_response() -> Any:
-            try:
-                return read()
-            except redis.ResponseError as error:
-                return error
 
-        self.current_client.read_response = read_response
+def _returning_errors(read: Callable[[], Any]) -> Callable[[], Any]:
+    def read_response() -> Any:
+        try:
+            return read()
+        except redis.ResponseError as error:
+            return error
+
+    return read_response
 
 
 class _FakeServer(TcpFakeServer):

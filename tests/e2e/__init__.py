@@ -1,0 +1,1 @@
+"""Tests over real processes: uvicorn, Celery workers, Valkey, a database."""

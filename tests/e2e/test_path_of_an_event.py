@@ -1,0 +1,216 @@
+"""The path of an event over real processes: posted as the providers do, acknowledged, drained, handled, in the ledger."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import redis
+
+from schemas import keys
+from schemas.events import Provider
+from tests.bench.bodies import mixed
+from tests.payloads import AFOSTO_DELIVERY, AFOSTO_ORDER, AFOSTO_OTHER_ORDER, ENVELOPE_ORDER, FLAT_ORDER, recorded
+from tests.support.house import complaints
+from tests.support.outcomes import BUILT_IN, failures, pending, sums
+from tests.support.posting import Poster
+from tests.support.processes import Deployment, deployed
+from tests.support.rows import Row, Rows, reading
+from tests.support.valkey import RealValkey, broker_of
+from tests.support.waiting import wait_for
+from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, outbox, refunds, replacements
+
+INSTACART_LIFE = (
+    "order_created", "rescheduled", "acknowledged", "picking", "order_item_replacement", "order_item_refund", "staging",
+    "delivering", "late_delivery", "customer_mia", "canceled", "delivered",
+)  # fmt: skip
+AFOSTO_LIFE = ("order_opened", "order_updated", "in_transit", "delivered", "order_closed")
+AFOSTO_IDS = (AFOSTO_ORDER, AFOSTO_OTHER_ORDER, AFOSTO_DELIVERY)
+
+
+class Route:
+    """A deployment, a provider, and the ledger at the far end."""
+
+    def __init__(self, deployment: Deployment, poster: Poster, rows: Rows, valkey: redis.Redis, valkey_url: str) -> None:
+        self.deployment, self.poster, self.rows, self.valkey = deployment, poster, rows, valkey
+        self.valkey_url = valkey_url
+
+    def post(self, provider: str, body: bytes) -> str:
+        """Post a body and wait until nothing of it is left to do."""
+        event_id = self.poster.post(provider, body)
+        self.wait_until_settled()
+        return event_id
+
+    def wait_until_settled(self, timeout_seconds: float = 15.0) -> None:
+        """Wait until every event has its outcome."""
+        wait_for(lambda: sums(self.valkey).is_settled, timeout_seconds, "all events to be handled")
+
+
+@contextmanager
+def route(valkey_url: str, ledger_url: str, folder: Path) -> Iterator[Route]:
+    with (
+        deployed(folder, REDIS_URL=valkey_url, DATABASE_URL=ledger_url) as deployment,
+        Poster(deployment.ingress.url) as poster,
+        reading(ledger_url) as rows,
+        redis.Redis.from_url(valkey_url) as valkey,
+    ):
+        yield Route(deployment, poster, rows, valkey, valkey_url)
+        sums(valkey).check()
+
+
+def at(time: str) -> datetime:
+    return datetime.fromisoformat(f"2024-{time}").replace(tzinfo=UTC)
+
+
+def only(rows: list[Row], *columns: str) -> Row:
+    """These columns of the one row there is."""
+    assert len(rows) == 1, rows
+    return {column: rows[0][column] for column in columns}
+
+
+def test_every_message_of_both_providers_ends_as_the_right_rows(real_valkey_url: str, ledger_url: str, tmp_path: Path) -> None:
+    with route(real_valkey_url, ledger_url, tmp_path) as it:
+        for dialect in ("flat", "envelope"):
+            for name in INSTACART_LIFE:
+                it.post(Provider.INSTACART, recorded(f"instacart/{dialect}/{name}"))
+        for name in AFOSTO_LIFE:
+            it.post(Provider.AFOSTO, recorded(f"afosto/{name}"))
+        for order_id in (FLAT_ORDER, ENVELOPE_ORDER):
+            _check_instacart_order(it.rows, order_id)
+        _check_items(it.rows)
+        _check_afosto(it.rows)
+        wait_for(lambda: all(row["sent_at"] for row in it.rows.of(outbox)), what="the alerts to be sent")
+        assert failures(it.valkey) == {}
+        assert sums(it.valkey).counters["routed"] == 2 * len(INSTACART_LIFE) + len(AFOSTO_LIFE)
+        assert it.deployment.logs.count("ALERT") == 4
+
+
+def _check_instacart_order(rows: Rows, order_id: str) -> None:
+    of_order = {"provider": "instacart", "order_id": order_id}
+    order = only(rows.of(orders, **of_order), "status", "status_at", "expected_at", "promised_at", "fulfillment_type")
+    assert order == {
+        "status": "delivered",
+        "status_at": at("11-22T18:24:50"),
+        "expected_at": at("11-22T18:25"),
+        "promised_at": at("11-22T18:00"),
+        "fulfillment_type": "delivery",
+    }
+    history = sorted(rows.of(order_events, **of_order), key=lambda row: row["occurred_at"])
+    assert [row["kind"] for row in history] == list(INSTACART_LIFE)
+    late = only(rows.of(late_deliveries, **of_order), "promised_at", "expected_at", "minutes_late")
+    assert late == {"promised_at": at("11-22T18:00"), "expected_at": at("11-22T18:25"), "minutes_late": 25}
+    missing = only(rows.of(customer_mia_alerts, **of_order), "occurred_at", "closed_at")
+    assert missing == {"occurred_at": at("11-22T18:12:03"), "closed_at": at("11-22T18:20")}
+    topics = [row["topic"] for row in rows.of(outbox, channel="log") if order_id in row["title"]]
+    assert sorted(topics) == ["customer_mia", "late_delivery"]
+
+
+def _check_items(rows: Rows) -> None:
+    columns = ("line", "product", "quantity", "unit")
+    assert only(rows.of(refunds, order_id=FLAT_ORDER), *columns) == dict(
+        zip(columns, ("0042-sourdough", "0042-sourdough", Decimal(1), None), strict=True)
+    )
+    refunded = only(rows.of(refunds, order_id=ENVELOPE_ORDER), *columns)
+    assert refunded == dict(zip(columns, ("3", "RRC-1003", Decimal("1.50"), "lb"), strict=True))
+    assert str(refunded["quantity"]) == "1.50", "a fractional quantity is kept exactly"
+    more = ("line", "product", "substitute", "substitute_quantity", "superseded_by")
+    assert only(rows.of(replacements, order_id=FLAT_ORDER), *more) == dict(
+        zip(more, ("0042-oat-milk", "0042-oat-milk", "0042-oat-milk-barista", Decimal(2), None), strict=True)
+    )
+    assert only(rows.of(replacements, order_id=ENVELOPE_ORDER), *more) == dict(
+        zip(more, ("2", "RRC-1002", "RRC-2002", Decimal(2), None), strict=True)
+    )
+    ids = {row["provider_event_id"] for row in rows.of(order_events, order_id=ENVELOPE_ORDER)}
+    assert "1201895966044343939" in ids, "an event id above 2^53 survives exactly"
+
+
+def _check_afosto(rows: Rows) -> None:
+    states = {each: only(rows.of(orders, provider="afosto", order_id=each), "status", "number") for each in AFOSTO_IDS}
+    assert states == {
+        AFOSTO_ORDER: {"status": "closed", "number": "1042"},
+        AFOSTO_OTHER_ORDER: {"status": "in_transit", "number": None},
+        AFOSTO_DELIVERY: {"status": "delivered", "number": None},
+    }
+    history = {each: [row["name"] for row in _by_time(rows.of(order_events, order_id=each))] for each in AFOSTO_IDS}
+    assert history == {
+        AFOSTO_ORDER: ["ORDER_OPENED", "ORDER_UPDATED", "IN_TRANSIT", "ORDER_CLOSED"],
+        AFOSTO_OTHER_ORDER: ["IN_TRANSIT"],
+        AFOSTO_DELIVERY: ["DELIVERED"],
+    }
+
+
+def _by_time(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row["occurred_at"])
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Route]:
+    """One deployment for all tests below, with a Valkey of its own; each looks at what it adds."""
+    folder, valkey = tmp_path_factory.mktemp("on_sqlite"), RealValkey()
+    try:
+        valkey.start()
+        with route(valkey.url, f"sqlite:///{folder / 'ledger.db'}", folder) as it:
+            yield it
+        assert complaints(valkey.url) == []
+    finally:
+        valkey.discard()
+
+
+def test_a_redelivery_is_one_event_and_a_revert_is_news(on_sqlite: Route) -> None:
+    flat, envelope = recorded("instacart/flat/picking"), recorded("instacart/envelope/order_item_refund")
+    spaced = flat.replace(b'": ', b'" :  ')
+    reverted = flat.replace(b"16:31:40", b"17:01:00")
+    bodies = [flat, flat, spaced, reverted, envelope, envelope]
+    before = sums(on_sqlite.valkey)
+    ids = [on_sqlite.post(Provider.INSTACART, body) for body in bodies]
+    assert len(set(ids)) == len(bodies), "every acknowledgement names its own receipt"
+    after = sums(on_sqlite.valkey)
+    assert {name: after.count(name) - before.count(name) for name in ("routed", "duplicate")} == {"routed": 3, "duplicate": 3}
+    history = _by_time(on_sqlite.rows.of(order_events, order_id=FLAT_ORDER, kind="picking"))
+    assert [row["occurred_at"] for row in history] == [at("11-22T16:31:40"), at("11-22T17:01:00")]
+    assert len(on_sqlite.rows.of(refunds, order_id=ENVELOPE_ORDER)) == 1
+
+
+def test_what_cannot_be_read_is_kept_and_holds_nobody_up(on_sqlite: Route) -> None:
+    bad = on_sqlite.post(Provider.INSTACART, b'{"event": "fulfillment.picking", "order_id": ')
+    on_sqlite.post(Provider.INSTACART, recorded("instacart/flat/staging"))
+    (field, failure), = failures(on_sqlite.valkey).items()  # fmt: skip
+    assert (field, failure.reason) == (f"drain:{bad}", "malformed")
+    assert len(on_sqlite.rows.of(order_events, kind="staging")) == 1
+
+
+def test_losing_every_doorbell_delays_events_by_seconds_and_loses_none(on_sqlite: Route) -> None:
+    url = on_sqlite.valkey_url
+    wait_for(lambda: not _is_awake(on_sqlite.valkey), what="the workers to fall asleep")
+    with redis.Redis.from_url(broker_of(url)) as broker:
+        on_sqlite.valkey.set(keys.bell(keys.DRAIN), "1", px=1000)  # rung a moment ago, and lost with the broker's database
+        broker.flushdb()
+    on_sqlite.post(Provider.INSTACART, recorded("instacart/flat/delivering"))
+    assert len(on_sqlite.rows.of(order_events, kind="delivering")) == 1
+
+
+def _is_awake(valkey: redis.Redis) -> int:
+    return int(valkey.exists(*(keys.linger(lane) for lane in (keys.DRAIN, *BUILT_IN))))
+
+
+def test_workers_told_to_stop_under_load_end_soon_and_lose_nothing(on_sqlite: Route) -> None:
+    bodies, workers = mixed(600, seed=7), on_sqlite.deployment.workers
+    before = sums(on_sqlite.valkey).received
+    with ThreadPoolExecutor() as pool:
+        posting = pool.submit(lambda: [on_sqlite.poster.post(*posted) for posted in bodies])
+        wait_for(lambda: sums(on_sqlite.valkey).received > before + 100, what="load")
+        asked_at = time.monotonic()
+        for worker in workers:
+            worker.ask_to_stop()
+        assert [worker.wait() for worker in workers] == [0, 0]
+        assert time.monotonic() - asked_at < 10
+        for worker in workers:
+            worker.start()
+        acknowledged = posting.result()
+    on_sqlite.wait_until_settled(40)
+    assert sums(on_sqlite.valkey).received == before + len(acknowledged)
+    assert not pending(on_sqlite.valkey)

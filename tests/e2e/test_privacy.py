@@ -1,0 +1,81 @@
+"""Nobody who reads logs or Celery messages learns a secret or who a customer is."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from schemas.events import Provider
+from tests.payloads import recorded
+from tests.support.outcomes import failures, sums
+from tests.support.posting import Poster
+from tests.support.processes import deployed
+from tests.support.settings import AFOSTO_SECRET, CLIENT_SECRET, SIGNING_KEY
+from tests.support.valkey import RealValkey, broker_of
+from tests.support.waiting import wait_for
+from tests.support.wiretap import Wiretap
+
+PASSWORD = "valkey-password-of-the-tests"
+PERSONAL = ("jane.roe@example.org", "+31612345678", "Keizersgracht 123", "1015 CJ", "Roe-Janssen")
+SECRETS = (PASSWORD, AFOSTO_SECRET, CLIENT_SECRET, SIGNING_KEY)
+_STRANGER = (
+    b'"customer": {"email": "jane.roe@example.org", "phone": "+31612345678", "name": "Jane Roe-Janssen",'
+    b' "address": "Keizersgracht 123, 1015 CJ"}'
+)
+
+
+def _with_a_person(body: bytes) -> bytes:
+    """The body of a customer with a name: beside what we read, and in fields that the provider has for it."""
+    body = body.replace(b"customer@example.com", b"jane.roe@example.org").replace(b"+31000000000", b"+31612345678")
+    body = body.replace(b"Voorbeeldstraat 1", b"Keizersgracht 123").replace(b"0000 AA", b"1015 CJ")
+    return body.replace(b"{", b"{" + _STRANGER + b", ", 1)
+
+
+BODIES = [
+    *((Provider.AFOSTO, _with_a_person(recorded(f"afosto/{name}"))) for name in ("order_opened", "order_updated", "in_transit")),
+    *((Provider.INSTACART, _with_a_person(recorded(f"instacart/{dialect}/{name}")))
+      for dialect in ("flat", "envelope") for name in ("order_item_refund", "customer_mia", "late_delivery")),
+    (Provider.INSTACART, b"{" + _STRANGER),
+    (Provider.INSTACART, b'{"event": "fulfillment.picking", "order_id": "fc-1", "timestamp": "jane.roe@example.org"}'),
+    (Provider.INSTACART, b'{"event": "fulfillment.picking", "order_id": ["jane.roe@example.org"]}'),
+    (Provider.INSTACART, b'{"event": "fulfillment.order_item_refund", "order_id": "fc-2", "items": [{"qty": "+31612345678x"}]}'),
+    (Provider.INSTACART, b'{"event": "fulfillment.brand new for jane.roe@example.org", "order_id": "fc-3"}'),
+]  # fmt: skip
+
+
+def test_no_secret_and_nothing_of_a_customer_is_in_any_log_line_or_task_argument(
+    real_valkey: RealValkey, tmp_path: Path
+) -> None:
+    with redis.Redis.from_url(real_valkey.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "curbside", "on", f">{PASSWORD}", "~*", "&*", "+@all")
+        try:
+            _check(admin, real_valkey, tmp_path)
+        finally:
+            admin.execute_command("ACL", "DELUSER", "curbside")
+
+
+def _check(admin: redis.Redis, real_valkey: RealValkey, folder: Path) -> None:
+    url = urlsplit(real_valkey.url)._replace(netloc=f"curbside:{PASSWORD}@127.0.0.1:{real_valkey.port}").geturl()
+    with (
+        Wiretap(broker_of(real_valkey.url)) as wiretap,
+        deployed(folder, REDIS_URL=url, DATABASE_URL=f"sqlite:///{folder / 'ledger.db'}") as deployment,
+        Poster(deployment.ingress.url) as poster,
+    ):
+        for provider, body in BODIES:
+            poster.post(provider, body)
+        wait_for(lambda: sums(admin).received == len(BODIES) and sums(admin).is_settled, what="all to be handled")
+        wait_for(lambda: deployment.logs.count("ALERT ") >= 2, what="the alerts in the log")
+        assert len(failures(admin)) == 4
+        token = poster.token
+    told = {"a log": deployment.logs, "a Celery message": "\n".join([*wiretap.commands, *wiretap.message_bodies])}
+    assert len(wiretap.message_bodies) >= 3, "the messages were heard"
+    assert deployment.logs.count("succeeded in") >= 3, "the logs were read"
+    for where, text in told.items():
+        shown = [value for value in (*PERSONAL, *SECRETS, token) if value in _unfolded(text)]
+        assert not shown, f"{where} tells {shown}"
+
+
+def _unfolded(text: str) -> str:
+    """Without the escapes that may hide a value."""
+    return re.sub(r"\\+", "", text)
