@@ -35,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _panel, _name, _function in _COMMANDS:
@@ -61,8 +61,8 @@ def _curbside(
 
     A first look, in two terminals:
 
-      curbside run
-      curbside send tests/payloads/instacart/flat/order_created.json
+    - curbside run
+    - curbside send tests/payloads/instacart/flat/order_created.json
 
     Commands read environment variables, listed by `curbside settings`, and the credentials that `curbside run` keeps
     in the data folder: with the same variables they work on any deployment.

@@ -1,21 +1,25 @@
-"""The running deployment that a command looks at or changes, by the same settings as its parts."""
+"""The running deployment that a command looks at or changes, by the same settings as its parts.
+
+What is slow to import is imported when one is opened: every command's module imports this one, and `--help` imports all.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from redis import Redis, RedisError
 
 from deploy.errors import WRONG_SET_UP, CommandError
 from deploy.generated import load_settings
 from schemas.settings import Settings
-from workers.errors import Unreachable
-from workers.failures import Failures
-from workers.handler import Handler, HandlerError, registered
-from workers.ledger.ledger import Ledger
-from workers.store import connect
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from workers.failures import Failures
+    from workers.handler import Handler
+    from workers.ledger.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,28 @@ class Deployment:
     """Its Valkey, its ledger and its handlers."""
 
     settings: Settings
-    client: Redis
-    ledger: Ledger
-    handlers: tuple[Handler, ...]
+    client: "Redis"
+    ledger: "Ledger"
+    handlers: "tuple[Handler, ...]"
 
     @property
-    def failures(self) -> Failures:
+    def failures(self) -> "Failures":
         """Its record of failures."""
+        from workers.failures import Failures  # noqa: PLC0415 - quick start
+
         return Failures(self.client)
 
 
 @contextmanager
 def open_deployment() -> Iterator[Deployment]:
     """Connect to what the settings name. Raises `CommandError`, in a sentence, if something cannot be reached."""
+    from redis import RedisError  # noqa: PLC0415 - quick start
+
+    from workers.errors import Unreachable  # noqa: PLC0415 - quick start
+    from workers.handler import HandlerError, registered  # noqa: PLC0415 - quick start
+    from workers.ledger.ledger import Ledger  # noqa: PLC0415 - quick start
+    from workers.store import connect  # noqa: PLC0415 - quick start
+
     settings = load_settings(os.environ)
     try:
         handlers = registered(settings.handler_modules)
