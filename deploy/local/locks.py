@@ -34,10 +34,10 @@ def take(path: Path, patience_s: float = 0.0) -> int | None:
 
 
 def holder(path: Path) -> int | None:
-    """The process that holds the lock; None if none does."""
+    """The process that holds the lock; None if none does. Looking shares the lock for a moment, so lookers do not meet."""
     with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             text = file.read()
             return int(text) if text.isdecimal() else 0

@@ -1,0 +1,168 @@
+"""`curbside run` as its user meets it: a process of its own, on ports and in a data folder of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from deploy.generated import path_in, read_generated
+from deploy.local.folder import Folder
+from deploy.local.ports import LOOPBACK
+from tests.support.command_line import CURBSIDE, REPOSITORY, Said, curbside, only
+from tests.support.ports import free_port
+from tests.support.waiting import wait_for
+
+FIRST_EVENT = "tests/payloads/instacart/flat/order_created.json"
+PARTS = ["flower", "ingress", "supervisord", "valkey", "worker1", "worker2"]
+START_SECONDS = 90.0
+STOP_SECONDS = 45.0
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Run:
+    """A `curbside run`, and what a second terminal finds out about it."""
+
+    def __init__(self, root: Path) -> None:
+        names = ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")
+        self.environment = {"CURBSIDE_DATA_DIR": str(root / "data of a shop"), **{name: str(free_port()) for name in names}}
+        self.folder = Folder(Path(self.environment["CURBSIDE_DATA_DIR"]))
+        self._screen = root / "screen"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait for its banner."""
+        with self._screen.open("wb") as screen:
+            self._process = subprocess.Popen(
+                [*CURBSIDE, "run"],
+                env=only(self.environment),
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=screen,
+            )
+        wait_for(lambda: "Ctrl-C" in self.screen or not self.is_running, START_SECONDS, "the banner")
+        assert self.is_running, self.screen
+        assert "not ready" not in self.screen
+
+    @property
+    def screen(self) -> str:
+        """What it has printed."""
+        return self._screen.read_text()
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The process; AssertionError if it was never started."""
+        assert self._process is not None
+        return self._process
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, *signals: signal.Signals) -> int:
+        """Ask it to end, by each of the signals at once; its exit code."""
+        for number in signals:
+            self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def clear(self) -> None:
+        """End what a failed test left."""
+        if self.is_running:
+            self.stop(signal.SIGTERM)
+        wait_for(lambda: not self.folder.still_running(), STOP_SECONDS, "all parts to end")
+
+    def say(self, *arguments: str) -> Said:
+        """A command of a second terminal, under the same variables."""
+        return curbside(*arguments, environment=self.environment)
+
+    def events_of_first_order(self) -> int:
+        """How many events `curbside trace` knows of the order of the first event."""
+        said = self.say("trace", order_id(), "--json")
+        return said.output.count('"fulfillment.order_created"') + said.output.count('"order_created"')
+
+    def kill(self, name: str) -> None:
+        """Kill a part, and wait until another is there in its place."""
+        before = self.folder.still_running()[name]
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: self.folder.still_running().get(name, before) != before, 30, f"{name} to be started again")
+
+    def places_of_secrets(self) -> list[str]:
+        """Files and command lines that show a secret, though they must not."""
+        made = read_generated(path_in(self.environment))
+        secrets = [value.rpartition(":")[2] for name, value in made.items() if name != "INSTACART_CLIENT_ID"]
+        commands = [Path(f"/proc/{pid}/cmdline") for pid in self.folder.still_running().values()]
+        files = [
+            self.folder.run / "supervisord.conf",
+            *self.folder.logs.iterdir(),
+            *(each for each in commands if each.exists()),
+        ]
+        return [str(file) for file in files if any(secret in file.read_text() for secret in secrets)]
+
+    def listens(self, variable: str) -> bool:
+        """Whether something listens on that port."""
+        with socket.socket() as probe:
+            return probe.connect_ex((LOOPBACK, int(self.environment[variable]))) == 0
+
+    def stopped_in_order(self) -> list[str]:
+        """The parts in the order of their last stop, by supervisord's log."""
+        return re.findall(r" stopped: ([a-z]+)", self.folder.log("supervisord").read_text())
+
+
+def order_id() -> str:
+    return str(orjson.loads((REPOSITORY / FIRST_EVENT).read_bytes())["order_id"])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    found = Run(tmp_path)
+    yield found
+    found.clear()
+
+
+def test_from_first_start_to_second(run: Run) -> None:
+    run.start()
+    assert sorted(run.folder.still_running()) == PARTS
+    assert "\x1b" not in run.screen
+    credentials = read_generated(path_in(run.environment))
+    assert credentials["INSTACART_CLIENT_SECRET"] in run.screen
+    assert credentials["FLOWER_BASIC_AUTH"] in run.screen
+
+    assert f"send {FIRST_EVENT}" in run.screen
+    sent = run.say("send", FIRST_EVENT)
+    assert sent.exit_code == 0, sent
+    wait_for(run.events_of_first_order, 20, "the first event on its order's timeline")
+    assert not run.places_of_secrets()
+
+    assert run.stop(signal.SIGTERM) == 0
+    assert run.folder.still_running() == {}
+    assert run.stopped_in_order() == ["ingress", "flower", "worker", "worker", "valkey"]
+    assert not any(run.listens(name) for name in run.environment if name.endswith("_PORT"))
+
+    run.start()
+    assert run.events_of_first_order()
+    assert read_generated(path_in(run.environment)) == credentials
+    assert run.stop(signal.SIGINT, signal.SIGINT) == 0
+
+
+def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
+    run.start()
+    assert run.say("send", FIRST_EVENT).exit_code == 0
+    for name in ("worker1", "ingress", "valkey"):
+        run.kill(name)
+    wait_for(lambda: "worker1 ended (terminated by SIGKILL)" in run.screen, 20, "a line about it in the terminal")
+    wait_for(lambda: run.say("send", FIRST_EVENT).exit_code == 0, 60, "an event to be accepted")
+    wait_for(run.events_of_first_order, 60, "the event on its order's timeline")
+
+    assert run.stop(signal.SIGKILL) == -signal.SIGKILL
+    run.start()
+    assert run.events_of_first_order()
+    assert run.stop(signal.SIGTERM) == 0
+    assert run.folder.still_running() == {}
