@@ -29,7 +29,6 @@ _EFFECTS: tuple[tuple[str, Table], ...] = (
     ("late_delivery", late_deliveries),
     ("customer_mia", customer_mia_alerts),
 )
-_INTERNAL = {"first_news", "last_news", "news", "status_news", "expected_news", "promised_news"}
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Ste
     topics = [f"{topic}:{provider}:{order_id}:" for topic in ("late_delivery", "customer_mia")]
     for prefix in topics:
         for row in connection.execute(select(outbox).where(key.startswith(prefix, autoescape=True))).mappings():
-            yield Step(row["created_at"], "alert", None, _shown(dict(row), "payload", "leased_until", "due_at", "created_at"))
+            yield Step(row["created_at"], "alert", None, _shown(dict(row), "idempotency_key", "payload", "leased_until", "created_at"))
 
 
 def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
@@ -89,5 +88,5 @@ def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
 
 def _shown(row: dict[str, Any], *hidden: str) -> dict[str, Any]:
     """What a person wants of a row: not the keys it was found by, nor what is empty."""
-    left_out = _INTERNAL | {"provider", "order_id", *hidden}
-    return {name: value for name, value in row.items() if name not in left_out and value is not None}
+    left_out = {"provider", "order_id", *hidden}
+    return {name: value for name, value in row.items() if not (value is None or name in left_out or name.endswith("news"))}
