@@ -1,6 +1,5 @@
 """The Starlette application: routes, and the parts' life from start to stop. `uvicorn ingress.app:create_app --factory`."""
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -23,6 +22,7 @@ from starlette.routing import Route
 from ingress.bearer import Verifier
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox
+from ingress.jobs import running
 from ingress.oauth import TokenEndpoint
 from ingress.pressure import watch
 from ingress.problems import Problem
@@ -40,14 +40,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     settings = settings or load(os.environ)
     seconds = settings.commit_timeout.total_seconds()
     # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "socket_timeout": seconds,
-        "socket_connect_timeout": seconds,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    pool = ConnectionPool.from_url(settings.redis_url, **options)
-    valkey = Redis.from_url(settings.redis_url, decode_responses=True, **options)
+    options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+    pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has a timeout of its own around everything
+    valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
     inbox, doorbell = Inbox(pool, seconds), Doorbell(valkey, celery)
@@ -58,19 +53,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await _warn_if_not_durable(valkey)
-        jobs = [
-            asyncio.create_task(doorbell.run(), name="doorbell"),
-            asyncio.create_task(watch(valkey, inbox, settings.inbox_max_backlog), name="pressure"),
-        ]
-        for job in jobs:
-            job.add_done_callback(_report)
-        yield
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        async with running(doorbell=doorbell.run(), pressure=watch(valkey, inbox, settings.inbox_max_backlog)):
+            yield
         await inbox.close()
+        await doorbell.close()
         await valkey.aclose()
-        await asyncio.to_thread(celery.close)
 
     async def readyz(_: Request) -> Response:
         return await _ready(valkey, inbox)
@@ -120,12 +107,6 @@ async def _problem(request: Request, error: Exception) -> Response:
     }
     problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase))
     return Response(problem.body, status, dict(headers or {}), "application/problem+json")
-
-
-def _report(job: asyncio.Task[None]) -> None:
-    """Say that a job ended which should not: events are still accepted, but without what the job does."""
-    if not job.cancelled() and (error := job.exception()) is not None:
-        log.error("a bug in the ingress: the %s job ended", job.get_name(), exc_info=error)
 
 
 async def _warn_if_not_durable(valkey: Redis) -> None:

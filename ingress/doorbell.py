@@ -5,6 +5,7 @@ Losing one costs a second, never an event: every worker has a timer that looks f
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -30,6 +31,7 @@ class Doorbell:
     def __init__(self, valkey: Redis, celery: Celery) -> None:
         self._valkey, self._celery = valkey, celery
         self._rung = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "doorbell")
 
     def ring(self) -> None:
         """There is something new. Costs nothing: the ringing is done by `run`."""
@@ -42,10 +44,15 @@ class Doorbell:
             self._rung.clear()
             try:
                 if await self._is_needed():
-                    await asyncio.to_thread(self._send)
+                    await asyncio.get_running_loop().run_in_executor(self._thread, self._send)
             except (RedisError, OSError, OperationalError) as error:
                 log.warning("doorbell not sent: %s; the workers' timers will notice", type(error.__cause__ or error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def close(self) -> None:
+        """Hang up, after a send that is under way."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._celery.close)
+        self._thread.shutdown()
 
     async def _is_needed(self) -> bool:
         """Nobody waits on the inbox, and no ring is on its way. The look at `linger` comes after the append: see workers.lane."""

@@ -40,7 +40,7 @@ def running_ingress(settings: Settings) -> Iterator[str]:
         create_app(settings), host=LOOPBACK, port=0, loop="uvloop", http="httptools", log_config=None, lifespan="on"
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="ingress")
+    thread = threading.Thread(target=server.run, name="ingress", daemon=True)
     thread.start()
     try:
         wait_for(lambda: server.started or not thread.is_alive(), _START_SECONDS, "the ingress to start")
