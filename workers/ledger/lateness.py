@@ -6,7 +6,7 @@ the late delivery, measures again: so the lateness is the same in whatever order
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
@@ -62,7 +62,7 @@ def minutes_between(promised_at: datetime | None, expected_at: datetime | None) 
     """Whole minutes from what was promised to what is expected; None while either is unknown."""
     if promised_at is None or expected_at is None:
         return None
-    return int((expected_at - promised_at).total_seconds() // 60)
+    return (expected_at - promised_at) // timedelta(minutes=1)
 
 
 def _promises_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[Promise]]:

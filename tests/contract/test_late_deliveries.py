@@ -1,0 +1,169 @@
+"""Late deliveries: how late, against what was promised at that time, and when people are told."""
+
+import itertools
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+
+from schemas.decoding import decode
+from schemas.events import Event, Kind, Window
+from tests.support.books import Books, open_books
+from tests.support.events import ORDER, at, event
+
+LATE = Kind.LATE_DELIVERY
+
+
+def flat(minutes: float, expected: float | None, order: str = ORDER) -> Event:
+    """A late delivery that says the new estimate only."""
+    return event(LATE, minutes, order, promised_at=None if expected is None else at(expected))
+
+
+def windows(minutes: float, old: Window | None, new: Window | None) -> Event:
+    """A late delivery that says the old and the new window."""
+    stands = new or old
+    return event(LATE, minutes, window=old, new_window=new, promised_at=stands and (stands.ends_at or stands.starts_at))
+
+
+def promise(minutes: float, promised: float, kind: Kind = Kind.ORDER_CREATED, order: str = ORDER) -> Event:
+    """An event that promises the delivery by then."""
+    return event(kind, minutes, order, promised_at=at(promised))
+
+
+def test_a_moved_window_says_itself_how_late_it_is(books: Books) -> None:
+    books.tell(windows(1, Window(at(60), at(90)), Window(at(80), at(110))))
+    row = books.row("late_deliveries")
+    assert (row["old_window_starts_at"], row["old_window_ends_at"]) == (at(60), at(90))
+    assert (row["new_window_starts_at"], row["new_window_ends_at"]) == (at(80), at(110))
+    assert (row["promised_at"], row["expected_at"], row["minutes_late"]) == (at(90), at(110), 20)
+    assert books.alerts() == [f"Order {ORDER} will be late by 20 minutes"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "minutes"),
+    [
+        (Window(at(90), at(60)), Window(at(110), at(80)), 20),
+        (Window(None, at(60)), Window(at(75), None), 15),
+        (Window(at(60), None), Window(None, at(60)), 0),
+        (Window(at(60), at(90)), Window(at(10), at(20)), -70),
+        (Window(at(60), at(90)), None, None),
+        (None, Window(at(60), at(90)), None),
+        (None, None, None),
+        (Window(datetime.min.replace(tzinfo=ZoneInfo("UTC")), None), Window(None, datetime.max.replace(tzinfo=ZoneInfo("UTC"))), 5258964959),
+    ],
+    ids=["ends before they start", "half of each", "no later", "earlier", "old only", "new only", "none", "all of time"],
+)  # fmt: skip
+def test_a_nonsense_window_is_kept_as_it_was_sent(
+    books: Books, old: Window | None, new: Window | None, minutes: int | None
+) -> None:
+    books.tell(windows(1, old, new))
+    row = books.row("late_deliveries")
+    assert row["minutes_late"] == minutes
+    assert (row["old_window_starts_at"], row["new_window_ends_at"]) == (old and old.starts_at, new and new.ends_at)
+
+
+def test_an_estimate_is_measured_against_what_was_promised(books: Books) -> None:
+    books.tell(promise(0, 60), flat(10, 90))
+    row = books.row("late_deliveries")
+    assert (row["promised_at"], row["expected_at"], row["minutes_late"]) == (at(60), at(90), 30)
+
+
+def test_an_estimate_that_arrives_before_the_promise_is_measured_when_that_arrives(books: Books) -> None:
+    late = flat(10, 90)
+    books.tell(late)
+    assert books.row("late_deliveries")["minutes_late"] is None
+    assert books.alerts() == [f"Order {ORDER} will be late by an unknown time"]
+    books.tell(promise(0, 60))
+    assert books.row("late_deliveries")["minutes_late"] == 30
+    assert len(books.alerts()) == 1
+
+
+def test_lateness_is_measured_against_the_promise_of_that_time_not_a_later_one(books: Books) -> None:
+    for order, arrivals in enumerate(itertools.permutations(range(4))):
+        name = f"fc-{order}"
+        story = [
+            promise(0, 60, order=name),
+            promise(5, 70, Kind.RESCHEDULED, name),
+            flat(10, 90, name),
+            promise(20, 200, Kind.RESCHEDULED, name),
+        ]
+        books.tell(*(story[number] for number in arrivals))
+        row = books.row("late_deliveries", name)
+        assert (row["promised_at"], row["minutes_late"]) == (at(70), 20)
+        assert books.row("orders", name)["promised_at"] == at(200)
+
+
+def test_the_newest_lateness_wins_in_whatever_order_they_arrive(books: Books) -> None:
+    for order, arrivals in enumerate(itertools.permutations(range(3))):
+        name = f"fc-{order}"
+        story = [promise(0, 60, order=name), flat(10, 90, name), flat(20, 80, name)]
+        books.tell(*(story[number] for number in arrivals))
+        row = books.row("late_deliveries", name)
+        assert (row["occurred_at"], row["event_id"], row["minutes_late"]) == (at(20), story[2].event_id, 20)
+
+
+def test_an_old_lateness_that_arrives_late_alerts_nobody(books: Books) -> None:
+    books.tell(promise(0, 60), flat(20, 61), flat(10, 120))
+    assert books.alerts() == []
+
+
+@pytest.mark.parametrize(("minutes", "is_told"), [(14, False), (14.99, False), (15, True), (16, True)])
+def test_people_are_told_at_the_threshold_and_above(books: Books, minutes: float, is_told: bool) -> None:
+    books.tell(promise(0, 60), flat(10, 60 + minutes))
+    assert bool(books.alerts()) is is_told
+
+
+def test_the_threshold_can_be_set(books_url: str) -> None:
+    with open_books(books_url, LATE_ALERT_MINUTES="45") as books:
+        books.tell(promise(0, 60), flat(10, 104))
+        assert books.alerts() == []
+        books.tell(flat(11, 105))
+        assert books.alerts() == [f"Order {ORDER} will be late by 45 minutes"]
+
+
+@pytest.mark.parametrize("end", [Kind.DELIVERED, Kind.CANCELED])
+def test_nobody_is_told_that_a_finished_order_will_be_late(books: Books, end: Kind) -> None:
+    books.tell(promise(0, 60), event(end, 30), flat(10, 200))
+    assert books.row("late_deliveries")["minutes_late"] == 140
+    assert books.alerts() == []
+
+
+def test_an_order_that_was_delivered_before_and_is_late_again_is_told(books: Books) -> None:
+    books.tell(promise(0, 60), event(Kind.DELIVERED, 30), flat(40, 200))
+    assert len(books.alerts()) == 1
+
+
+def test_the_same_lateness_is_told_once(books: Books) -> None:
+    late = flat(10, 200)
+    books.tell(late, late)
+    books.apply("late_deliveries", late, late)
+    assert len(books.alerts()) == 1
+
+
+def test_windows_without_a_zone_are_read_in_the_store_s_own(books: Books) -> None:
+    body = {
+        "event_name": "fulfillment.late_delivery",
+        "event_id": 1201895966044343904,
+        "event_timestamp": "2026-07-01 12:00:00",
+        "event_metadata": {
+            "order_id": ORDER,
+            "delivery_window": {"starts_at": "2026-07-01 14:00:00", "ends_at": "2026-07-01 15:00:00"},
+            "new_window": {"starts_at": "2026-07-01 15:00:00", "ends_at": "2026-07-01T14:00:00Z"},
+        },
+    }
+    books.tell(decode("instacart", orjson.dumps(body), "1782900000000-0", ZoneInfo("Europe/Amsterdam")))
+    row = books.row("late_deliveries")
+    assert row["occurred_at"] == datetime(2026, 7, 1, 10, tzinfo=ZoneInfo("UTC"))
+    assert row["old_window_ends_at"] == datetime(2026, 7, 1, 13, tzinfo=ZoneInfo("UTC"))
+    assert row["minutes_late"] == 60
+
+
+def test_a_large_batch_costs_as_many_statements_as_a_small_one(books: Books) -> None:
+    books.tell(promise(0, 60))
+    counts = []
+    for size in (1, 100):
+        with books.counting() as statements:
+            books.apply("late_deliveries", *(flat(n, 60, f"{size}-{n}") for n in range(size)))
+        counts.append(len([each for each in statements if not each.startswith("BEGIN")]))
+    assert counts == [7, 7]

@@ -1,0 +1,198 @@
+"""The schema: made on first use, by as many workers at once as there are; and whose fault it is when the database fails."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, text
+from sqlalchemy.exc import DBAPIError
+
+from schemas.events import Event, Kind, Product
+from schemas.failures import Reject
+from tests.support.books import Books, open_books
+from tests.support.events import event, line, replaced
+from tests.support.ledger import Postgresql
+from tests.support.settings import make_settings
+from workers.errors import Unreachable
+from workers.ledger.ledger import Ledger, open_engine
+from workers.ledger.migrations import current, upgrade
+from workers.ledger.tables import metadata, orders
+from workers.ledger.unit_of_work import UnitOfWork
+
+ROOT = Path(__file__).parents[2]
+MIGRATE = """
+import sys
+from workers.ledger.ledger import open_engine
+from workers.ledger.migrations import upgrade
+engine = open_engine(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+upgrade(engine)
+"""
+
+
+def test_an_empty_database_becomes_a_ledger_and_stays_one(ledger_url: str) -> None:
+    engine = open_engine(ledger_url)
+    assert upgrade(engine) is None
+    assert upgrade(engine) is not None
+    engine.dispose()
+    with open_books(ledger_url) as books:
+        assert books.rows("orders") == []
+
+
+def test_the_tables_in_the_database_are_those_the_code_writes_to(books: Books) -> None:
+    with books.ledger.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_four_workers_that_start_at_once_make_one_schema(ledger_url: str) -> None:
+    command = [sys.executable, "-c", MIGRATE, ledger_url]
+    workers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(4)
+    ]
+    for each in workers:
+        assert each.stdout is not None
+        assert each.stdout.readline() == b"ready\n"
+    for each in workers:
+        assert each.stdin is not None
+        each.stdin.write(b"go\n")
+        each.stdin.flush()
+    said = [each.communicate(timeout=60)[0].decode() for each in workers]
+    assert [each.returncode for each in workers] == [0, 0, 0, 0], said
+    with open_books(ledger_url) as books:
+        assert books.rows("orders") == []
+
+
+def test_four_threads_that_start_at_once_make_one_schema(ledger_url: str) -> None:
+    ledgers = [Ledger(make_settings(DATABASE_URL=ledger_url)) for _ in range(4)]
+    start = threading.Barrier(4)
+
+    def begin(ledger: Ledger) -> str | None:
+        start.wait(30)
+        with ledger.begin() as connection:
+            return current(connection)
+
+    with ThreadPoolExecutor(4) as pool:
+        revisions = set(pool.map(begin, ledgers))
+    for ledger in ledgers:
+        ledger.close()
+    assert len(revisions) == 1
+    assert None not in revisions
+
+
+def test_a_schema_of_a_newer_release_makes_the_batch_wait_and_blames_no_event(ledger_url: str) -> None:
+    with open_books(ledger_url) as newer, newer.ledger.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with open_books(ledger_url) as older, pytest.raises(Unreachable, match="newer release"):
+        older.tell(event(Kind.PICKING, 1))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
+def test_a_postgresql_that_nobody_answers_for_is_unreachable(host: str) -> None:
+    with open_books(f"postgresql+psycopg://postgres@{host}/x") as books, pytest.raises(Unreachable, match="database"):
+        books.tell(event(Kind.PICKING, 1))
+
+
+def test_a_sqlite_file_that_cannot_be_opened_is_unreachable(tmp_path: Path) -> None:
+    with open_books(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}") as books, pytest.raises(Unreachable):
+        books.tell(event(Kind.PICKING, 1))
+
+
+def test_a_sqlite_file_that_is_damaged_is_unreachable(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"not a database" * 1000)
+    with open_books(f"sqlite:///{tmp_path / 'ledger.db'}") as books, pytest.raises(Unreachable):
+        books.tell(event(Kind.PICKING, 1))
+
+
+def test_a_sqlite_file_that_another_program_holds_too_long_is_unreachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.ledger.ledger.BUSY_TIMEOUT_SECONDS", 0.05)
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with open_books(url) as holder, open_books(url) as books, holder.ledger.begin(), pytest.raises(Unreachable):
+        books.tell(event(Kind.PICKING, 1))
+
+
+def test_a_postgresql_that_dies_is_unreachable_and_serves_again_when_it_is_back(
+    postgresql: Postgresql, postgresql_url: str
+) -> None:
+    with open_books(postgresql_url) as books:
+        books.tell(event(Kind.PICKING, 1))
+        postgresql.kill()
+        with pytest.raises(Unreachable):
+            books.tell(event(Kind.STAGING, 2))
+        postgresql.start()
+        books.tell(event(Kind.STAGING, 2))
+        assert books.row("orders")["status"] == "staging"
+
+
+class _Writes:
+    """A user's handler that writes this."""
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self._rows = rows
+
+    def apply(self, work: UnitOfWork, events: object) -> None:
+        for row in self._rows:
+            work.connection.execute(insert(orders), row)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"provider": "a", "order_id": "1"}, {"provider": "a", "order_id": "1"}],
+        [{"provider": "a", "order_id": None}],
+        [{"provider": "a", "order_id": {"no": "text"}}],
+    ],
+    ids=["twice the same key", "no key", "no text"],
+)
+def test_rows_the_database_refuses_are_the_event_s_fault_and_none_of_the_batch_is_written(
+    books: Books, rows: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(DBAPIError):
+        books.ledger.apply(_Writes({"provider": "a", "order_id": "0"}, *rows), [], lambda at_ms: None)
+    assert books.rows("orders") == []
+
+
+def test_a_wrong_statement_is_the_handler_s_fault(books: Books) -> None:
+    class Wrong:
+        def apply(self, work: UnitOfWork, events: object) -> None:
+            work.connection.execute(text("SELECT nothing FROM nowhere"))
+
+    with pytest.raises(DBAPIError):
+        books.ledger.apply(Wrong(), [], lambda at_ms: None)
+
+
+def test_a_refusal_passes_through_as_it_is(books: Books) -> None:
+    class Refuses:
+        def apply(self, work: UnitOfWork, events: object) -> None:
+            raise Reject("not ours")
+
+    with pytest.raises(Reject):
+        books.ledger.apply(Refuses(), [], lambda at_ms: None)
+
+
+def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(books: Books) -> None:
+    """Three keys of 255 characters of four bytes, so mixed that they do not compress: PostgreSQL calls it an operational error."""
+    names = ["".join(chr(0x1F300 + (position * step) % 600) for position in range(255)) for step in (7, 11, 13)]
+    lines = (replaced(names[1], names[2]),)
+    huge: Event = event(Kind.ORDER_ITEM_REPLACEMENT, 1, names[0], lines=lines)
+    if books.ledger.engine.dialect.name == "sqlite":
+        books.apply("replacements", huge)
+        return
+    with pytest.raises(DBAPIError):
+        books.apply("replacements", huge)
+    assert books.rows("orders") == []
+    books.apply(
+        "replacements", event(Kind.ORDER_ITEM_REPLACEMENT, 1, lines=(line("1", substitute=Product("2", quantity=Decimal(1))),))
+    )
+    assert len(books.rows("replacements")) == 1
