@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.support.house",
     "tests.support.ingress",
     "tests.support.books",
+    "tests.support.receiver",
 ]

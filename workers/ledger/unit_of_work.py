@@ -51,7 +51,7 @@ class UnitOfWork:
                 "idempotency_key": alert.idempotency_key,
                 "channel": channel,
                 "topic": alert.topic,
-                "title": alert.title,
+                "title": " ".join(alert.title.split()),  # one line, whatever an order's id holds
                 "payload": orjson.dumps(alert.data).decode(),
                 "created_at": self.now,
                 "due_at": self.now,

@@ -1,0 +1,315 @@
+"""Alerts: written with the effect they tell of, sent to every channel at least once, always under the same key."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from standardwebhooks import Webhook
+
+from schemas.events import Event, Kind
+from tests.support.books import HANDLERS, Books, open_books
+from tests.support.events import ORDER, at, event
+from tests.support.ledger import Postgresql
+from tests.support.receiver import Post, Receiver
+from tests.support.settings import make_settings
+from workers.channel import Channels
+from workers.deliver import LEASE, PARALLEL, Deliver
+from workers.errors import Unreachable
+from workers.store import Store, connect
+
+SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvZiBhbGVydHM="
+WEBHOOK, APPRISE = "/webhook", "/apprise"
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
+
+DELIVER = """
+import sys
+from tests.support.settings import make_settings
+from workers.channel import Channels
+from workers.deliver import Deliver
+from workers.ledger.ledger import Ledger
+from workers.store import Store, connect
+database, valkey, url, secret = sys.argv[1:]
+settings = make_settings(DATABASE_URL=database, ALERT_WEBHOOK_URL=url, ALERT_WEBHOOK_SECRET=secret)
+Deliver(Ledger(settings), Store(connect(valkey)), Channels(settings)).run()
+"""
+
+
+class Office:
+    """A worker that delivers, its clock in our hands."""
+
+    def __init__(self, books: Books, valkey_url: str, environment: dict[str, str]) -> None:
+        self.books, self.now = books, datetime.now(UTC) + timedelta(seconds=10)  # after what is written meanwhile
+        self._client = connect(valkey_url)
+        self.store, self.channels = Store(self._client), Channels(make_settings(**environment))
+        self.run = Deliver(books.ledger, self.store, self.channels, lambda: self.now).run
+
+    def run_after(self, span: timedelta) -> None:
+        self.now += span
+        self.run()
+
+    def rows(self, channel: str) -> list[dict[str, Any]]:
+        return [row for row in self.books.rows("outbox") if row["channel"].split(":")[0] == channel]
+
+    def row(self, channel: str) -> dict[str, Any]:
+        (row,) = self.rows(channel)
+        return row
+
+    def close(self) -> None:
+        self.channels.close()
+        self._client.close()
+
+
+def webhook_of(receiver: Receiver) -> dict[str, str]:
+    return {"ALERT_WEBHOOK_URL": receiver.url + WEBHOOK, "ALERT_WEBHOOK_SECRET": SECRET}
+
+
+def all_channels_of(receiver: Receiver) -> dict[str, str]:
+    return webhook_of(receiver) | {"ALERT_URLS": receiver.url.replace("http://", "json://") + APPRISE}
+
+
+@contextmanager
+def open_office(books_url: str, valkey_url: str, **environment: str) -> Iterator[Office]:
+    with open_books(books_url, **environment) as books:
+        office = Office(books, valkey_url, environment)
+        try:
+            yield office
+        finally:
+            office.close()
+
+
+@pytest.fixture
+def office(books_url: str, fake_valkey_url: str, receiver: Receiver) -> Iterator[Office]:
+    """A worker that delivers to all three kinds of channel, the last two of them `receiver`."""
+    with open_office(books_url, fake_valkey_url, **all_channels_of(receiver)) as office:
+        yield office
+
+
+@pytest.fixture
+def webhook_office(books_url: str, fake_valkey_url: str, receiver: Receiver) -> Iterator[Office]:
+    """A worker that delivers to the log and to a webhook."""
+    with open_office(books_url, fake_valkey_url, **webhook_of(receiver)) as office:
+        yield office
+
+
+def test_an_alert_goes_to_the_log_the_webhook_and_apprise(
+    office: Office, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+    with caplog.at_level(logging.WARNING, "curbside.alerts"):
+        office.run()
+    title = f"Customer of order {ORDER} cannot be found"
+    assert [record.getMessage() for record in caplog.records if record.name == "curbside.alerts"] == [
+        f"ALERT customer_mia: {title}"
+    ]
+    assert len(receiver.at(WEBHOOK)) == 1
+    (notice,) = receiver.at(APPRISE)
+    assert orjson.loads(notice.body)["title"] == f"customer_mia: {title}"
+    assert all(row["sent_at"] and not row["dropped"] for row in office.books.rows("outbox"))
+    office.run()
+    assert len(receiver.posts) == 2
+
+
+def test_who_gets_the_webhook_can_verify_it_and_tell_repeats(webhook_office: Office, receiver: Receiver) -> None:
+    report = event(Kind.CUSTOMER_MIA, 1)
+    webhook_office.books.tell(report)
+    receiver.answers[WEBHOOK] = 500
+    webhook_office.run()
+    receiver.answers[WEBHOOK] = 200
+    webhook_office.run_after(timedelta(seconds=2))
+    first, second = receiver.at(WEBHOOK)
+    for post in (first, second):
+        said = Webhook(SECRET).verify(post.body, post.headers)
+        assert said["type"] == "customer_mia"
+        assert said["data"]["order_id"] == ORDER
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == f"customer_mia:instacart:{ORDER}:{report.identity}"
+    assert first.body == second.body
+
+
+@pytest.mark.parametrize("order", ["🛒 1", "a\r\nb: c", "1.5", "x" * 255])
+def test_any_order_id_fits_the_webhook_s_headers(webhook_office: Office, receiver: Receiver, order: str) -> None:
+    webhook_office.books.tell(event(Kind.CUSTOMER_MIA, 1, order))
+    webhook_office.run()
+    (post,) = receiver.at(WEBHOOK)
+    assert Webhook(SECRET).verify(post.body, post.headers)["data"]["order_id"] == order
+    assert "." not in post.headers["webhook-id"]
+    assert webhook_office.row("webhook")["sent_at"]
+    assert "\n" not in webhook_office.row("log")["title"]
+
+
+def test_a_channel_that_fails_is_tried_at_growing_pauses_and_the_others_are_not_sent_twice(
+    office: Office, receiver: Receiver
+) -> None:
+    office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+    receiver.answers[WEBHOOK] = 500
+    pauses = []
+    for _ in range(11):
+        office.run()
+        pauses.append((office.row("webhook")["due_at"] - office.now).total_seconds())
+        assert office.store.outbox_due_at() == int(office.row("webhook")["due_at"].timestamp() * 1000)
+        office.run()
+        office.now = office.row("webhook")["due_at"]
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert len(receiver.at(WEBHOOK)) == 11
+    assert len(receiver.at(APPRISE)) == 1
+    row = office.row("webhook")
+    assert (row["attempts"], row["sent_at"]) == (11, None)
+    assert row["last_error"] == "the webhook answered 500"
+
+
+def test_apprise_that_fails_is_tried_again_and_the_webhook_is_not(office: Office, receiver: Receiver) -> None:
+    office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+    receiver.answers[APPRISE] = 500
+    office.run()
+    assert office.row("apprise")["last_error"] == "Apprise could not deliver"
+    receiver.answers[APPRISE] = 200
+    office.run_after(timedelta(seconds=2))
+    assert (len(receiver.at(APPRISE)), len(receiver.at(WEBHOOK))) == (2, 1)
+    assert office.row("apprise")["sent_at"]
+
+
+def test_a_webhook_that_nobody_answers_is_tried_again_and_its_address_is_not_shown(
+    books_url: str, fake_valkey_url: str
+) -> None:
+    address = {"ALERT_WEBHOOK_URL": "http://127.0.0.1:1/secret-path", "ALERT_WEBHOOK_SECRET": SECRET}
+    with open_office(books_url, fake_valkey_url, **address) as office:
+        office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+        office.run()
+        row = office.row("webhook")
+        assert row["last_error"] == "the webhook did not answer: ConnectError"
+        assert row["sent_at"] is None
+
+
+def test_a_channel_that_is_no_longer_set_up_is_dropped_and_noted(
+    books_url: str, fake_valkey_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_books(books_url, **all_channels_of(receiver)) as books:
+        books.tell(event(Kind.CUSTOMER_MIA, 1))
+    with open_office(books_url, fake_valkey_url) as office:
+        office.run()
+        assert [row["dropped"] for row in office.books.rows("outbox")] == [True, False, True]
+        assert office.row("webhook")["last_error"] == "webhook is no longer set up"
+        assert office.store.outbox_due_at() is None
+    assert "alert dropped: webhook is no longer set up" in caplog.text
+    assert receiver.posts == []
+
+
+def late(number: int) -> Event:
+    return event(Kind.LATE_DELIVERY, 1, f"late-{number}", promised_at=at(60))
+
+
+def test_a_customer_that_cannot_be_found_goes_before_all_that_waits(webhook_office: Office, receiver: Receiver) -> None:
+    webhook_office.books.apply("late_deliveries", *(late(number) for number in range(3 * PARALLEL)))
+    webhook_office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+    webhook_office.run_after(timedelta(seconds=1))
+    topics = [orjson.loads(post.body)["type"] for post in receiver.at(WEBHOOK)]
+    assert len(topics) == 3 * PARALLEL + 1
+    assert "customer_mia" in topics[:PARALLEL]
+
+
+def test_what_failed_before_does_not_hold_up_what_was_never_tried(webhook_office: Office, receiver: Receiver) -> None:
+    webhook_office.books.apply("late_deliveries", *(late(number) for number in range(3 * PARALLEL)))
+    receiver.answers[WEBHOOK] = 503
+    webhook_office.run_after(timedelta(seconds=1))
+    receiver.posts.clear()
+    receiver.answers.clear()
+    webhook_office.books.apply("late_deliveries", late(99))
+    webhook_office.run_after(timedelta(seconds=5))
+    orders = [orjson.loads(post.body)["data"]["order_id"] for post in receiver.at(WEBHOOK)]
+    assert len(orders) == 3 * PARALLEL + 1
+    assert "late-99" in orders[:PARALLEL]
+
+
+def test_an_alert_on_its_way_is_not_sent_by_another_worker_until_its_lease_is_over(
+    webhook_office: Office, receiver: Receiver
+) -> None:
+    webhook_office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+
+    def another_worker(_: Post) -> None:
+        receiver.on_post = lambda post: None
+        webhook_office.run_after(LEASE - timedelta(seconds=1))
+        assert len(receiver.posts) == 1
+
+    receiver.on_post = another_worker
+    webhook_office.run()
+    assert len(receiver.posts) == 1
+    assert webhook_office.row("webhook")["attempts"] == 1
+
+
+def test_a_worker_killed_between_sending_and_noting_it_leads_to_a_second_post_under_the_same_key(
+    webhook_office: Office, receiver: Receiver, books_url: str, fake_valkey_url: str
+) -> None:
+    webhook_office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+    command = [sys.executable, "-c", DELIVER, books_url, fake_valkey_url, receiver.url + WEBHOOK, SECRET]
+    worker: list[subprocess.Popen[bytes]] = []
+
+    def kill(_: Post) -> None:
+        receiver.on_post = lambda post: None
+        os.kill(worker[0].pid, signal.SIGKILL)
+        worker[0].wait(10)
+
+    receiver.on_post = kill
+    worker.append(subprocess.Popen(command, cwd=ROOT))
+    assert worker[0].wait(60) == -signal.SIGKILL
+    row = webhook_office.row("webhook")
+    assert row["sent_at"] is None
+    webhook_office.run()
+    assert len(receiver.posts) == 1
+    assert webhook_office.store.outbox_due_at() == int(row["leased_until"].timestamp() * 1000)
+    webhook_office.now = row["leased_until"]
+    webhook_office.run()
+    first, second = receiver.posts
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert webhook_office.row("webhook")["sent_at"]
+
+
+def test_an_alert_announced_while_others_are_sent_is_not_put_off(webhook_office: Office, receiver: Receiver) -> None:
+    webhook_office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+    receiver.answers[WEBHOOK] = 500
+    receiver.on_post = lambda post: webhook_office.store.outbox_due(5)
+    webhook_office.run()
+    assert webhook_office.store.outbox_due_at() == 5
+
+
+def test_with_the_database_away_the_alert_stays_due(
+    postgresql: Postgresql, postgresql_url: str, fake_valkey_url: str, receiver: Receiver
+) -> None:
+    with open_office(postgresql_url, fake_valkey_url, **webhook_of(receiver)) as office:
+        office.books.tell(event(Kind.CUSTOMER_MIA, 1))
+        receiver.on_post = lambda post: postgresql.kill()
+        with pytest.raises(Unreachable):
+            office.run()
+        assert office.store.outbox_due_at() is not None
+        receiver.on_post = lambda post: None
+        postgresql.start()
+        office.run_after(LEASE)
+        assert len({post.headers["webhook-id"] for post in receiver.posts}) == 1
+        assert office.row("webhook")["sent_at"]
+
+
+def test_no_effect_no_alert(books: Books) -> None:
+    def full(at_ms: int) -> None:
+        raise Unreachable("Valkey")
+
+    with pytest.raises(Unreachable):
+        books.ledger.apply(HANDLERS["customer_mia"], [event(Kind.CUSTOMER_MIA, 1)], full)
+    assert books.rows("outbox") == []
+    assert books.rows("customer_mia_alerts") == []
+
+
+def test_an_alert_says_which_order_and_when_and_nothing_of_a_person(books: Books) -> None:
+    names: dict[str, Any] = {"number": "+31 6 1234", "fulfillment_type": "Jansen, Kade 1"}
+    books.tell(event(Kind.CUSTOMER_MIA, 1, **names), event(Kind.LATE_DELIVERY, 2, promised_at=at(60), **names))
+    said = {row["topic"]: orjson.loads(row["payload"]) for row in books.rows("outbox")}
+    assert set(said["customer_mia"]) == {"provider", "order_id", "event_id", "occurred_at"}
+    assert set(said["late_delivery"]) == set(said["customer_mia"]) | {"promised_at", "expected_at", "minutes_late"}
+    assert not any(name in str(books.rows("outbox")) for name in names.values())
