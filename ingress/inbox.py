@@ -103,9 +103,17 @@ async def _exchange(connection: AbstractConnection, commands: list[bytes]) -> li
     for _ in commands:
         try:
             replies.append(await connection.read_response(disable_decoding=True))
-        except exceptions.ResponseError as error:  # out of memory, read only, misconfigured: this append alone was refused
-            replies.append(Unavailable(f"Valkey refused: {str(error).partition(' ')[0]}"))
+        except exceptions.ReadOnlyError:  # no longer the primary: connect anew, the address may lead to the one that is
+            raise
+        except exceptions.ResponseError as error:  # out of memory, misconfigured: this append alone was refused
+            replies.append(Unavailable(f"Valkey refused: {_reason(error)}"))
     return replies
+
+
+def _reason(error: exceptions.ResponseError) -> str:
+    """The error's code as the server said it, or the class that redis-py put in its place."""
+    code = str(error).partition(" ")[0]
+    return code if code.isupper() else type(error).__name__
 
 
 def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:

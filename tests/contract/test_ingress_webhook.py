@@ -83,13 +83,13 @@ def test_paths_and_methods_that_do_not_exist_are_told_so(serve: Serve) -> None:
         assert answer.headers["allow"]
 
 
-@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x", "Basic dTpw", SIGNING_KEY])
-def test_instacart_without_a_valid_token_is_refused(serve: Serve, valkey_url: str, authorization: str | None) -> None:
-    headers = {} if authorization is None else {"Authorization": authorization}
-    answer = serve(REDIS_URL=valkey_url).post("/webhook", content=BODY, headers=headers)
-
-    assert_problem(answer, 401)
-    assert answer.headers["www-authenticate"].startswith("Bearer ")
+def test_instacart_without_a_valid_token_is_refused(serve: Serve, valkey_url: str) -> None:
+    client = serve(REDIS_URL=valkey_url)
+    for authorization in ("", "Bearer", "Bearer x", "Basic dTpw", SIGNING_KEY, None):
+        headers = {} if authorization is None else {"Authorization": authorization}
+        answer = client.post("/webhook", content=BODY, headers=headers | signed(BODY))
+        assert_problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer ")
     assert stored(valkey_url) == []
 
 
@@ -102,27 +102,24 @@ def test_a_token_of_any_key_in_use_is_taken_and_of_another_refused(serve: Serve,
     assert statuses == [200, 200, 401]
 
 
-@pytest.mark.parametrize(
-    "signature",
-    [
-        None,
-        "",
-        signed(BODY)["X-Afosto-Hmac-Sha256"][:-1],
-        "0" * 64,
-        "z" * 64,
-        signed(BODY, "another secret")["X-Afosto-Hmac-Sha256"],
-        signed(BODY + b" ")["X-Afosto-Hmac-Sha256"],
-        hashlib.sha256(BODY).hexdigest(),
-    ],
-    ids=["missing", "empty", "truncated", "zeros", "not hex", "another secret", "another body", "no secret"],
-)
-def test_afosto_without_a_valid_signature_is_refused(serve: Serve, valkey_url: str, signature: str | None) -> None:
-    headers = bearer() | ({} if signature is None else {"X-Afosto-Hmac-Sha256": signature})
-    answer = serve(REDIS_URL=valkey_url).post("/webhook/afosto", content=BODY, headers=headers)
-
-    assert_problem(answer, 401)
-    assert answer.headers["www-authenticate"].startswith("HMAC-SHA256 ")
+def test_afosto_without_a_valid_signature_is_refused(serve: Serve, valkey_url: str) -> None:
+    client = serve(REDIS_URL=valkey_url)
+    valid = signed(BODY)["X-Afosto-Hmac-Sha256"]
+    wrong = {
+        "missing": {},
+        "empty": {"X-Afosto-Hmac-Sha256": ""},
+        "truncated": {"X-Afosto-Hmac-Sha256": valid[:-1]},
+        "not hexadecimal": {"X-Afosto-Hmac-Sha256": "z" * 64},
+        "of another secret": signed(BODY, "another secret"),
+        "of another body": signed(BODY + b" "),
+        "without a secret": {"X-Afosto-Hmac-Sha256": hashlib.sha256(BODY).hexdigest()},
+    }
+    for what, headers in wrong.items():
+        answer = client.post("/webhook/afosto", content=BODY, headers=bearer() | headers)
+        assert_problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("HMAC-SHA256 "), what
     assert stored(valkey_url) == []
+    assert client.post("/webhook/afosto", content=BODY, headers={"X-Afosto-Hmac-Sha256": valid.upper()}).status_code == 200
 
 
 def test_an_afosto_secret_opens_its_own_endpoint_only(serve: Serve, real_valkey_url: str) -> None:

@@ -90,9 +90,11 @@ class IngressProcess:
         """All it has written."""
         return self._log.read_text()
 
-    def terminate(self) -> None:
-        """Ask it to stop (SIGTERM)."""
+    def stop(self) -> None:
+        """Ask it to stop (SIGTERM), and see that it does so in good order. uvicorn then ends by the signal it got."""
         self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(_START_SECONDS) in {0, -signal.SIGTERM}, self.log[-5000:]
+        assert "Application shutdown complete." in self.log, self.log[-5000:]
 
     def kill(self) -> None:
         """End it at once."""
