@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.support.house",
     "tests.support.ingress",
     "tests.support.books",
+    "tests.support.parts",
     "tests.support.receiver",
 ]

@@ -17,24 +17,27 @@ class Wiretap:
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url, socket_timeout=None)
+        self._control = redis.Redis.from_url(url)
         self._database = self._client.connection_pool.connection_kwargs.get("db", 0)
         self._thread = threading.Thread(target=self._listen, name="wiretap")
         self._listening = threading.Event()
         self._heard: list[str] = []
 
     def __enter__(self) -> Self:
+        self._control.ping()  # connected before we listen
         self._thread.start()
         assert self._listening.wait(10), "MONITOR did not answer"
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._client.echo(_END)
+        self._control.echo(_END)
         self._thread.join(10)
+        self._control.close()
         self._client.close()
 
     @property
     def commands(self) -> list[str]:
-        """All commands, in order, as MONITOR writes them."""
+        """All that clients said, in order, as MONITOR writes it; not what scripts do by themselves."""
         return list(self._heard)
 
     @property
@@ -52,6 +55,8 @@ class Wiretap:
 
     def _keep(self, command: dict[str, Any]) -> bool:
         """Whether this was the last."""
-        if int(command["db"]) == self._database:
+        if _END in str(command["command"]):
+            return True
+        if int(command["db"]) == self._database and command["client_type"] != "lua":
             self._heard.append(str(command["command"]))
-        return _END in str(command["command"])
+        return False

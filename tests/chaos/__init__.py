@@ -1,0 +1,1 @@
+"""Tests that kill, under load, and check the promises afterwards."""
