@@ -13,7 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.failures import Failure, FailureState, Reason, Reject, Undecodable
 
-_ERROR_LINE = re.compile(r"^([A-Za-z_][\w.]*)(?::.*)?$")
+_HEADER = "Traceback (most recent call last):"
+_BETWEEN = (
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+)
+_FILE_LINE = re.compile(r'  File "[^"]*", line \d+, in \S+')
+_ERROR_LINE = re.compile(r"([A-Za-z_][\w.<>]*)(?::|$)")
 """The line of a traceback that names the error: `module.Error: text`."""
 
 Jitter = Callable[[float, float], float]
@@ -48,10 +54,8 @@ class EventFailed(Exception):  # noqa: N818 - what Flower and the log show
 
 
 def blamed(failure: Failure, error: Exception) -> EventFailed:
-    """The error as Celery may show it."""
-    said = f": {error}" if isinstance(error, Reject | Undecodable) else ""
-    shown = EventFailed(f"{failure.reason}: {type(error).__name__}{said} (curbside failed show {failure.field})")
-    return shown.with_traceback(error.__traceback__)
+    """The error as Celery may show it; `failure` is the record after it. To be raised `from None`: what caused it may quote more."""
+    return EventFailed(sentence_of(failure)).with_traceback(error.__traceback__)
 
 
 def reason_of(error: Exception) -> Reason:
@@ -98,27 +102,43 @@ class Scrubbed(NamedTuple):
 def scrubbed(failure: Failure) -> Scrubbed:
     """Message and traceback without what an error's text may quote: frames and types stay.
 
-    Texts of `Reject` and of undecodable bodies are ours or the handler's author's, made to be shown.
+    Texts of `Reject` and of undecodable bodies are ours or the handler's author's, made to be shown; not so what caused them.
     """
-    ours = failure.reason not in (Reason.HANDLER_ERROR, Reason.LEDGER_REFUSED)
-    message = failure.message if ours else f"{failure.message.partition(':')[0]}: (--unmask shows its text)"
-    if failure.traceback is None or ours:
-        return Scrubbed(message, failure.traceback)
-    return Scrubbed(message, "\n".join(_frames(failure.traceback.splitlines())))
+    message = failure.message if _is_ours(failure) else f"{_type_of(failure)}: (--unmask shows its text)"
+    return Scrubbed(message, None if failure.traceback is None else "\n".join(_frames(failure.traceback)))
 
 
-def _frames(lines: list[str]) -> Iterator[str]:
-    """The lines that Python wrote, and of a line with an error's text its type. Code is only what follows its file's line."""
-    of_frame = 0
-    for line in lines:
-        of_frame = _LINES_OF_FRAME if line.startswith("  File ") else of_frame - 1
-        error = _ERROR_LINE.match(line)
-        if of_frame == _LINES_OF_FRAME or (of_frame > 0 and line.startswith("    ")) or line.startswith(_BETWEEN_FRAMES):
+def sentence_of(failure: Failure) -> str:
+    """What Flower and the log may say of a failure, in one line: why, and where to read more."""
+    said = f": {failure.message}" if _is_ours(failure) else ""
+    return f"{failure.reason}: {_type_of(failure)}{said} (curbside failed show {failure.field})"
+
+
+def _is_ours(failure: Failure) -> bool:
+    return failure.reason not in (Reason.HANDLER_ERROR, Reason.LEDGER_REFUSED)
+
+
+def _type_of(failure: Failure) -> str:
+    if _is_ours(failure):
+        return (Reject if failure.reason is Reason.REJECTED else Undecodable).__name__
+    return failure.message.partition(":")[0]
+
+
+def _frames(formatted: str) -> Iterator[str]:
+    """The lines that Python wrote, and of an error's line its type. Any line that may be of an error's text is left out.
+
+    An error's text begins at the first line after a frame that is not indented, and ends where another traceback begins.
+    """
+    in_traceback = in_frame = False
+    for line in formatted.split("\n"):
+        if line == _HEADER or line in _BETWEEN:
+            in_traceback, in_frame = line == _HEADER, False
             yield line
-        elif error is not None:
-            yield error[1]
-
-
-_LINES_OF_FRAME = 3
-"""File, code, and the carets under it."""
-_BETWEEN_FRAMES = ("Traceback ", "During handling of the above", "The above exception was")
+        elif in_traceback and line.startswith("  "):
+            in_frame = _FILE_LINE.fullmatch(line) is not None or (in_frame and line.startswith("    "))
+            if in_frame:
+                yield line
+        elif in_traceback:
+            in_traceback = False
+            if error := _ERROR_LINE.match(line):
+                yield error[1]

@@ -6,6 +6,7 @@ only a moment: the timers send what is due, and a lost one is sent again when it
 
 import logging
 import random
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, tzinfo
 import msgspec
 from celery import Celery
 from celery.exceptions import Ignore, Retry
+from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from schemas.decoding import decode
@@ -30,6 +32,9 @@ from workers.store import UNAVAILABLE, Store
 
 UNREACHABLE_PAUSE_MS = 5_000
 """The world was away: no try is counted, and it is tried again after this long."""
+MAX_KEYWORD_CHARS = 600
+"""Flower cuts what it shows of arguments at 1,024 characters."""
+_PLAIN = re.compile(r"[\w.:#/-]{1,200}")
 
 log = logging.getLogger("curbside.workers")
 
@@ -47,6 +52,7 @@ class Retries:
                 self._celery.send_task(
                     retry_task_of(failure.handler),
                     kwargs={"event_id": failure.event_id},
+                    kwargsrepr=shown_kwargs(failure),
                     task_id=failure.task_id,
                     queue=queue_of(LANE_RETRY),
                 )
@@ -88,7 +94,7 @@ class Retrier:
         except (Unreachable, *UNAVAILABLE) as error:
             due = _now_ms() + UNREACHABLE_PAUSE_MS
             self._failures.again(failure, msgspec.structs.replace(failure, next_at_ms=due))
-            raise _retry(f"{error} is unreachable", error, due) from error
+            raise _retry(f"{error} is unreachable", error, due) from None
         except Exception as error:  # whatever a handler raises is this event's
             self._fail(failure, error)  # which raises what Celery is to show
         finally:
@@ -115,13 +121,29 @@ class Retrier:
         shown = blamed(changed, error)
         if changed.state is FailureState.DEAD:
             log.error("%s is dead after %d tries: %s", failure.field, changed.attempts, changed.reason)
-            raise shown
-        raise _retry(str(shown), shown, changed.next_at_ms)
+            raise shown from None
+        raise _retry(str(shown), shown, changed.next_at_ms) from None
+
+
+def shown_kwargs(failure: Failure) -> str:
+    """The keyword arguments as Flower shows and searches them: the claim check, and beside it the order ids as keywords.
+
+    The message holds the claim check alone. Order ids are the providers' numbers and name nobody, so they may be shown; as many
+    as fit, and none with characters that a representation could change.
+    """
+    shown = {"event_id": failure.event_id}
+    plain = [order_id for order_id in failure.order_ids if _PLAIN.fullmatch(order_id)]
+    order_ids = " ".join(plain)[: MAX_KEYWORD_CHARS + 1]
+    if len(order_ids) > MAX_KEYWORD_CHARS:
+        order_ids = order_ids.rpartition(" ")[0]
+    return str(saferepr(shown | {"order_ids": order_ids} if order_ids else shown))
 
 
 def _retry(message: str, error: Exception, due_ms: int) -> Retry:
     """What makes Celery say RETRY; the next message is sent by the timers, not by Celery."""
-    return Retry(message, exc=error, when=datetime.fromtimestamp(due_ms / 1000, UTC))
+    retry = Retry(message, exc=error, when=datetime.fromtimestamp(due_ms / 1000, UTC))
+    retry.args = (message,)  # what Flower shows: a Retry's own are itself, the error and the time
+    return retry
 
 
 def _now_ms() -> int:

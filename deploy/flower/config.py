@@ -1,0 +1,15 @@
+"""Flower's configuration file: `celery -A workers.app flower --conf=<this file>`, with all of Flower's own options.
+
+Why a configuration file and not a command of ours: it stays Flower's command, which `celery --help` lists and Flower's manual
+describes, and no worker ever loads a line of this.
+"""
+
+import os
+
+import click
+from tornado.options import options
+
+from deploy.flower.extension import extend
+from schemas.settings import load
+
+extend(click.get_current_context().obj.app, options, load(os.environ))

@@ -1,0 +1,67 @@
+"""Adds to stock Flower what operators need, through the seams that it has; nothing of Flower is replaced at run time.
+
+The seams: the list of routes and the dict of settings in `flower.urls` (a template loader, Tornado's own setting; `events`, a
+parameter of Flower's application), the template block `extra_scripts`, and the base classes of Flower's request handlers.
+`tests/e2e/test_flower.py` fails if one of them moves.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import flower.urls
+from celery import Celery
+from tornado import ioloop, template
+from tornado.web import url
+
+from deploy.flower.announcer import CurbsideEvents
+from deploy.flower.api import RetryEvent, RetryGroup, RetrySearch, RetryTask
+from deploy.flower.page import FailuresPage
+from deploy.flower.retrying import Retrying
+from schemas.settings import Settings
+from workers.failures import Failures
+from workers.store import connect
+
+_OURS = Path(__file__).with_name("templates")
+_STOCK = "stock/"
+
+
+def extend(celery: Celery, options: Any, settings: Settings) -> None:
+    """Extend the Flower that is about to start with these options."""
+    failures = Failures(connect(settings.redis_url))
+    ours = {"retrying": Retrying(failures, celery)}
+    flower.urls.handlers[:0] = [
+        url(r"/failures", FailuresPage, {"failures": failures}, name="failures"),
+        url(r"/api/failures/retry/task/([^/]+)", RetryTask, ours),
+        url(r"/api/failures/retry/event", RetryEvent, ours),
+        url(r"/api/failures/retry/group", RetryGroup, ours),
+        url(r"/api/failures/retry/search", RetrySearch, ours),
+    ]
+    flower.urls.settings["template_loader"] = Overlay(Path(flower.urls.settings["template_path"]))
+    flower.urls.settings["events"] = CurbsideEvents(
+        failures,
+        celery,
+        io_loop=ioloop.IOLoop.current(),
+        db=options.db,
+        persistent=options.persistent,
+        state_save_interval=options.state_save_interval,
+        enable_events=options.enable_events,
+        max_workers_in_memory=options.max_workers,
+        max_tasks_in_memory=options.max_tasks,
+    )
+
+
+class Overlay(template.BaseLoader):
+    """Our templates over Flower's: one of ours may extend the one it hides under the name `stock/…`."""
+
+    def __init__(self, stock: Path) -> None:
+        super().__init__()
+        self._stock = stock
+
+    def resolve_path(self, name: str, parent_path: str | None = None) -> str:
+        """All names are whole."""
+        return name
+
+    def _create_template(self, name: str) -> template.Template:
+        ours = _OURS / name
+        path = ours if ours.is_file() else self._stock / name.removeprefix(_STOCK)
+        return template.Template(path.read_bytes(), name=name, loader=self)
