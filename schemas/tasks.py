@@ -44,6 +44,9 @@ def broker_options(broker_url: str) -> dict[str, Any]:
             "socket_connect_timeout": 2,
             "visibility_timeout": 3600,
             "global_keyprefix": "curbside:",
+            # kombu connects once more and gives up, where it would try for two seconds for each doorbell
+            "max_retries": 1,
+            "interval_start": 0,
         },
         "task_publish_retry": False,
     }

@@ -90,7 +90,11 @@ def registered(extra_modules: Iterable[str] = ()) -> tuple[Handler, ...]:
     for module in [*names, *extra_modules]:
         try:
             importlib.import_module(module)
+        except HandlerError:
+            raise
         except ImportError as error:
             raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {error}") from error
+        except Exception as error:  # whatever a module does when it is imported
+            raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {type(error).__name__}: {error}") from error
     own = sorted(name for name in _REGISTRY if name not in BUILT_IN)
     return tuple(_REGISTRY[name] for name in (*BUILT_IN, *own))
