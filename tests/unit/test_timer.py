@@ -1,0 +1,109 @@
+"""The timer rings for what nobody works on, and for nothing else."""
+
+import logging
+import time
+
+import pytest
+from celery import Celery
+
+from schemas import keys
+from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, broker_options
+from tests.support.outcomes import BUILT_IN
+from tests.support.parts import Parts, status
+from tests.support.settings import NOBODY_LISTENS
+from tests.support.valkey import RealValkey
+from tests.support.waiting import wait_for
+from workers import timer as timer_module
+from workers.bells import Bells
+from workers.timer import Tick
+
+NOW_MS = 1_000_000
+
+
+def tick_of(parts: Parts) -> Tick:
+    """A timer that has just seen to the periodic jobs."""
+    parts.store.try_ring(LANE_HOUSEKEEP, 60_000)
+    return Tick(parts.store, parts.bells, parts.retries, BUILT_IN)
+
+
+def rung(parts: Parts) -> list[str]:
+    return [lane for lane in (keys.DRAIN, *BUILT_IN, LANE_DELIVER, LANE_HOUSEKEEP) if parts.rung(lane)]
+
+
+def test_a_quiet_system_rings_for_nothing(parts: Parts) -> None:
+    tick_of(parts).look(NOW_MS)
+    assert rung(parts) == []
+
+
+def test_lanes_with_entries_that_nobody_took_are_rung(parts: Parts) -> None:
+    parts.append(status("a"))
+    parts.client.xadd(keys.todo("refunds"), {keys.FIELD_EVENT: "1-1"})
+    tick = tick_of(parts)
+    tick.look(NOW_MS)
+    tick.look(NOW_MS)
+    assert rung(parts) == [keys.DRAIN, "refunds"]
+    assert parts.rung("refunds") == 1, "one bell is enough while it is fresh"
+
+
+def test_entries_that_a_dead_worker_took_are_rung_for_and_those_in_hand_are_not(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (event_id,) = parts.append(status("a"))
+    parts.take(consumer="dead")
+    tick = tick_of(parts)
+    tick.look(NOW_MS)
+    assert rung(parts) == []
+    monkeypatch.setattr(timer_module, "CLAIM_IDLE_MS", 20)
+
+    def is_rung() -> bool:
+        tick.look(NOW_MS)
+        return rung(parts) == [keys.DRAIN]
+
+    wait_for(is_rung, what="a bell for the abandoned entry")
+    parts.client.xack(keys.INBOX, keys.GROUP, event_id)
+
+
+def test_a_lane_on_which_a_task_waits_is_not_rung(parts: Parts) -> None:
+    parts.append(status("a"))
+    parts.store.linger(keys.DRAIN, "somebody", 60_000)
+    tick_of(parts).look(NOW_MS)
+    assert rung(parts) == []
+
+
+@pytest.mark.parametrize(("due_in_ms", "expected"), [(-1, [LANE_DELIVER]), (0, [LANE_DELIVER]), (1, [])])
+def test_alerts_are_rung_for_when_they_are_due(parts: Parts, due_in_ms: int, expected: list[str]) -> None:
+    parts.store.outbox_due(NOW_MS + due_in_ms)
+    tick_of(parts).look(NOW_MS)
+    assert rung(parts) == expected
+
+
+def test_housekeeping_and_a_look_at_the_outbox_come_once_in_a_while_from_all_workers_together(parts: Parts) -> None:
+    for _ in range(3):
+        Tick(parts.store, parts.bells, parts.retries, BUILT_IN).look(NOW_MS)
+    assert rung(parts) == [LANE_DELIVER, LANE_HOUSEKEEP]
+    assert parts.rung(LANE_HOUSEKEEP) == parts.rung(LANE_DELIVER) == 1
+
+
+def test_a_valkey_that_is_away_is_logged_and_looked_at_again(
+    real_valkey: RealValkey, real_parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    tick = tick_of(real_parts)
+    real_valkey.stop()
+    with caplog.at_level(logging.WARNING):
+        tick.safely()
+    assert "timer: Valkey is unreachable" in caplog.text
+    real_valkey.start()
+    real_parts.append(status("a"))
+    tick.safely()
+    assert keys.DRAIN in rung(real_parts)
+
+
+def test_a_broker_that_is_away_is_logged_and_holds_no_timer_up(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    celery = Celery("curbside", set_as_current=False)
+    celery.conf.update(broker_options(NOBODY_LISTENS))
+    parts.append(status("a"))
+    began_at = time.monotonic()
+    Tick(parts.store, Bells(celery, parts.store), parts.retries, BUILT_IN).look(NOW_MS)
+    assert time.monotonic() - began_at < 1.5, "three doorbells, none of which is worth waiting for"
+    assert "doorbell of drain not sent: ConnectionError; a timer will ring again" in caplog.text
+    celery.close()
