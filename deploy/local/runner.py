@@ -21,7 +21,8 @@ from deploy.local.watch import Watch
 from schemas.settings import Settings
 
 _LOOK_SECONDS = 0.25
-_VALKEY_PATIENCE_S = 300.0
+_LOADING_PATIENCE_S = 300.0
+_AWAY_PATIENCE_S = 10.0
 _READY_PATIENCE_S = 60.0
 _LEFTOVER_PATIENCE_S = 30.0
 
@@ -112,7 +113,8 @@ class _Run:
         from deploy.local import readiness  # noqa: PLC0415 - Celery is slow to import; what keeps a run from starting is said first
 
         self._screen.waiting("Valkey reads its data ...")
-        give_up = time.monotonic() + _VALKEY_PATIENCE_S
+        embedded = any(part.name == parts.VALKEY for part in self._parts)
+        give_up = time.monotonic() + (_LOADING_PATIENCE_S if embedded else _AWAY_PATIENCE_S)
         while not self._over and not readiness.valkey_answers(self._settings.redis_url):
             if time.monotonic() > give_up:
                 self._screen.say("Valkey does not answer; the other parts start all the same and wait for it", "yellow")
