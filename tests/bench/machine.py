@@ -15,7 +15,7 @@ Read this first. These are numbers of one machine in one quarter of an hour. Loa
 rate is lower than on machines of their own; what holds elsewhere are the ratios within one run. Runs are interleaved, and a
 ratio is the median over runs of the two numbers of the same run. The rivals are as short as their users write them and check
 no token; all that use Valkey use the same durability setting. Latencies are of a closed loop (wrk), which hides what a stall
-kept from being sent."""
+kept from being sent. On a machine that is busy with something else (see its load average) nothing here means much."""
 
 _PACKAGES = (
     "uvicorn",

@@ -56,7 +56,11 @@ def main(lane: str, consumer: str) -> Worked:
     sys.stdin.readline()
     cpu = time.process_time()
     timed = _timed(process, worked, cpu)
-    Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=threading.Event()).run()
+    works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=threading.Event())
+    before = -1
+    while worked.events > before:  # a run ends when its time is up, empty or not
+        before = worked.events
+        works.run()
     ledger.close()
     return worked
 
