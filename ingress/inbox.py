@@ -86,7 +86,7 @@ class Inbox:
                 connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
                 try:
                     return await _exchange(connection, commands)
-                except BaseException:
+                except BaseException:  # replies may still come, and would be taken for the next group's
                     await connection.disconnect(nowait=True)
                     raise
                 finally:

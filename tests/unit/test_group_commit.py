@@ -197,10 +197,12 @@ def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(real_valkey
             assert took < groups * timeout_seconds / 2, "the promise is two timeouts, whatever the number of groups"
             real_valkey.thaw()
 
-            async def is_taken() -> bool:
-                return isinstance((await answers_of(inbox, [b"after"]))[0], str)
+            async def taken() -> str | None:
+                answer = (await answers_of(inbox, [b"after"]))[0]
+                return answer if isinstance(answer, str) else None
 
-            await wait_for_async(is_taken, what="the thawed Valkey to take an event")
+            event_id = await wait_for_async(taken, what="the thawed Valkey to take an event")
+            assert (event_id, "instacart", b"after") in stored(real_valkey.url), "no reply was taken for another event's"
 
     run(main)
 
