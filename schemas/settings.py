@@ -140,7 +140,11 @@ class Settings:
         "INSTACART_CLIENT_ID", _text, None, "client id that Instacart Connect fetches tokens with"
     )
     instacart_client_secret: tuple[str, ...] = _setting(
-        "INSTACART_CLIENT_SECRET", _secrets, None, "its secret; several, separated by commas, are all valid", secret=True
+        "INSTACART_CLIENT_SECRET",
+        _secrets,
+        None,
+        "secret of INSTACART_CLIENT_ID; several, separated by commas, are all valid",
+        secret=True,
     )
     token_signing_keys: tuple[str, ...] = _setting(
         "TOKEN_SIGNING_KEYS",
@@ -197,7 +201,7 @@ def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = N
         name, default = each.metadata["name"], each.metadata["default"]
         text = given.get(name, default)
         if text is None:
-            wrong.append(f"{name} is missing: set it to the {each.metadata['meaning']} (`make run` sets it up by itself)")
+            wrong.append(f"{name} is missing ({each.metadata['meaning']}): set it, or let `make run` make one")
             continue
         try:
             values[each.name] = each.metadata["read"](text)

@@ -39,6 +39,7 @@ def broker_options(broker_url: str) -> dict[str, Any]:
         "task_send_sent_event": True,
         "task_create_missing_queues": True,
         "broker_connection_timeout": 2,
+        "broker_connection_max_retries": None,
         "broker_transport_options": {
             "socket_timeout": 5,
             "socket_connect_timeout": 2,

@@ -58,7 +58,7 @@ def test_defaults_are_those_of_the_design() -> None:
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_variable_is_named_and_explained(name: str) -> None:
     (line,) = complaints({key: value for key, value in NEEDED.items() if key != name})
-    assert line.startswith(f"{name} is missing: set it to the ")
+    assert line.startswith(f"{name} is missing (")
     assert "make run" in line
 
 
