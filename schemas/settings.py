@@ -47,10 +47,8 @@ def _signing_keys(text: str) -> tuple[str, ...]:
 def _afosto_secrets(text: str) -> tuple[str, ...]:
     for part in (secrets := _secrets(text)):
         endpoint, equals, secret = part.partition("=")
-        if equals and not (_UUID.match(endpoint.strip()) and secret.strip()):
-            raise ValueError(
-                "expected secrets, or endpoint-uuid=secret pairs, separated by commas; a secret with = in it needs its endpoint"
-            )
+        if equals and not (endpoint.strip() and (secret.strip() or not _UUID.match(endpoint.strip()))):
+            raise ValueError("expected secrets, or endpoint-uuid=secret pairs, separated by commas")
     return secrets
 
 
@@ -162,7 +160,12 @@ class Settings:
         secret=True,
     )
     max_body_bytes: int = _setting("MAX_BODY_BYTES", _size, "1MiB", "a larger body is answered 413")
-    commit_timeout: timedelta = _setting("COMMIT_TIMEOUT", _span, "2s", "longest wait for Valkey before the answer is 503")
+    commit_timeout: timedelta = _setting(
+        "COMMIT_TIMEOUT",
+        _span,
+        "2s",
+        "longest wait for Valkey; behind another commit it is twice as long before the answer is 503",
+    )
     inbox_max_backlog: int = _setting(
         "INBOX_MAX_BACKLOG", _whole(1, 10**12), "1000000", "more events waiting in the inbox are answered 503"
     )

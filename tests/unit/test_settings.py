@@ -86,7 +86,6 @@ WRONG = [
     ("TOKEN_SIGNING_KEYS", f"{'k' * 32},{'k' * 31}", "expected keys of at least 32 characters, got one of 31"),
     ("AFOSTO_SECRETS", f"{UUID}=", "expected secrets, or endpoint-uuid=secret pairs, separated by commas"),
     ("AFOSTO_SECRETS", "=secret", "expected secrets, or endpoint-uuid=secret pairs, separated by commas"),
-    ("AFOSTO_SECRETS", "c2VjcmV0cw==", "expected secrets, or endpoint-uuid=secret pairs, separated by commas"),
     ("TOKEN_TTL", "0s", "expected a duration above zero, got '0s'"),
     ("COMMIT_TIMEOUT", "2 sec", "expected a duration such as 30s, 15m, 72h or 7d, got '2 sec'"),
     ("DEDUPE_WINDOW", "9999999999d", "expected a duration such as 30s, 15m, 72h or 7d, got one beyond the calendar"),
@@ -100,6 +99,10 @@ WRONG = [
     ("ALERT_WEBHOOK_URL", "ftp://x", "expected http://… or https://…"),
     ("WORKER_PROCESSES", "0", "expected a whole number from 1 to 256, got '0'"),
 ]
+
+
+def test_an_afosto_secret_may_be_base64_with_its_padding() -> None:
+    assert load(NEEDED | {"AFOSTO_SECRETS": "c2VjcmV0cw==,other"}).afosto_secrets == ("c2VjcmV0cw==", "other")
 
 
 @pytest.mark.parametrize(("name", "text", "message"), WRONG, ids=[f"{name}={text[:20]}" for name, text, _ in WRONG])
