@@ -58,8 +58,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
 
     `handler` is the handler's name, or `drain` for a body that could not be decoded. Times are epoch milliseconds.
-    `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. The wire
-    only grows: a new field needs a default.
+    `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. `message` and
+    `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts the tries in a row that came to
+    nothing because the world was away; they are no `attempts`. The wire only grows: a new field needs a default.
     """
 
     event_id: str
@@ -79,6 +80,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_at_ms: int = 0
     task_id: str = ""
     note: str = ""
+    frames: str | None = None
+    away: int = 0
 
     @property
     def field(self) -> str:

@@ -5,7 +5,6 @@ Its commit point is `Store.route`. A crash before it leaves the entries pending;
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
 
@@ -14,7 +13,7 @@ from schemas.events import Event, Kind
 from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
 from workers.bells import Bells
-from workers.blame import reason_of
+from workers.blame import account_of
 from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.store import Entry, Routed, Store
@@ -55,17 +54,14 @@ def sort_out(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int
 
 def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes, error: Exception, now_ms: int) -> Failure:
     """The record of a body that could not be decoded: `Undecodable`, or else a bug of ours, whose traceback is kept."""
-    is_bug = not isinstance(error, Undecodable)
-    if is_bug:
+    if not isinstance(error, Undecodable):
         log.error("a bug in decoding event %s of %s: %s", event_id, provider, type(error).__name__)
     return Failure(
         event_id=event_id,
         handler=handler,
         provider=provider,
-        reason=reason_of(error),
-        message=f"{type(error).__name__}: {error}" if is_bug else str(error),
         body=body,
-        traceback="".join(traceback.format_exception(error)) if is_bug else None,
+        **account_of(error),
         task_id=first_task_id(handler, event_id),
         first_at_ms=now_ms,
         last_at_ms=now_ms,

@@ -61,9 +61,12 @@ class Failures:
         return [failure for failure in self.all() if failure.event_id == event_id]
 
     def all(self) -> Iterator[Failure]:
-        """Every failure on record, in no order."""
-        for _, record in self._client.hscan_iter(keys.FAILURES, count=500):
-            yield decode_failure(record)
+        """Every failure on record, in no order, each once: Valkey may show one twice while its table grows."""
+        seen = set()
+        for field, record in self._client.hscan_iter(keys.FAILURES, count=500):
+            if field not in seen:
+                seen.add(field)
+                yield decode_failure(record)
 
     def count(self) -> int:
         """How many there are."""
@@ -94,6 +97,7 @@ class Failures:
                 failure,
                 state=FailureState.RETRYING,
                 attempts=0,
+                away=0,
                 next_at_ms=now_ms,
                 note="",
                 task_id=next_task_id(failure.task_id or first_task_id(handler, event_id)),
@@ -102,7 +106,7 @@ class Failures:
         return self._update(handler, event_id, revived)
 
     def discard(self, handler: str, event_id: str, note: str) -> Failure:
-        """Decide that it is not to be applied. The record stays, with the note, without the bytes. Raises `NotFailed`."""
+        """Decide that it is not to be applied. The record stays, with the note, and `revive` brings it back. Raises `NotFailed`."""
 
         def discarded(failure: Failure) -> Failure:
             if failure.state is FailureState.DISCARDED:
@@ -111,19 +115,45 @@ class Failures:
 
         return self._update(handler, event_id, discarded)
 
-    def again(self, failure: Failure, changed: Failure) -> None:
-        """A try has failed: keep the new record, and when it is to be tried next. A person's decision meanwhile wins."""
-        self._replace(encode_failure(failure), failure, changed)
+    def again(self, failure: Failure, changed: Failure) -> bool:
+        """A try has failed: keep the new record, and when it is to be tried next. A person's decision meanwhile wins: then False."""
+        try:
+            record = self._read(failure.field)
+        except NotFailed:
+            return False
+        return decode_failure(record) == failure and self._replace(record, failure, changed)
 
     def applied(self, failure: Failure) -> bool:
-        """A try has succeeded. False if somebody else had said so."""
-        return bool(self._applied(_KEYS, [failure.field, failure.handler]))
+        """A try has succeeded, and its effects are committed: the record goes, whatever was decided meanwhile. False if it is gone."""
 
-    def decoded(self, failure: Failure, event: Event, handlers: Sequence[str], seen_ms: int) -> None:
-        """A body could be decoded at last: route it to these handlers, if it is no duplicate."""
-        todo = [keys.todo(name) for name in handlers]
-        args: list[Any] = [failure.field, failure.event_id, seen_ms, failure.provider, failure.body, *handlers]
-        self._decoded([*_KEYS, keys.SEEN_PREFIX + event.identity, *todo], args)
+        def gone(record: bytes, now: Failure) -> bool:
+            was_discarded = now.state is FailureState.DISCARDED
+            return bool(self._applied(_KEYS, [failure.field, record, failure.handler, int(was_discarded)]))
+
+        return self._let_go(failure.field, gone)
+
+    def decoded(
+        self, failure: Failure, event: Event, handlers: Sequence[str], seen_ms: int, unrecognised_name: str = ""
+    ) -> bool:
+        """A body could be decoded at last: route it to these handlers, if it is no duplicate. False if it was discarded meanwhile."""
+        streams = [keys.UNRECOGNISED, keys.SEEN_PREFIX + event.identity, *map(keys.todo, handlers)]
+
+        def gone(record: bytes, now: Failure) -> bool:
+            if now.state is FailureState.DISCARDED:
+                raise NotFailed(f"{failure.field} is discarded")
+            args: list[Any] = [failure.field, record, failure.event_id, seen_ms, failure.provider, failure.body]
+            return bool(self._decoded([*_KEYS, *streams], [*args, unrecognised_name, *handlers]))
+
+        return self._let_go(failure.field, gone)
+
+    def _let_go(self, field: str, gone: Callable[[bytes, Failure], bool]) -> bool:
+        """Remove a record by `gone`, which says False if it was changed since it was read: then look again."""
+        try:
+            while not gone(record := self._read(field), decode_failure(record)):
+                pass
+        except NotFailed:
+            return False
+        return True
 
     def _update(self, handler: str, event_id: str, change: Callable[[Failure], Failure]) -> Failure:
         while True:

@@ -1,24 +1,25 @@
 """Replay: events that are still in the inbox go through chosen handlers again. Effects stay single, by the ledger's unique keys.
 
-For a handler that was added later, or a bug that was applied and not refused. Events that failed are retried, not replayed.
+For a handler that was added later, or a bug that was applied and not refused. Left alone are events that failed (they are retried),
+that wait for the drain (they are handled anyway), and that were dropped as duplicates, as far as `DEDUPE_WINDOW` remembers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
-from redis import Redis
+from redis import Redis, ResponseError
 
 from schemas import keys
 from schemas.decoding import decode
 from schemas.events import Event, Kind, Provider
-from schemas.failures import Undecodable
 from schemas.settings import Settings
 from workers.drain import Router, provider_of
 from workers.handler import Handler
-from workers.store import Entry, Store
+from workers.housekeeping import stream_id
+from workers.store import Entry, Routed, Store
 
 PAGE = 500
 
@@ -42,6 +43,13 @@ class Wanted:
         )
 
 
+class Replayed(NamedTuple):
+    """How many events, and to how many handlers in all."""
+
+    events: int
+    claim_checks: int
+
+
 class Replay:
     """Finds events and sends them to handlers again; the workers' timers ring for them."""
 
@@ -53,36 +61,56 @@ class Replay:
 
     def count(self, wanted: Wanted) -> int:
         """How many events would go through some handler again."""
-        return sum(len(page) for page in self._pages(wanted))
+        return self._go(wanted, counting=True).events
 
-    def run(self, wanted: Wanted, progress: Callable[[int], None]) -> int:
-        """Send them. Returns the number of claim checks written, at most one for each event and handler."""
-        written = 0
+    def run(self, wanted: Wanted, progress: Callable[[int], None] = lambda _: None) -> Replayed:
+        """Send them; `progress` hears of the number of events after every few hundred."""
+        return self._go(wanted, counting=False, progress=progress)
+
+    def _go(self, wanted: Wanted, *, counting: bool, progress: Callable[[int], None] = lambda _: None) -> Replayed:
+        streams = [keys.FAILURES, keys.COUNTERS, *map(keys.todo, self._names)]
+        found = Replayed(0, 0)
         for page in self._pages(wanted):
-            args: list[Any] = [len(self._names), *self._names]
-            for event_id, routes in page:
-                args += (event_id, routes)
-            streams = [keys.FAILURES, keys.COUNTERS, *map(keys.todo, self._names)]
-            written += int(self._script(streams, args))
-            progress(len(page))
-        return written
+            args: list[Any] = [int(counting), len(self._names), *self._names]
+            for event in page:
+                args += (event.event_id, event.routes)
+            reply: Any = self._script([*streams, *(keys.SEEN_PREFIX + event.identity for event in page)], args)
+            found = Replayed(found.events + reply[0], found.claim_checks + reply[1])
+            progress(reply[0])
+        return found
 
-    def _pages(self, wanted: Wanted) -> Iterator[list[tuple[str, bytes]]]:
-        """Event ids with the handlers they go to; never beyond what is in the inbox when it begins, so that it ends."""
-        until = wanted.until or datetime.now(UTC)
-        last = f"{_epoch_ms(until) - 1}"
+    def _pages(self, wanted: Wanted) -> Iterator[list[Routed]]:
+        """Events with the handlers they go to; never beyond what the drain had done when it begins, so that it ends."""
+        until_ms, drained = _epoch_ms(wanted.until or datetime.now(UTC)), self._drained()
+        if drained is None:
+            return
+        last = drained if stream_id(drained.lstrip("(")) < (until_ms, 0) else f"{until_ms - 1}"
         start = f"{_epoch_ms(wanted.since)}"
         while entries := self._store.page(keys.INBOX, start, PAGE, last):
             yield [found for entry in entries if (found := self._found(entry, wanted)) is not None]
             start = f"({entries[-1].id}"
 
-    def _found(self, entry: Entry, wanted: Wanted) -> tuple[str, bytes] | None:
+    def _drained(self) -> str | None:
+        """Up to where the drain has given every entry its outcome, as the end of a range; None if it never began."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.xinfo_groups(keys.INBOX)
+        pipeline.xpending(keys.INBOX, keys.GROUP)
+        groups, pending = pipeline.execute(raise_on_error=False)
+        for reply in (groups, pending):
+            if isinstance(reply, ResponseError):  # no stream, or no group on it
+                return None
+            if isinstance(reply, Exception):
+                raise reply
+        if pending["min"] is not None:
+            return f"({pending['min'].decode()}"
+        return next((str(each["last-delivered-id"].decode()) for each in groups if each["name"] == keys.GROUP.encode()), None)
+
+    def _found(self, entry: Entry, wanted: Wanted) -> Routed | None:
         try:
             event = decode(provider_of(entry.fields), entry.fields.get(keys.FIELD_BODY, b""), entry.id, self._zone)
-        except Undecodable:  # it is on record as a failure
+        except Exception:  # Undecodable, or a bug of ours: it is on record as a failure
             return None
-        routes = self._router.routed(event).routes
-        return (event.event_id, routes) if routes and wanted.wants(event) else None
+        return routed if wanted.wants(event) and (routed := self._router.routed(event)).routes else None
 
 
 def _epoch_ms(time: datetime) -> int:

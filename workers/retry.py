@@ -18,20 +18,21 @@ from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from schemas.decoding import decode
-from schemas.failures import Failure, FailureState
+from schemas.events import Event
+from schemas.failures import Failure, FailureState, Reason, Undecodable
 from schemas.keys import DRAIN
 from schemas.tasks import LANE_DELIVER, LANE_RETRY, queue_of, retry_task_of
 from workers.bells import Bells
-from workers.blame import NEVER, after_try, blamed
+from workers.blame import NEVER, after_outage, after_try, blamed
 from workers.drain import Router
 from workers.errors import Unreachable
-from workers.failures import Failures, NotFailed
+from workers.failures import LEASE_MS, Failures, NotFailed
 from workers.handler import Handler
 from workers.ledger.ledger import Ledger
 from workers.store import UNAVAILABLE, Store
 
-UNREACHABLE_PAUSE_MS = 5_000
-"""The world was away: no try is counted, and it is tried again after this long."""
+NO_HANDLER_PAUSE_MS = 60_000
+"""How long a failure waits whose handler this release does not know."""
 MAX_KEYWORD_CHARS = 600
 """Flower cuts what it shows of arguments at 1,024 characters."""
 _PLAIN = re.compile(r"[\w.:#/-]{1,200}")
@@ -48,16 +49,27 @@ class Retries:
     def send_due(self) -> None:
         """Send what is due, as far as there is room."""
         for failure in self._failures.take_due(_now_ms()):
-            try:
-                self._celery.send_task(
-                    retry_task_of(failure.handler),
-                    kwargs={"event_id": failure.event_id},
-                    kwargsrepr=shown_kwargs(failure),
-                    task_id=failure.task_id,
-                    queue=queue_of(LANE_RETRY),
-                )
-            except OperationalError as error:
-                log.warning("retry of %s not sent: %s; it will be sent again", failure.field, type(error).__name__)
+            if retry_task_of(failure.handler) in self._celery.tasks:
+                self._send(failure)
+            else:
+                self._put_off(failure)
+
+    def _send(self, failure: Failure) -> None:
+        try:
+            self._celery.send_task(
+                retry_task_of(failure.handler),
+                kwargs={"event_id": failure.event_id},
+                kwargsrepr=shown_kwargs(failure),
+                task_id=failure.task_id,
+                queue=queue_of(LANE_RETRY),
+            )
+        except OperationalError as error:
+            log.warning("retry of %s not sent: %s; it will be sent again", failure.field, type(error).__name__)
+
+    def _put_off(self, failure: Failure) -> None:
+        """Nobody here has this handler: another release may. It must not take the room of those that can be tried."""
+        log.warning("%s waits: there is no handler of that name (HANDLER_MODULES)", failure.field)
+        self._failures.again(failure, msgspec.structs.replace(failure, next_at_ms=_now_ms() + NO_HANDLER_PAUSE_MS))
 
 
 class Retrier:
@@ -82,47 +94,79 @@ class Retrier:
         self._zone, self._seen_ms = zone, seen_ms
 
     def run(self, handler: str, event_id: str) -> None:
-        """Try an event again. Raises what Celery shows: `Ignore`, `Retry`, or the error itself when it is dead."""
+        """Try an event again. Raises what Celery shows: `Ignore`, `Retry`, or `EventFailed` when it is dead.
+
+        It is raised where no other error is being handled, since Python would tie it to that one, whose text may quote a customer.
+        """
+        shown: Exception | None = None
+        try:
+            shown = self._run(handler, event_id)
+            self._retries.send_due()
+        except UNAVAILABLE as error:  # what was tried is tried again when its lease is over
+            shown = shown or _retry("Valkey is unreachable", type(error)(), _now_ms() + LEASE_MS)
+        if shown is not None:
+            raise shown
+
+    def _run(self, handler: str, event_id: str) -> Exception | None:
+        """One try, and what it means for the record. Returns what Celery is to show, None of a success."""
         try:
             failure = self._failures.get(handler, event_id)
         except NotFailed as error:
-            raise Ignore(str(error)) from error
+            return _ignore(str(error))
         if not self._failures.is_in_flight(failure):
-            raise Ignore(f"{failure.field} is not due")
+            return _ignore(f"{failure.field} is not due")
         try:
             self._decode_again(failure) if handler == DRAIN else self._apply_again(failure)
-        except (Unreachable, *UNAVAILABLE) as error:
-            due = _now_ms() + UNREACHABLE_PAUSE_MS
-            self._failures.again(failure, msgspec.structs.replace(failure, next_at_ms=due))
-            raise _retry(f"{error} is unreachable", error, due) from None
+        except UNAVAILABLE:
+            raise
+        except Unreachable as error:
+            return self._put_off(failure, str(error))
         except Exception as error:  # whatever a handler raises is this event's
-            self._fail(failure, error)  # which raises what Celery is to show
-        finally:
-            self._retries.send_due()
+            return self._fail(failure, error)
+        self._note_reachable(failure)
+        return None
 
     def _apply_again(self, failure: Failure) -> None:
         handler = self._handlers[failure.handler]
-        event = decode(failure.provider, failure.body, failure.event_id, self._zone)
-        alerted = self._ledger.apply(handler, [event], self._store.outbox_due)
+        alerted = self._ledger.apply(handler, [self._event(failure)], self._store.outbox_due)
         self._failures.applied(failure)
         if alerted:
             self._bells.ring([LANE_DELIVER])
 
     def _decode_again(self, failure: Failure) -> None:
-        event = decode(failure.provider, failure.body, failure.event_id, self._zone)
-        names = [self._router.names[place - 1] for place in self._router.routed(event).routes]
-        self._failures.decoded(failure, event, names, self._seen_ms)
+        event = self._event(failure)
+        routed = self._router.routed(event)
+        names = [self._router.names[place - 1] for place in routed.routes]
+        self._failures.decoded(failure, event, names, self._seen_ms, routed.unrecognised_name)
         self._bells.ring(names)
 
-    def _fail(self, failure: Failure, error: Exception) -> None:
+    def _event(self, failure: Failure) -> Event:
+        if failure.reason is Reason.BODY_MISSING and not failure.body:
+            raise Undecodable(failure.reason, failure.message)
+        return decode(failure.provider, failure.body, failure.event_id, self._zone)
+
+    def _put_off(self, failure: Failure, what: str) -> Exception:
+        """The world is away: nobody's event."""
+        later = after_outage(failure, _now_ms(), random.uniform)
+        self._failures.again(failure, later)
+        self._store.note_unreachable(retry_task_of(failure.handler), what)
+        return _retry(f"{what} is unreachable", Unreachable(what), later.next_at_ms)
+
+    def _note_reachable(self, failure: Failure) -> None:
+        if failure.away:
+            self._store.note_reachable(retry_task_of(failure.handler))
+
+    def _fail(self, failure: Failure, error: Exception) -> Exception:
+        self._note_reachable(failure)
         policy = NEVER if failure.handler == DRAIN else self._handlers[failure.handler].retry
         changed = after_try(failure, error, policy, _now_ms(), random.uniform)
-        self._failures.again(failure, changed)
         shown = blamed(changed, error)
+        if not self._failures.again(failure, changed):
+            return _ignore(f"{failure.field} was decided on meanwhile")
         if changed.state is FailureState.DEAD:
             log.error("%s is dead after %d tries: %s", failure.field, changed.attempts, changed.reason)
-            raise shown from None
-        raise _retry(str(shown), shown, changed.next_at_ms) from None
+            return shown
+        return _retry(str(shown), shown, changed.next_at_ms)
 
 
 def shown_kwargs(failure: Failure) -> str:
@@ -139,10 +183,17 @@ def shown_kwargs(failure: Failure) -> str:
     return str(saferepr(shown | {"order_ids": order_ids} if order_ids else shown))
 
 
-def _retry(message: str, error: Exception, due_ms: int) -> Retry:
+def _ignore(why: str) -> Exception:
+    """What makes Celery say nothing more of a message that came too late."""
+    ignored: Exception = Ignore(why)
+    return ignored
+
+
+def _retry(message: str, error: Exception, due_ms: int) -> Exception:
     """What makes Celery say RETRY; the next message is sent by the timers, not by Celery."""
-    retry = Retry(message, exc=error, when=datetime.fromtimestamp(due_ms / 1000, UTC))
+    retry: Exception = Retry(message, exc=error, when=datetime.fromtimestamp(due_ms / 1000, UTC))
     retry.args = (message,)  # what Flower shows: a Retry's own are itself, the error and the time
+    retry.__cause__ = error
     return retry
 
 

@@ -1,11 +1,12 @@
 """`curbside failed`: what failed, why, and what it was."""
 
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from deploy.cli.output import print_json, print_table
+from deploy.cli.output import harmless, print_json, print_table
 from deploy.cli.selection import (
     HandlerOption,
     OrderOption,
@@ -14,10 +15,13 @@ from deploy.cli.selection import (
     Selection,
     StateOption,
     YoungerOption,
+    named,
     when,
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
+
+MAX_SAID_CHARS = 100
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -44,45 +48,54 @@ def failed(
         return
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
 
+    selection = Selection(handler, reason, provider, order, state, since)
+    selection.earliest_ms()
     with open_deployment() as deployment:
-        found = Selection(handler, reason, provider, order, state, since).of(deployment.failures.all())
+        found = selection.of(deployment.failures.all())
     rows = [_one(failure) for failure in found] if each else _groups(found)
     if as_json:
         print_json(rows)
     elif not rows:
-        typer.echo("nothing failed")
+        typer.echo("nothing failed" if not selection else "nothing that failed fits")
     else:
-        print_table(tuple(rows[0]), [tuple(str(value) for value in row.values()) for row in rows])
+        print_table(tuple(rows[0]), [tuple(_cell(value) for value in row.values()) for row in rows])
 
 
 @app.command()
 def show(
-    failure_id: Annotated[str, typer.Argument(metavar="ID", help="As `curbside failed --each` lists it: refunds:1732-0.")],
+    failure_id: Annotated[
+        str, typer.Argument(metavar="ID", help="As `curbside failed --each` lists it, refunds:1732-0, or an event's id.")
+    ],
     unmask: Annotated[bool, typer.Option("--unmask", help="Show personal data too, and the text of the error.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show one failure: reason, traceback, body. Personal data is masked unless --unmask is given.
 
+    Exit code 1 if there is no such failure.
+
     Example: curbside failed show refunds:1732230000000-0
     """
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
-    from workers.failures import NotFailed  # noqa: PLC0415 - quick start
 
-    handler, _, event_id = failure_id.rpartition(":")
     with open_deployment() as deployment:
-        try:
-            details = _details(deployment.failures.get(handler, event_id), unmask)
-        except NotFailed as error:
-            raise CommandError(f"{error}.", NOT_DONE) from error
+        found = list(named(deployment, failure_id))
+    if not found:
+        raise CommandError(f"{failure_id} has not failed, or has been applied since: see `curbside failed --each`.", NOT_DONE)
+    if len(found) > 1:
+        raise CommandError(f"{failure_id} failed more than once: {', '.join(each.field for each in found)}.", NOT_DONE)
+    details = _details(found[0], unmask)
     if as_json:
         print_json(details)
         return
     for name, value in details.items():
-        typer.echo(f"{name}:\n{value}" if "\n" in str(value) else f"{name}: {value}")
+        text = harmless(_cell(value))
+        typer.echo(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}")
 
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
     """One row for each cause, the most frequent first."""
+    from workers.blame import scrubbed  # noqa: PLC0415 - quick start
+
     groups: dict[tuple[str, str, str], list[Failure]] = defaultdict(list)
     for failure in failures:
         groups[failure.handler, failure.reason.value, failure.state.value].append(failure)
@@ -92,9 +105,10 @@ def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
             "handler": handler,
             "reason": reason,
             "state": state,
-            "first": when(min(failure.first_at_ms for failure in group)),
-            "last": when(max(failure.last_at_ms for failure in group)),
-            "for example": group[-1].field,
+            "first": _time(min(failure.first_at_ms for failure in group)),
+            "last": _time(max(failure.last_at_ms for failure in group)),
+            "example": group[-1].field,
+            "says": " ".join(scrubbed(group[-1]).message.split())[:MAX_SAID_CHARS],
         }
         for (handler, reason, state), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
@@ -107,9 +121,9 @@ def _one(failure: Failure) -> dict[str, Any]:
         "state": failure.state.value,
         "attempts": failure.attempts,
         "provider": failure.provider,
-        "orders": ",".join(failure.order_ids),
-        "last": when(failure.last_at_ms),
-        "next": when(failure.next_at_ms),
+        "orders": list(failure.order_ids),
+        "last": _time(failure.last_at_ms),
+        "next": _time(failure.next_at_ms),
     }
 
 
@@ -119,11 +133,22 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
 
     return {
         **_one(failure),
-        "first": when(failure.first_at_ms),
-        "kind": failure.kind or "-",
-        "task": failure.task_id or "-",
-        "note": failure.note or "-",
+        "first": _time(failure.first_at_ms),
+        "kind": failure.kind,
+        "task": failure.task_id or None,
+        "note": failure.note or None,
         "message": failure.message if unmask else scrubbed(failure).message,
-        "traceback": (failure.traceback if unmask else scrubbed(failure).traceback) or "-",
+        "traceback": failure.traceback if unmask else scrubbed(failure).traceback,
         "body": failure.body.decode("utf-8", "backslashreplace") if unmask else masked(failure.body),
     }
+
+
+def _time(epoch_ms: int) -> datetime | None:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC) if epoch_ms else None
+
+
+def _cell(value: Any) -> str:
+    """A value as people read it."""
+    if isinstance(value, datetime):
+        return when(int(value.timestamp() * 1000))
+    return ",".join(value) or "-" if isinstance(value, list) else str(value if value is not None else "-")

@@ -22,18 +22,21 @@ def replay(
     handler: Annotated[list[str] | None, typer.Option("--handler", help="Only through this one; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Send events that are still in the inbox (INBOX_RETENTION) through handlers again. Effects stay single.
 
     For a handler added later, or a mistake that was applied and not refused; what failed is for `curbside retry`.
-    Times without a zone are UTC. Exit code 1 if you said no.
+    Duplicates, and what the drain has not looked at yet, are left alone. Times without a zone are UTC.
+    Exit code 1 if you said no.
 
     Examples: curbside replay --since 2h --kind order_item_refund --dry-run   ·   curbside replay --since 2026-11-22 --handler loyalty
     """
+    from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.progress import Progress  # noqa: PLC0415 - quick start
 
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
-    from deploy.cli.output import console  # noqa: PLC0415 - quick start
+    from deploy.cli.output import print_json  # noqa: PLC0415 - quick start
     from deploy.cli.selection import confirmed  # noqa: PLC0415 - quick start
     from workers.replay import Replay, Wanted  # noqa: PLC0415 - quick start
 
@@ -44,23 +47,29 @@ def replay(
         frozenset(provider or ()),
         frozenset(order or ()),
     )
+    if wanted.until is not None and wanted.until <= wanted.since:
+        raise CommandError("--until is not after --since: there is nothing between them.")
     with open_deployment() as deployment:
         names = [each.name for each in deployment.handlers]
         if unknown := [each for each in handler or () if each not in names]:
             raise CommandError(f"--handler {unknown[0]}: there is no such handler; there are {', '.join(names)}.")
         replay_of = Replay(deployment.client, deployment.settings, deployment.handlers, handler or ())
         count = replay_of.count(wanted)
-        about = max(1, count // CAUTIOUS_EVENTS_PER_SECOND)
-        typer.echo(f"{count} events to {', '.join(handler or names)}: about {about} s of work for one worker")
-        if dry_run or not count:
-            return
-        if not confirmed("Replay them?", yes):
-            raise typer.Exit(NOT_DONE)
-        screen = console()
-        with Progress(console=screen, disable=not screen.is_terminal) as progress:
-            bar = progress.add_task("replaying", total=count)
-            written = replay_of.run(wanted, lambda done: progress.advance(bar, done))
-    typer.echo(f"{written} events are on their way to handlers: see `curbside status`")
+        said = {"events": count, "handlers": handler or names, "seconds": max(1, count // CAUTIOUS_EVENTS_PER_SECOND)}
+        if not as_json:
+            typer.echo(f"{count} events to {', '.join(handler or names)}: about {said['seconds']} s of work for one worker")
+        if count and not dry_run:
+            if not confirmed(f"Replay {count} events?", yes):
+                raise typer.Exit(NOT_DONE)
+            screen = Console(stderr=True)
+            with Progress(console=screen, disable=not screen.is_terminal) as progress:
+                bar = progress.add_task("replaying", total=count)
+                replayed = replay_of.run(wanted, lambda done: progress.advance(bar, done))
+            said |= {"replayed": replayed.events, "claim_checks": replayed.claim_checks}
+            if not as_json:
+                typer.echo(f"{replayed.events} are on their way, {replayed.claim_checks} times in all: see `curbside status`")
+    if as_json:
+        print_json(said)
 
 
 def _time(text: str, option: str) -> datetime:

@@ -15,8 +15,9 @@ from deploy.cli.selection import (
     chosen,
     confirmed,
     for_each,
+    report,
 )
-from deploy.errors import NOT_DONE
+from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
 
 Ids = Annotated[
@@ -24,6 +25,7 @@ Ids = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="All that failed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def retry(
@@ -35,10 +37,11 @@ def retry(
     since: YoungerOption = None,
     everything: All = False,
     yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Try failures again, now: each becomes a new task in Flower. Asks first, with the count.
 
-    Exit code 1 if one could not be retried, or if you said no.
+    What was discarded is tried again only by its ID. Exit code 1 if one could not be retried, or if you said no.
 
     Examples: curbside retry refunds:1732230000000-0   ·   curbside retry --reason handler_error --handler refunds --yes
     """
@@ -46,20 +49,15 @@ def retry(
 
     with open_deployment() as deployment:
         found = chosen(deployment, ids or [], Selection(handler, reason, provider, order, None, since), everything)
-        if not found:
-            typer.echo("nothing to retry")
-            return
-        if not confirmed(f"Retry {_failures(found)}?", yes):
+        if found and not confirmed(f"Retry {_failures(found)}?", yes):
             raise typer.Exit(NOT_DONE)
         failures, now_ms = deployment.failures, int(time.time() * 1000)
 
         def revive(failure: Failure) -> None:
             failures.revive(failure.handler, failure.event_id, now_ms)
 
-        done = for_each(found, revive, "retrying")
-    typer.echo(f"{done} of {len(found)} are being retried: see `curbside failed`, or Flower")
-    if done < len(found):
-        raise typer.Exit(NOT_DONE)
+        refused = for_each(found, revive, "retrying")
+    report(found, refused, "are being retried: see `curbside failed`, or Flower", as_json)
 
 
 def discard(
@@ -72,6 +70,7 @@ def discard(
     since: YoungerOption = None,
     everything: All = False,
     yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Decide that failures are not to be applied. The record stays, with your note; `curbside retry ID` brings one back.
 
@@ -81,22 +80,19 @@ def discard(
     """
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
 
+    if not note.strip():
+        raise CommandError("--note: say why, for whoever looks at it later.")
     with open_deployment() as deployment:
         found = chosen(deployment, ids or [], Selection(handler, reason, provider, order, None, since), everything)
-        if not found:
-            typer.echo("nothing to discard")
-            return
-        if not confirmed(f"Discard {_failures(found)}?", yes):
+        if found and not confirmed(f"Discard {_failures(found)}?", yes):
             raise typer.Exit(NOT_DONE)
         failures = deployment.failures
 
         def let_go(failure: Failure) -> None:
             failures.discard(failure.handler, failure.event_id, note)
 
-        done = for_each(found, let_go, "discarding")
-    typer.echo(f"{done} of {len(found)} are discarded")
-    if done < len(found):
-        raise typer.Exit(NOT_DONE)
+        refused = for_each(found, let_go, "discarding")
+    report(found, refused, "are discarded", as_json)
 
 
 def _failures(found: list[Failure]) -> str:

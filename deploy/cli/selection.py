@@ -1,7 +1,8 @@
 """Which failures a command is about: the options that `failed`, `retry` and `discard` share."""
 
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,6 +13,7 @@ from deploy.cli.deployment import Deployment
 from deploy.errors import NOT_DONE, CommandError
 from schemas.durations import milliseconds, read_duration
 from schemas.failures import Failure, FailureState, Reason
+from schemas.keys import DRAIN
 
 HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler's (`drain`: undecodable bodies).")]
 ReasonOption = Annotated[Reason | None, typer.Option("--reason", help="Only these.")]
@@ -38,10 +40,7 @@ class Selection:
 
     def of(self, failures: Iterable[Failure]) -> list[Failure]:
         """The ones that fit, newest last."""
-        try:
-            earliest = int(time.time() * 1000) - milliseconds(read_duration(self.since)) if self.since else 0
-        except ValueError as error:
-            raise CommandError(f"--since: {error}.") from error
+        earliest = self.earliest_ms()
         return sorted(
             (
                 each
@@ -56,41 +55,81 @@ class Selection:
             key=lambda each: (each.last_at_ms, each.field),
         )
 
+    def earliest_ms(self) -> int:
+        """From when on `since` lets failures through. Raises `CommandError` if it is no duration."""
+        try:
+            return int(time.time() * 1000) - milliseconds(read_duration(self.since)) if self.since else 0
+        except ValueError as error:
+            raise CommandError(f"--since {self.since}: {error}.") from error
+
 
 def chosen(deployment: Deployment, ids: list[str], selection: Selection, everything: bool) -> list[Failure]:
     """The failures named by id (`refunds:1732230000000-0`, or an event's id for all of its), or those that fit."""
     if bool(ids) + bool(selection or everything) != 1:
         raise CommandError("Name failures by ID, or choose them by --handler, --reason, … or --all.")
+    selection.earliest_ms()
     if not ids:
         return [each for each in selection.of(deployment.failures.all()) if each.state is not FailureState.DISCARDED]
-    found = [each for each in deployment.failures.all() if each.field in ids or each.event_id in ids]
-    named = {name for each in found for name in (each.field, each.event_id)}
-    if missing := [each for each in ids if each not in named]:
+    found = {name: list(named(deployment, name)) for name in dict.fromkeys(ids)}
+    if missing := [name for name, failures in found.items() if not failures]:
         raise CommandError(f"No failure is on record under {', '.join(missing)}: see `curbside failed --each`.", NOT_DONE)
-    return found
+    return list({each.field: each for failures in found.values() for each in failures}.values())
+
+
+def named(deployment: Deployment, name: str) -> Iterator[Failure]:
+    """The failure of this id, or all failures of the event of this id; none, if none is on record."""
+    from workers.failures import NotFailed  # noqa: PLC0415 - quick start
+
+    handler, colon, event_id = name.rpartition(":")
+    for each in [handler] if colon else [DRAIN, *(known.name for known in deployment.handlers)]:
+        try:
+            yield deployment.failures.get(each, event_id)
+        except NotFailed:
+            continue
 
 
 def confirmed(what: str, yes: bool) -> bool:
-    """Whether a person says yes; in a pipe there is nobody to ask."""
-    return yes or typer.confirm(what)
+    """Whether a person says yes; without a terminal there is nobody to ask, and the answer is no."""
+    from deploy.cli.output import complain  # noqa: PLC0415 - quick start
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        complain(f"{what} There is no terminal to ask in: --yes says so.")
+        return False
+    return typer.confirm(what, err=True)
 
 
-def for_each(failures: list[Failure], change: Callable[[Failure], None], what: str) -> int:
-    """Do it to each, with a progress bar; returns for how many it could be done. Says why not for the others."""
+def for_each(failures: list[Failure], change: Callable[[Failure], None], what: str) -> dict[str, str]:
+    """Do it to each, with a progress bar in a terminal. Returns why not, by id, for those it could not be done to."""
+    from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.progress import track  # noqa: PLC0415 - quick start
 
-    from deploy.cli.output import complain, console  # noqa: PLC0415 - quick start
     from workers.failures import NotFailed  # noqa: PLC0415 - quick start
 
-    done, screen = 0, console()
+    refused: dict[str, str] = {}
+    screen = Console(stderr=True)
     for failure in track(failures, what, console=screen, disable=not screen.is_terminal or len(failures) < 2):
         try:
             change(failure)
         except NotFailed as error:
-            complain(f"{failure.field}: {error}")
-        else:
-            done += 1
-    return done
+            refused[failure.field] = str(error)
+    return refused
+
+
+def report(found: list[Failure], refused: dict[str, str], what: str, as_json: bool) -> None:
+    """Say for how many it could be done, and why not for the others. Exits with 1 if it could not for some."""
+    from deploy.cli.output import complain, print_json  # noqa: PLC0415 - quick start
+
+    done = len(found) - len(refused)
+    if as_json:
+        print_json({"chosen": len(found), "done": done, "refused": refused})
+    else:
+        typer.echo(f"{done} of {len(found)} {what}" if found else "nothing to do: no failure fits")
+        for why in refused.values():
+            complain(f"not done: {why}")
+    if refused:
+        raise typer.Exit(NOT_DONE)
 
 
 def when(epoch_ms: int) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import complain, print_json, print_table
+from deploy.cli.output import complain, harmless, print_json, print_table
 from deploy.errors import NOT_DONE
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def show(found: "Status") -> None:
         )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
-        typer.echo(f"unrecognised event names: {names}")
+        typer.echo(f"unrecognised event names: {harmless(names)}")
     if found.failures:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
     for lane, what in found.unreachable.items():

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli.output import print_json, print_table
+from deploy.cli.output import harmless, print_json, print_table
 from deploy.errors import NOT_DONE, CommandError
 
 _HIDDEN = {"received_at", "identity", "kind", "name"}
@@ -39,7 +39,7 @@ def trace(
     if not as_json:
         for each in found:
             state = ", ".join(f"{name} {_text(value)}" for name, value in each.state.items())
-            typer.echo(f"{each.provider} order {each.order_id}: {state or 'nothing applied yet'}")
+            typer.echo(harmless(f"{each.provider} order {each.order_id}: {state or 'nothing applied yet'}"))
             rows = [(_text(step.at), step.what, _summary(step.details), step.event_id or "") for step in each.steps]
             print_table(("when (UTC)", "what", "details", "event"), rows)
 

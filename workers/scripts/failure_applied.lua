@@ -1,11 +1,13 @@
--- A retry has succeeded: the record goes, and the event counts as applied. Done once, however often it is called.
+-- A retry has succeeded: the record goes, if it is still what the caller read, and the event counts as applied. Done once, however
+-- often it is called.
 --
--- KEYS: failures, retries, in-flight, counters   ARGV: field, handler   Returns: 1 if there was a record
-local gone = redis.call('HDEL', KEYS[1], ARGV[1])
+-- KEYS: failures, retries, in-flight, counters   ARGV: field, the record as read, handler, 1 if it was discarded meanwhile, else 0
+-- Returns: 1 if it went
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
-if gone == 1 then
-  redis.call('HINCRBY', KEYS[4], 'failed:' .. ARGV[2], -1)
-  redis.call('HINCRBY', KEYS[4], 'applied:' .. ARGV[2], 1)
-end
-return gone
+redis.call('HINCRBY', KEYS[4], 'failed:' .. ARGV[3], -1)
+redis.call('HINCRBY', KEYS[4], 'applied:' .. ARGV[3], 1)
+if ARGV[4] == '1' then redis.call('HINCRBY', KEYS[4], 'discarded:' .. ARGV[3], -1) end
+return 1

@@ -1,22 +1,29 @@
--- A body that could not be decoded now can: the record goes, and the event is deduplicated and routed as if it were new. Its bytes
--- travel in the claim checks, since the inbox may have let go of them.
+-- A body that could not be decoded now can: the record goes, if it is still what the caller read, and the event is deduplicated and
+-- routed as if it were new. Its bytes travel in the claim checks, since the inbox may have let go of them.
 --
--- KEYS: failures, retries, in-flight, counters, seen key, then the todo stream of each handler it goes to
--- ARGV: field, event id, seen_ms, provider, body, then the handlers' names
--- Returns: 1 if there was a record
-local gone = redis.call('HDEL', KEYS[1], ARGV[1])
+-- KEYS: failures, retries, in-flight, counters, unrecognised, seen key, then the todo stream of each handler it goes to
+-- ARGV: field, the record as read, event id, seen_ms, provider, body, the event's name if unrecognised or else '', then the handlers'
+--       names
+-- Returns: 1 if the record went
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
-if gone == 0 then return 0 end
 redis.call('HINCRBY', KEYS[4], 'undecodable', -1)
-local first = redis.call('SET', KEYS[5], ARGV[2], 'NX', 'GET', 'PX', ARGV[3])
-if first and first ~= ARGV[2] then
+local id, name = ARGV[3], ARGV[7]
+local first = redis.call('SET', KEYS[6], id, 'NX', 'GET', 'PX', ARGV[4])
+if first and first ~= id then
   redis.call('HINCRBY', KEYS[4], 'duplicate', 1)
   return 1
 end
 redis.call('HINCRBY', KEYS[4], 'routed', 1)
-for i = 6, #KEYS do
-  redis.call('XADD', KEYS[i], '*', 'e', ARGV[2], 'p', ARGV[4], 'b', ARGV[5])
-  redis.call('HINCRBY', KEYS[4], 'routed:' .. ARGV[i], 1)
+for i = 7, #KEYS do
+  redis.call('XADD', KEYS[i], '*', 'e', id, 'p', ARGV[5], 'b', ARGV[6])
+  redis.call('HINCRBY', KEYS[4], 'routed:' .. ARGV[i + 1], 1)
+end
+if name ~= '' then
+  redis.call('HINCRBY', KEYS[4], 'unrecognised', 1)
+  if redis.call('HEXISTS', KEYS[5], name) == 0 and redis.call('HLEN', KEYS[5]) >= 1000 then name = '(other names)' end
+  redis.call('HINCRBY', KEYS[5], name, 1)
 end
 return 1

@@ -1,0 +1,160 @@
+"""The workers' parts without their processes: what is appended is drained, handled and tried again when a test says so.
+
+Every part is the real one, on a given Valkey and ledger; only Celery's messages go nowhere, as if all of them were lost.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from celery import Celery
+
+from schemas import keys
+from schemas.durations import milliseconds
+from schemas.failures import Failure
+from schemas.tasks import retry_task_of
+from tests.support.books import HANDLERS, Books, open_books
+from tests.support.outcomes import Sums, sums
+from workers.bells import Bells
+from workers.drain import Drain, Router
+from workers.failures import Failures
+from workers.handle import Handle
+from workers.handler import Event, Handler, RetryPolicy, UnitOfWork
+from workers.ledger.tables import metadata
+from workers.replay import Replay
+from workers.retry import Retrier, Retries
+from workers.store import Entry, Store, connect
+
+AN_HOUR_MS = 3_600_000
+_ME = "test"
+
+
+@dataclass
+class Clumsy:
+    """A built-in handler that fails on chosen orders, until its bug is fixed: `bug` is raised for them, if there is one."""
+
+    name: str
+    bug: Exception | None = None
+    orders: frozenset[str] | None = None
+    tried: int = 0
+
+    def __call__(self, work: UnitOfWork, events: Sequence[Event]) -> None:
+        self.tried += 1
+        if self.bug is not None and any(self.orders is None or self.orders & set(event.order_ids) for event in events):
+            raise type(self.bug)(*self.bug.args)
+        HANDLERS[self.name].apply(work, events)
+
+    def handler(self, retry: RetryPolicy | None = None) -> Handler:
+        """It, registered in the place of the built-in one."""
+        known = HANDLERS[self.name]
+        return replace(known, apply=self, retry=retry or known.retry)
+
+
+class SlowLane:
+    """A deployment by hand. `handlers` are all there are."""
+
+    def __init__(self, url: str, books: Books, handlers: Sequence[Handler]) -> None:
+        self.handlers, self.books = tuple(handlers), books
+        self.client = connect(url)
+        self.store, self.failures = Store(self.client), Failures(self.client)
+        self.zone, self.seen_ms = books.settings.store_timezone, milliseconds(books.settings.dedupe_window)
+        celery = Celery("test", broker="memory://", set_as_current=False)
+        for name in (keys.DRAIN, *(each.name for each in handlers)):
+            celery.task(_nothing, name=retry_task_of(name), shared=False)
+        bells = Bells(celery, self.store)
+        self.retries = Retries(celery, self.failures)
+        self._drain = Drain(self.store, bells, Router(handlers), zone=self.zone, seen_ms=self.seen_ms)
+        self._handles = {each.name: Handle(each, self.store, bells, books.ledger, self.zone) for each in handlers}
+        self.retrier = Retrier(
+            handlers, failures=self.failures, retries=self.retries, store=self.store, bells=bells, ledger=books.ledger,
+            zone=self.zone, seen_ms=self.seen_ms,
+        )  # fmt: skip
+        self._now_ms = int(time.time() * 1000)
+
+    @property
+    def sums(self) -> Sums:
+        """Where every event is; checked."""
+        found = sums(self.client, [each.name for each in self.handlers])
+        found.check()
+        return found
+
+    def append(self, body: bytes, provider: str = "instacart") -> str:
+        """What the ingress does; the event's id."""
+        fields: dict[Any, Any] = {keys.FIELD_PROVIDER: provider, keys.FIELD_BODY: body}
+        added: Any = self.client.xadd(keys.INBOX, fields)
+        return str(added.decode())
+
+    def drain(self) -> None:
+        """Drain all that waits."""
+        for entries in self._taken(keys.INBOX):
+            self._drain.process(entries)
+
+    def handle(self) -> None:
+        """Handle all that waits."""
+        for name, handle in self._handles.items():
+            for entries in self._taken(keys.todo(name)):
+                handle.process(entries)
+
+    def work(self) -> None:
+        """Drain and handle all that waits, and see that the sums hold before, meanwhile and after."""
+        for step in (self.drain, self.handle):
+            assert self.sums
+            step()
+        assert self.sums
+
+    def take_due(self) -> list[Failure]:
+        """What a timer would send an hour after it was asked last."""
+        self._now_ms += AN_HOUR_MS
+        return self.failures.take_due(self._now_ms)
+
+    def try_again(self, handler: str, event_id: str) -> Exception | None:
+        """What a worker does with a retry's message; what it tells Celery, None of a success."""
+        try:
+            self.retrier.run(handler, event_id)
+        except Exception as told:
+            return told
+        return None
+
+    def try_due(self) -> list[Exception | None]:
+        """Every retry that is due within an hour, once."""
+        told = [self.try_again(each.handler, each.event_id) for each in self.take_due()]
+        assert self.sums
+        return told
+
+    def try_until_settled(self) -> list[str]:
+        """Retry until nothing is due; the kinds of what Celery was told, in order."""
+        told: list[str] = []
+        while now := self.try_due():
+            told += [type(each).__name__ if each else "applied" for each in now]
+        return told
+
+    def replay(self, *chosen: str) -> Replay:
+        """`curbside replay` through these handlers, or all."""
+        return Replay(self.client, self.books.settings, self.handlers, chosen)
+
+    def _taken(self, stream: str) -> Iterator[list[Entry]]:
+        self.store.ensure_groups([stream])
+        while entries := self.store.read(stream, _ME, 256):
+            yield entries
+
+
+def _nothing(event_id: str) -> None:
+    """A task that is known; nobody runs it."""
+
+
+@contextmanager
+def slow_lane(url: str, database_url: str, handlers: Sequence[Handler] | None = None, **environment: str) -> Iterator[SlowLane]:
+    """All parts, closed afterwards."""
+    with open_books(database_url, REDIS_URL=url, **environment) as books:
+        lane = SlowLane(url, books, list(HANDLERS.values()) if handlers is None else handlers)
+        try:
+            yield lane
+        finally:
+            lane.client.close()
+
+
+def all_rows(books: Books) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table."""
+    return {table: books.rows(table) for table in metadata.tables}
