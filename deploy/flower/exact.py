@@ -1,6 +1,7 @@
 """Arguments as Flower knows them are texts, cut and not escaped: which of them can be turned back into values. Pure.
 
-A text is believed only if its value has exactly this text: one that was cut, or whose backslashes were lost, has not.
+A text is believed only if its value has exactly this text: one whose backslashes were lost has not. Nor is any text with `...` in it,
+the sign of a cut: it is a literal too, and has itself as its text.
 """
 
 import ast
@@ -30,6 +31,15 @@ def _value(text: str, what: str) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise Inexact(f"what Flower knows of its {what} was cut, or holds values without a literal form") from error
-    if saferepr(value) != text:
+    if "..." in text or not _is_plain(value) or saferepr(value) != text:
         raise Inexact(f"what Flower knows of its {what} was cut or changed, and may not be what they were")
     return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is made of what JSON has, and tuples. Bytes that are no text are shown in hexadecimal, as if they were it."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value.keys(), *value.values())))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)

@@ -8,7 +8,7 @@ from flower.views import BaseHandler
 from tornado.web import HTTPError, authenticated
 
 from schemas.failures import Failure, FailureState, Reason
-from workers.blame import sentence_of
+from workers.blame import reported
 from workers.failures import Failures
 from workers.store import UNAVAILABLE
 
@@ -78,7 +78,7 @@ def _row(failure: Failure) -> Row:
         event_id=failure.event_id,
         task_id=failure.task_id,
         order_ids=" ".join(failure.order_ids),
-        why=sentence_of(failure),
+        why=reported(failure),
         attempts=failure.attempts,
         state=failure.state,
         failed_at=failure.last_at_ms / 1000,

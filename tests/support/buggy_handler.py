@@ -12,7 +12,7 @@ from pathlib import Path
 from workers.handler import Event, Kind, Reject, RetryPolicy, UnitOfWork, handler
 
 _SHELVES: dict[str, int] = {}
-_PAUSE = timedelta(milliseconds=600)
+_PAUSE = timedelta(milliseconds=int(os.environ.get("PAUSE_OF_THE_TESTS", "600")))
 CUSTOMER, SURNAME = "jane.roe@example.org", "Janssen"
 
 

@@ -59,13 +59,14 @@ class Flower(Program):
 class Site:
     """Flower and one worker with the buggy handler, on one Valkey. Neither runs before the test says so; all end with it."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, **environment: str) -> None:
         self.bug, self._folder = folder / "bug", folder
         self.environment = {
             "REDIS_URL": url,
             "DATABASE_URL": f"sqlite:///{folder / 'ledger.db'}",
             "HANDLER_MODULES": HANDLER_MODULE,
             "BUG_OF_THE_TESTS": str(self.bug),
+            **environment,
         }
         self.valkey = redis.Redis.from_url(url)
         self.worker = Worker("worker", folder, **self.environment)

@@ -1,0 +1,158 @@
+"""The pure parts of what Flower shows and retries, and the seams of Flower that the rest hangs on."""
+
+import inspect
+import traceback
+from pathlib import Path
+
+import flower.app
+import flower.events
+import flower.urls
+import pytest
+from celery.utils.saferepr import saferepr
+
+from deploy.flower import extension
+from deploy.flower.exact import Inexact, arguments
+from deploy.flower.page import LISTED, grouped
+from schemas.failures import Failure, FailureState, Reason, Reject
+from workers.blame import scrubbed, sentence_of
+from workers.retry import MAX_KEYWORD_CHARS, shown_kwargs
+
+PERSONAL = ("jane.roe@example.org", "Janssen", "Keizersgracht")
+
+
+def failure(**fields: object) -> Failure:
+    values = {"event_id": "1-0", "handler": "refunds", "provider": "instacart", "body": b"", "reason": Reason.HANDLER_ERROR}
+    return Failure(**{"message": "KeyError: 'jane.roe@example.org'", **values, **fields})  # type: ignore[arg-type]
+
+
+def traceback_of(error: Exception) -> str:
+    try:
+        try:
+            raise KeyError(PERSONAL[0])
+        except KeyError as cause:
+            raise error from cause
+    except Exception as caught:
+        return "".join(traceback.format_exception(caught))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "first\nJanssen\nlast",
+        'x\n  File "Keizersgracht", line 1, in Janssen\n    Keizersgracht',
+        "\n    Janssen",
+        "Janssen: 1",
+    ],
+)
+def test_a_traceback_is_shown_without_a_line_that_an_error_may_have_written(text: str) -> None:
+    shown = scrubbed(failure(traceback=traceback_of(ValueError(f"{text} jane.roe@example.org")))).traceback
+    assert shown is not None
+    assert not [value for value in PERSONAL if value in shown]
+    assert shown.count("in traceback_of") == 2
+    assert [line for line in shown.splitlines() if not line.startswith((" ", "Traceback", "The above"))] == [
+        "KeyError",
+        "ValueError",
+    ]
+
+
+def test_a_refusal_is_shown_with_its_text_and_without_that_of_its_cause() -> None:
+    refused = failure(reason=Reason.REJECTED, message="no such line", traceback=traceback_of(Reject("no such line")))
+    assert sentence_of(refused) == "rejected: Reject: no such line (curbside failed show refunds:1-0)"
+    assert scrubbed(refused).message == "no such line"
+    assert PERSONAL[0] not in str(scrubbed(refused).traceback)
+    assert sentence_of(failure()) == "handler_error: KeyError (curbside failed show refunds:1-0)"
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        ("()", "{}", ((), {})),
+        (None, None, ((), {})),
+        ("(1, 'a')", "{'event_id': '1732230000000-0'}", ((1, "a"), {"event_id": "1732230000000-0"})),
+        ("[2.5, None]", "{'of': ['x', True]}", ((2.5, None), {"of": ["x", True]})),
+    ],
+)
+def test_arguments_are_read_from_what_flower_shows(args: str | None, kwargs: str | None, expected: object) -> None:
+    assert arguments(args, kwargs) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "C:\\new",
+        'it\'s "both"',
+        "x" * 2000,
+        [[[[1]]]],
+        "a\nb",
+        object(),
+        {1, 2},
+        b"\x00",
+        b"\xff'",
+        1e400,
+        ("x" * 600, "y" * 600),
+    ],
+)
+def test_arguments_that_flower_shows_changed_or_cut_are_refused_or_exact(value: object) -> None:
+    try:
+        read = arguments(saferepr((value,)), "{}")
+    except Inexact as error:
+        assert "what Flower knows of its arguments" in str(error)  # noqa: PT017 - either way is right
+    else:
+        assert read == ((value,), {})
+
+
+@pytest.mark.parametrize("text", ["(__import__('os').getpid(),)", "('a', ...)", "(" * 5000, "5", "'ab'", "{'a': 1}"])
+def test_no_code_is_run_and_nothing_is_guessed(text: str) -> None:
+    with pytest.raises(Inexact):
+        arguments(text, "{}")
+
+
+@pytest.mark.parametrize(
+    ("order_ids", "shown"),
+    [
+        ((), "{'event_id': '1-0'}"),
+        (("fc-1", "fc-2"), "{'event_id': '1-0', 'order_ids': 'fc-1 fc-2'}"),
+        (("it's", "a\\b", "fc-1"), "{'event_id': '1-0', 'order_ids': 'fc-1'}"),
+    ],
+)
+def test_order_ids_are_keywords_beside_the_claim_check(order_ids: tuple[str, ...], shown: str) -> None:
+    assert shown_kwargs(failure(order_ids=order_ids)) == shown
+
+
+def test_keywords_are_whole_and_never_so_many_that_flower_would_cut_them() -> None:
+    text = shown_kwargs(failure(order_ids=tuple(f"ord_{number:036}" for number in range(100))))
+    order_ids = arguments("()", text)[1]["order_ids"].split(" ")
+    assert {len(order_id) for order_id in order_ids} == {40}
+    assert MAX_KEYWORD_CHARS - 41 < len(" ".join(order_ids)) <= MAX_KEYWORD_CHARS
+
+
+def test_failures_are_grouped_with_the_most_dead_first() -> None:
+    many = [failure(event_id=f"{number}-0", last_at_ms=number) for number in range(LISTED + 5)]
+    waiting = failure(handler="timeline", state=FailureState.RETRYING)
+    first, second = grouped([waiting, *many])
+    assert (first.handler, first.reason, first.dead, first.unlisted) == ("refunds", Reason.HANDLER_ERROR, LISTED + 5, 5)
+    assert first.rows[0].event_id == f"{LISTED + 4}-0"
+    assert (second.dead, second.retrying, second.rows[0].is_dead) == (0, 1, False)
+
+
+def test_the_seams_of_flower_are_where_we_hold_on_to_them() -> None:
+    stock = Path(flower.urls.settings["template_path"])
+    for name, seam in {
+        "base.html": "{% block extra_scripts %}",
+        "task.html": 'class="detail-actions"',
+        "tasks.html": 'class="page-header"',
+        "navbar.html": 'id="primary-navigation"',
+    }.items():
+        assert seam in (stock / name).read_text(), name
+    assert 'id="toast-container"' in (stock / "base.html").read_text()
+    assert isinstance(flower.urls.handlers, list)
+    assert "events" in inspect.signature(flower.app.Flower.__init__).parameters
+    state = flower.events.EventsState(max_tasks_in_memory=10)
+    assert callable(state.search_engine.upsert)
+    assert callable(state.search_engine.remove)
+    assert state.tasks.data == {}
+    overlay = extension.Overlay(stock)
+    for page in ("base.html", "task.html", "tasks.html", "failures.html", "workers.html"):
+        assert overlay.load(page).code, page
+    assert "curbside-retry-task" in overlay.load("task.html").code
