@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from schemas.decoding import decode
 from schemas.events import Event, Kind, Provider
@@ -76,6 +77,11 @@ def test_the_provider_s_time_and_ours_are_kept_apart_and_in_utc(books: Books) ->
     assert row["occurred_at"] == datetime(2026, 7, 1, 10, 0, 0, 123456, tzinfo=UTC)
     assert row["received_at"] == datetime(2026, 7, 1, 12, 0, 0, 123000, tzinfo=UTC)
     assert row["occurred_at"].utcoffset() == timedelta(0)
+
+
+def test_a_time_of_another_zone_is_the_same_moment(books: Books) -> None:
+    books.tell(replace(event(Kind.PICKING, 1), occurred_at=at(1).astimezone(ZoneInfo("Asia/Tokyo"))))
+    assert books.row("orders")["status_at"] == at(1)
 
 
 def test_a_time_without_a_zone_is_the_store_s_own(books: Books) -> None:
