@@ -13,12 +13,12 @@ from celery import Celery
 
 from schemas import keys
 from schemas.durations import milliseconds
-from schemas.failures import Failure
+from schemas.failures import Failure, Reason, Undecodable
 from schemas.tasks import retry_task_of
 from tests.support.books import HANDLERS, Books, open_books
 from tests.support.outcomes import Sums, sums
 from workers.bells import Bells
-from workers.drain import Drain, Router
+from workers.drain import Drain, Router, provider_of, undecodable_failure
 from workers.failures import Failures
 from workers.handle import Handle
 from workers.handler import Event, Handler, RetryPolicy, UnitOfWork
@@ -90,6 +90,18 @@ class SlowLane:
         """Drain all that waits."""
         for entries in self._taken(keys.INBOX):
             self._drain.process(entries)
+
+    def drain_with_an_older_release(self) -> None:
+        """Drain what waits as a release did that could decode none of it: the same commit, with its verdict."""
+        too_new = Undecodable(Reason.NO_EVENT, "$.event: expected the name of the event, found none")
+        for entries in self._taken(keys.INBOX):
+            records = [
+                undecodable_failure(
+                    each.id, keys.DRAIN, provider_of(each.fields), each.fields[keys.FIELD_BODY], too_new, self._now_ms
+                )
+                for each in entries
+            ]
+            self.store.route([each.name for each in self.handlers], [], records, self.seen_ms)
 
     def handle(self) -> None:
         """Handle all that waits."""

@@ -1,0 +1,183 @@
+"""Replay: events of the inbox go through handlers again, and nothing that was applied changes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schemas import keys
+from schemas.events import Kind, Provider, received_at
+from tests.bench.bodies import mixed
+from tests.payloads import recorded
+from tests.support.books import HANDLERS
+from tests.support.slow_lane import Clumsy, SlowLane, all_rows, slow_lane
+from workers.blame import NEVER
+from workers.handler import Handler
+from workers.replay import PAGE, Wanted
+
+A_DAY_AGO = Wanted(datetime.now(UTC) - timedelta(days=1))
+TIMELESS = b'{"event":"picking","order_id":"o-timeless","x":%d}'
+
+Open = Callable[..., SlowLane]
+
+
+@pytest.fixture
+def open_lane(valkey_url: str, books_url: str) -> Iterator[Open]:
+    """Each test with it runs on both Valkeys and both ledgers."""
+    with ExitStack() as stack:
+        yield lambda *handlers: stack.enter_context(slow_lane(valkey_url, books_url, handlers or None))
+
+
+@pytest.fixture
+def lane(open_lane: Open) -> SlowLane:
+    return open_lane()
+
+
+def a_day(lane: SlowLane, count: int = 150) -> None:
+    """A day's events, some of them redelivered, some late, one undecodable, one without a time of its own."""
+    posted = mixed(count, seed=7)
+    for number, (provider, body) in enumerate([*posted, *posted[: count // 10]]):
+        lane.append(body, provider)
+        if number % 60 == 0:
+            lane.append(TIMELESS % 1)
+            lane.append(b"{")
+    lane.work()
+
+
+def rows(lane: SlowLane) -> object:
+    """All rows but the clock of the outbox, which nobody empties here."""
+    return all_rows(lane.books)
+
+
+def test_a_days_events_replayed_twice_change_no_row_and_the_sums_hold(lane: SlowLane) -> None:
+    a_day(lane)
+    before, counters = rows(lane), lane.sums.counters
+    replay = lane.replay()
+    for _ in range(2):
+        expected = replay.count(A_DAY_AGO)
+        sent = replay.run(A_DAY_AGO)
+        assert sent.events == expected == counters["routed"]
+        lane.work()
+        assert rows(lane) == before
+    again = lane.sums.counters
+    assert again["routed:timeline"] == 3 * counters["routed:timeline"] == again["applied:timeline"]
+    assert {name: again[name] for name in ("routed", "duplicate", "undecodable")} == {
+        name: counters[name] for name in ("routed", "duplicate", "undecodable")
+    }
+
+
+def test_counting_sends_nothing(lane: SlowLane) -> None:
+    a_day(lane, 30)
+    before = lane.sums
+    assert lane.replay().count(A_DAY_AGO) == before.counters["routed"]
+    assert lane.sums == before
+
+
+def test_a_handler_that_was_added_later_gets_what_it_missed(open_lane: Open) -> None:
+    without = [HANDLERS[name] for name in HANDLERS if name != "refunds"]
+    lane = open_lane(*without)
+    refund = recorded("instacart/flat/order_item_refund")
+    lane.append(refund)
+    lane.work()
+    lane.client.close()
+    lane = open_lane(*without, HANDLERS["refunds"])
+    assert lane.books.rows("refunds") == []
+    assert lane.replay("refunds").run(A_DAY_AGO) == (1, 1)
+    lane.handle()
+    assert lane.sums.counters["routed:refunds"] == 1
+    assert len(lane.books.rows("refunds")) == 1
+
+
+def test_filters_choose_by_kind_provider_order_and_time(lane: SlowLane) -> None:
+    ids = [
+        lane.append(recorded("instacart/flat/order_item_refund")),
+        lane.append(recorded("instacart/flat/picking")),
+        lane.append(recorded("afosto/order_opened"), "afosto"),
+    ]
+    lane.work()
+    count, since = lane.replay().count, A_DAY_AGO.since
+    assert count(Wanted(since)) == 3
+    assert count(Wanted(since, kinds=frozenset({Kind.PICKING, Kind.ORDER_ITEM_REFUND}))) == 2
+    assert count(Wanted(since, providers=frozenset({Provider.AFOSTO}))) == 1
+    assert count(Wanted(since, orders=frozenset({"fc-104233"}))) == 2
+    assert count(Wanted(since, orders=frozenset({"nobody"}))) == 0
+    times = [received_at(each) for each in ids]
+    assert count(Wanted(since, until=times[0])) == 0
+    assert count(Wanted(since, until=times[-1] + timedelta(milliseconds=1))) == 3
+    assert count(Wanted(times[-1] + timedelta(milliseconds=1))) == 0
+
+
+def test_only_the_chosen_handlers_hear_of_it(lane: SlowLane) -> None:
+    lane.append(recorded("instacart/flat/order_item_refund"))
+    lane.work()
+    assert lane.replay("refunds").run(A_DAY_AGO) == (1, 1)
+    assert lane.replay("customer_mia").run(A_DAY_AGO) == (0, 0)
+    assert lane.replay("refunds", "timeline").run(A_DAY_AGO) == (1, 2)
+    lane.work()
+    assert (lane.sums.counters["routed:timeline"], lane.sums.counters["routed:refunds"]) == (2, 3)
+
+
+def clumsy(name: str) -> tuple[Clumsy, Handler]:
+    it = Clumsy(name, KeyError("a bug"))
+    return it, it.handler(NEVER)
+
+
+def test_what_failed_is_left_alone_at_the_handler_where_it_failed(open_lane: Open) -> None:
+    bug, refunds = clumsy("refunds")
+    lane = open_lane(HANDLERS["timeline"], refunds)
+    lane.append(recorded("instacart/flat/order_item_refund"))
+    lane.work()
+    assert lane.replay().count(A_DAY_AGO) == 1
+    assert lane.replay("refunds").count(A_DAY_AGO) == 0
+    assert lane.replay().run(A_DAY_AGO) == (1, 1)
+    bug.bug = None
+    lane.work()
+    assert lane.books.rows("refunds") == [], "it is to be retried, not replayed"
+    (failure,) = lane.failures.all()
+    lane.failures.discard("refunds", failure.event_id, "not to be applied")
+    assert lane.replay("refunds").run(A_DAY_AGO) == (0, 0)
+
+
+def test_a_body_that_only_a_newer_release_can_decode_is_left_to_its_retry(lane: SlowLane) -> None:
+    lane.append(TIMELESS % 1)
+    lane.drain_with_an_older_release()
+    assert lane.replay().run(A_DAY_AGO) == (0, 0)
+
+
+def test_a_redelivery_is_not_replayed_so_old_news_stays_as_old_as_it_was(lane: SlowLane) -> None:
+    lane.append(TIMELESS % 1)
+    lane.work()
+    lane.append(TIMELESS % 1)
+    lane.work()
+    before = rows(lane)
+    assert lane.replay().run(A_DAY_AGO).events == 1
+    lane.work()
+    assert rows(lane) == before
+
+
+def test_what_waits_for_the_drain_is_left_to_it(lane: SlowLane) -> None:
+    assert lane.replay().run(A_DAY_AGO) == (0, 0)
+    lane.append(TIMELESS % 1)
+    assert lane.replay().run(A_DAY_AGO) == (0, 0)
+    lane.drain()
+    lane.append(TIMELESS % 2)
+    assert lane.replay().count(A_DAY_AGO) == 1
+    lane.store.read(keys.INBOX, "a worker that is at it", 10)
+    lane.append(TIMELESS % 3)
+    assert lane.replay().count(A_DAY_AGO) == 1
+    (entry,) = lane.store.read_own(keys.INBOX, "a worker that is at it", "0", 10)
+    lane.client.xack(keys.INBOX, keys.GROUP, entry.id)
+    lane.drain()
+    assert lane.replay().count(A_DAY_AGO) == 3
+
+
+def test_progress_is_told_page_by_page(open_lane: Open) -> None:
+    lane = open_lane(HANDLERS["refunds"], HANDLERS["timeline"])
+    for number in range(PAGE + 20):
+        lane.append(TIMELESS % number)
+    lane.drain()
+    told: list[int] = []
+    assert lane.replay("timeline").run(A_DAY_AGO, told.append) == (PAGE + 20, PAGE + 20)
+    assert told == [PAGE, 20]
+    lane.handle()
