@@ -1,6 +1,7 @@
 """The Starlette application: routes, and the parts' life from start to stop. `uvicorn ingress.app:create_app --factory`."""
 
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ingress.bearer import Verifier
 from ingress.doorbell import Doorbell
@@ -25,14 +27,47 @@ from ingress.inbox import Inbox
 from ingress.jobs import running
 from ingress.oauth import TokenEndpoint
 from ingress.pressure import watch
-from ingress.problems import Problem
+from ingress.problems import BUG, Problem
 from ingress.signatures import Signatures
 from ingress.webhook import Webhook
+from schemas.events import Provider
 from schemas.keys import READY
 from schemas.settings import Settings, load
 from schemas.tasks import broker_options
 
 log = logging.getLogger("curbside.ingress")
+
+_HOT: dict[str, dict[str, str]] = {
+    "/webhook": {},
+    **{f"/webhook/{provider}": {"provider": provider.value} for provider in Provider},
+}
+"""Paths that events come in by, and the path parameters that the router would find for them."""
+
+
+_NEW_OBJECTS = 20_000
+"""Between two looks for garbage in cycles."""
+
+
+class Ingress(Starlette):
+    """Starlette, but an event goes straight to `webhook`: middleware and router cost as much as all that is done for it.
+
+    They see every other request, and would lead to the same endpoint. Theirs is also the answer to a bug, so it is given here too.
+    """
+
+    webhook: Webhook
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "POST" or (found := _HOT.get(scope["path"])) is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["path_params"] = found
+        try:
+            await self.webhook(scope, receive, send)
+        except Exception as error:
+            log.error("a bug in the ingress: %s", type(error).__name__)  # noqa: TRY400 - the server writes where
+            await BUG.send(send)
+            raise
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -53,6 +88,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await _warn_if_not_durable(valkey)
+        _collect_garbage_rarely()
         async with running(doorbell=doorbell.run(), pressure=watch(valkey, inbox, settings.inbox_max_backlog)):
             yield
         await inbox.close()
@@ -62,7 +98,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def readyz(_: Request) -> Response:
         return await _ready(valkey, inbox)
 
-    app = Starlette(
+    app = Ingress(
         routes=[
             Route("/webhook", webhook, methods=["POST"]),
             Route("/webhook/{provider}", webhook, methods=["POST"]),
@@ -73,8 +109,16 @@ def create_app(settings: Settings | None = None) -> Starlette:
         exception_handlers={HTTPException: _problem, Exception: _problem},
         lifespan=lifespan,
     )
+    app.webhook = webhook
     app.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
     return app
+
+
+def _collect_garbage_rarely() -> None:
+    """A request leaves next to nothing that counting references does not free: look for cycles in what is new, and not often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, 10, 10)
 
 
 async def _healthz(_: Request) -> Response:
@@ -103,7 +147,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     details = {
         404: "there is nothing here; providers post to /webhook, /webhook/instacart or /webhook/afosto",
         405: f"{request.method} is not allowed here",
-        500: "an error of ours: send it again",
+        500: BUG.detail,
     }
     problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase))
     return Response(problem.body, status, dict(headers or {}), "application/problem+json")

@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import hiredis
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 
+from ingress.pipeline import Pipeline
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, INBOX
 
 MAX_GROUP = 512
@@ -38,6 +40,7 @@ class Inbox:
     def __init__(self, pool: ConnectionPool, timeout_seconds: float) -> None:
         self._pool = pool
         self._timeout_seconds = timeout_seconds
+        self._pipeline: Pipeline | None = None
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._committer: asyncio.Task[None] | None = None
@@ -63,6 +66,7 @@ class Inbox:
         """Finish the commits under way and disconnect."""
         if self._committer is not None:
             await self._committer
+        await self._hang_up()
         await self._pool.disconnect()
 
     async def _commit_groups(self) -> None:
@@ -83,37 +87,32 @@ class Inbox:
         longest = asyncio.get_running_loop().time() + self._timeout_seconds
         try:
             async with asyncio.timeout_at(min(longest, group[0].deadline)):
-                connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-                try:
-                    return await _exchange(connection, commands)
-                except BaseException:  # replies may still come, and would be taken for the next group's
-                    await connection.disconnect(nowait=True)
-                    raise
-                finally:
-                    await self._pool.release(connection)
-        except TimeoutError:
+                if self._pipeline is None:
+                    self._pipeline = await Pipeline.open(self._pool)
+                replies = await self._pipeline.exchange(commands)
+        except (TimeoutError, exceptions.TimeoutError):
+            await self._hang_up()
             return [Unavailable("Valkey did not confirm in time")] * len(commands)
         except (exceptions.RedisError, OSError) as error:
+            await self._hang_up()
             return [Unavailable(f"Valkey is unreachable: {type(error).__name__}")] * len(commands)
-
-
-async def _exchange(connection: AbstractConnection, commands: list[bytes]) -> list[object]:
-    await connection.send_packed_command([b"".join(commands)], check_health=False)
-    replies: list[object] = []
-    for _ in commands:
-        try:
-            replies.append(await connection.read_response(disable_decoding=True))
-        except exceptions.ReadOnlyError:  # no longer the primary: connect anew, the address may lead to the one that is
+        except BaseException:
+            await self._hang_up()
             raise
-        except exceptions.ResponseError as error:  # out of memory, misconfigured: this append alone was refused
-            replies.append(Unavailable(f"Valkey refused: {_reason(error)}"))
-    return replies
+        if any(isinstance(reply, hiredis.ReplyError) and _code(reply) == "READONLY" for reply in replies):
+            await self._hang_up()  # no longer the primary: connect anew, the address may lead to the one that is
+        return replies
+
+    async def _hang_up(self) -> None:
+        """Nobody can tell whose a late reply would be."""
+        if self._pipeline is not None:
+            pipeline, self._pipeline = self._pipeline, None
+            await pipeline.close()
 
 
-def _reason(error: exceptions.ResponseError) -> str:
-    """The error's code as the server said it, or the class that redis-py put in its place."""
-    code = str(error).partition(" ")[0]
-    return code if code.isupper() else type(error).__name__
+def _code(error: hiredis.ReplyError) -> str:
+    """What a server's error begins with: `OOM`, `READONLY`, `MISCONF`."""
+    return str(error).partition(" ")[0]
 
 
 def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
@@ -122,8 +121,11 @@ def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
             continue
         if isinstance(reply, bytes):
             each.future.set_result(reply.decode())
-        else:
-            each.future.set_exception(reply if isinstance(reply, Unavailable) else Unavailable("Valkey gave no id"))
+        elif isinstance(reply, Unavailable):
+            each.future.set_exception(reply)
+        else:  # out of memory, misconfigured: this append alone was refused
+            detail = f"Valkey refused: {_code(reply)}" if isinstance(reply, hiredis.ReplyError) else "Valkey gave no id"
+            each.future.set_exception(Unavailable(detail))
 
 
 def pack_append(provider: str, body: bytes) -> bytes:

@@ -50,3 +50,4 @@ def too_large(limit_bytes: int) -> Problem:
 
 EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected")
 TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", ((b"connection", b"close"),))
+BUG = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours: send it again")

@@ -24,15 +24,36 @@ from tests.support.waiting import wait_for_async
 Answer = str | BaseException
 
 
+class WatchedTransport:
+    """A transport that tells of each write before it is made."""
+
+    def __init__(self, transport: asyncio.WriteTransport, told: Callable[[bytes], None]) -> None:
+        self._transport, self._told = transport, told
+
+    def write(self, data: bytes) -> None:
+        self._told(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def watch_writes(connection: Connection, told: Callable[[bytes], None]) -> None:
+    """Have every write to the socket told, whoever makes it."""
+    writer = connection._writer
+    assert writer is not None
+    writer._transport = WatchedTransport(writer.transport, told)  # type: ignore[attr-defined]
+
+
 @asynccontextmanager
 async def an_inbox(url: str, timeout_seconds: float = 5.0) -> AsyncIterator[tuple[Inbox, list[int]]]:
     """An inbox, connected if it can be, and a list that gets the size of each write it then makes."""
     writes: list[int] = []
 
     class Counting(Connection):
-        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-            writes.append(sum(len(part) for part in command))
-            await super().send_packed_command(command, check_health)
+        async def _connect(self) -> None:
+            await super()._connect()  # type: ignore[no-untyped-call]
+            watch_writes(self, lambda data: writes.append(len(data)))
 
     pool = ConnectionPool.from_url(url, connection_class=Counting, protocol=2, retry=Retry(NoBackoff(), 0))
     if url != NOBODY_LISTENS:
@@ -137,7 +158,9 @@ def test_an_append_that_valkey_refuses_is_unavailable_and_the_next_one_works(val
             client.set(keys.INBOX, "no stream")
             async with an_inbox(valkey_url) as (inbox, _):
                 refused = await answers_of(inbox, numbered(3))
-                assert [(type(each), str(each)) for each in refused] == [(Unavailable, "Valkey refused: WRONGTYPE")] * 3
+                (said,) = {str(each) for each in refused if type(each) is Unavailable}
+                assert len(refused) == 3
+                assert said in ("Valkey refused: WRONGTYPE", "Valkey refused: ERR")  # the fake puts ERR before every error
                 client.delete(keys.INBOX)
                 assert await inbox.append("instacart", b"next") == stored(valkey_url)[0][0]
 
@@ -154,7 +177,7 @@ def test_a_valkey_that_is_no_longer_the_primary_is_left_for_the_one_that_is(real
                     answers = await answers_of(inbox, numbered(2))
                 finally:
                     client.replicaof("NO", "ONE")
-                assert [str(each) for each in answers] == ["Valkey is unreachable: ReadOnlyError"] * 2
+                assert [str(each) for each in answers] == ["Valkey refused: READONLY"] * 2
                 assert isinstance(await inbox.append("instacart", b"next"), str)
                 assert client.info("stats")["total_connections_received"] == connections + 1
 
@@ -224,16 +247,18 @@ def test_past_a_limit_of_bytes_in_memory_an_append_is_refused_at_once(
 
 
 def test_a_bug_in_the_client_library_leaves_nobody_waiting(fake_valkey_url: str) -> None:
+    def fail(data: bytes) -> None:
+        raise ValueError("a bug")
+
     class Broken(Connection):
-        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-            if b"XADD" in b"".join(command):
-                raise ValueError("a bug")
-            await super().send_packed_command(command, check_health)
+        async def _connect(self) -> None:
+            await super()._connect()  # type: ignore[no-untyped-call]
+            watch_writes(self, fail)
 
     async def main() -> None:
         pool = ConnectionPool.from_url(fake_valkey_url, connection_class=Broken, protocol=2)
         inbox = Inbox(pool, 5.0)
         assert all(isinstance(each, Unavailable) for each in await answers_of(inbox, numbered(3)))
-        await pool.disconnect()
+        await inbox.close()
 
     run(main)
