@@ -89,6 +89,21 @@ def test_four_threads_that_start_at_once_make_one_schema(ledger_url: str) -> Non
     assert None not in revisions
 
 
+def test_workers_that_open_a_new_file_at_once_never_find_it_locked(tmp_path: Path) -> None:
+    start = threading.Barrier(4)
+
+    def open_and_write(url: str) -> None:
+        engine = open_engine(url)
+        start.wait(30)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE IF NOT EXISTS x (y INTEGER)"))
+        engine.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(60):
+            list(pool.map(open_and_write, [f"sqlite:///{tmp_path / str(number)}"] * 4))
+
+
 def test_a_schema_of_a_newer_release_makes_the_batch_wait_and_blames_no_event(ledger_url: str) -> None:
     with open_books(ledger_url) as newer, newer.ledger.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
