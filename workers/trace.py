@@ -75,7 +75,9 @@ def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Ste
     topics = [f"{topic}:{provider}:{order_id}:" for topic in ("late_delivery", "customer_mia")]
     for prefix in topics:
         for row in connection.execute(select(outbox).where(key.startswith(prefix, autoescape=True))).mappings():
-            yield Step(row["created_at"], "alert", None, _shown(dict(row), "idempotency_key", "payload", "leased_until", "created_at"))
+            yield Step(
+                row["created_at"], "alert", None, _shown(dict(row), "idempotency_key", "payload", "leased_until", "created_at")
+            )
 
 
 def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import deploy.flower as flower_extension
 from deploy.local.folder import Folder
 from deploy.local.ports import LOOPBACK
 from schemas.settings import Settings
@@ -62,7 +63,8 @@ def _worker() -> tuple[str, ...]:
 
 
 def _flower(settings: Settings) -> tuple[str, ...]:
-    return _celery("flower", f"--address={settings.host}", f"--port={settings.flower_port}")
+    conf = Path(flower_extension.__file__).with_name("config.py")
+    return _celery("flower", f"--address={settings.host}", f"--port={settings.flower_port}", f"--conf={conf}")
 
 
 def _ingress(settings: Settings) -> tuple[str, ...]:
