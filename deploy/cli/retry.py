@@ -20,9 +20,7 @@ from deploy.cli.selection import (
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
 
-Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="[ID]...", help="As `curbside failed --each` lists them, or event ids.")
-]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `curbside failed --each` lists them, or event ids.")]
 All = Annotated[bool, typer.Option("--all", help="All that failed.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -16,7 +16,9 @@ from schemas.failures import Failure, FailureState, Reason
 from schemas.keys import DRAIN
 
 HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler's (`drain`: undecodable bodies).")]
-ReasonOption = Annotated[Reason | None, typer.Option("--reason", help="Only these.")]
+ReasonOption = Annotated[
+    Reason | None, typer.Option("--reason", metavar="REASON", help=f"Only these failures: {', '.join(Reason)}.")
+]
 ProviderOption = Annotated[str | None, typer.Option("--provider", help="Only this provider's.")]
 OrderOption = Annotated[str | None, typer.Option("--order", help="Only this order's.")]
 StateOption = Annotated[FailureState | None, typer.Option("--state", help="Only those in this state.")]

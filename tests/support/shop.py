@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from schemas import keys
@@ -33,7 +33,7 @@ class Shop:
         self.deployment, self.client = deployment, client
         self.environment = environment_for_tests(**environment)
         self.bug = Path(environment["PANTRY_BUG"])
-        self._engine = create_engine(environment["DATABASE_URL"])
+        self._engine = create_engine(environment["DATABASE_URL"], poolclass=NullPool)
 
     def append(self, *orders: str) -> None:
         """What the ingress does, with every doorbell lost."""
