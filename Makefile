@@ -1,8 +1,9 @@
 # Everything a developer types. `make` alone says what there is.
-# PYTHON chooses the interpreter of .venv, ARGS goes to the command: make test ARGS="-k refund"
+# PYTHON chooses the interpreter of .venv, ARGS goes to the command, JOBS is how many test files run at once: make test ARGS="-k refund"
 
 PYTHON ?=
 ARGS ?=
+JOBS ?= 3
 LOCK := requirements.lock
 BIN := .venv/bin
 STAMP := .venv/installed-in
@@ -25,8 +26,8 @@ help: ## say what each command does
 run: $(STAMP) ## start everything in the foreground on embedded defaults (Ctrl-C stops it)
 	@exec $(BIN)/curbside run $(ARGS)
 
-test: $(STAMP) ## run all tests; ARGS="-k refund -x" goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run all tests, JOBS files at a time; ARGS="-k refund -x" goes to pytest, JOBS=0 runs them in one process
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## check style (ruff), formatting (ruff) and types (mypy, strict)
 	@$(BIN)/ruff check .

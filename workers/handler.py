@@ -85,16 +85,28 @@ def handler(name: str, *kinds: Kind, retry: RetryPolicy = PATIENT) -> Callable[[
 
 
 def registered(extra_modules: Iterable[str] = ()) -> tuple[Handler, ...]:
-    """Import the built-in handlers and a user's own, and return them in a fixed order. Raises `HandlerError`."""
-    names = [f"workers.handlers.{name}" for name in BUILT_IN]
-    for module in [*names, *extra_modules]:
-        try:
-            importlib.import_module(module)
-        except HandlerError:
-            raise
-        except ImportError as error:
-            raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {error}") from error
-        except Exception as error:  # whatever a module does when it is imported
-            raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {type(error).__name__}: {error}") from error
-    own = sorted(name for name in _REGISTRY if name not in BUILT_IN)
-    return tuple(_REGISTRY[name] for name in (*BUILT_IN, *own))
+    """Import the built-in handlers and a user's own, and return them in a fixed order. Raises `HandlerError`.
+
+    A user's own are those of the modules named, and of modules below them.
+    """
+    for name in BUILT_IN:
+        importlib.import_module(f"workers.handlers.{name}")
+    own: set[str] = set()
+    for module in extra_modules:
+        _import(module)
+        found = {name for name, each in _REGISTRY.items() if f"{each.apply.__module__}.".startswith(f"{module}.")}
+        if not found:
+            raise HandlerError(f"HANDLER_MODULES: {module!r} registers no handler: it needs a function under @handler(…)")
+        own |= found
+    return tuple(_REGISTRY[name] for name in (*BUILT_IN, *sorted(own)))
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except HandlerError:
+        raise
+    except ImportError as error:
+        raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {error}") from error
+    except Exception as error:  # whatever a module does when it is imported
+        raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {type(error).__name__}: {error}") from error
