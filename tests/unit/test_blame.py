@@ -122,7 +122,7 @@ class UnspeakableError(Exception):
 
 @pytest.mark.parametrize(
     "error",
-    [UnspeakableError(), KeyError("\ud800"), ValueError("x" * 10_000_000), Exception()],
+    [UnspeakableError(), ValueError("\ud800"), ValueError("x" * 10_000_000), Exception()],
     ids=["no text", "no utf-8", "10 MB", "empty"],
 )
 def test_whatever_the_error_says_or_cannot_say_its_record_can_be_kept(error: Exception) -> None:

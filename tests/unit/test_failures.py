@@ -1,26 +1,25 @@
 """The record of failures: what becomes of a failed event, whoever decides at the same moment, on the fake and on a real Valkey."""
 
+import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
-import redis
 from celery.exceptions import Ignore, Retry
 
 from schemas import keys
 from schemas.failures import Failure, FailureState, Reason, Reject, encode_failure
-from schemas.tasks import retry_task_of
 from tests.support.outcomes import failures
 from tests.support.slow_lane import AN_HOUR_MS, Clumsy, SlowLane, slow_lane
 from workers.blame import EventFailed, RetryPolicy
 from workers.errors import Unreachable
-from workers.failures import LEASE_MS, MAX_IN_FLIGHT, Failures, NotFailed, next_task_id
+from workers.failures import LEASE_MS, MAX_IN_FLIGHT, NotFailed, next_task_id
 
 QUICK = RetryPolicy(attempts=3, first=timedelta(seconds=1), longest=timedelta(seconds=1))
-MANY_TRIES = RetryPolicy(attempts=1000, first=timedelta(seconds=1), longest=timedelta(seconds=1))
 
 
 def refund(order: str, line: str = "1") -> bytes:
@@ -197,6 +196,24 @@ def test_a_discarded_failure_keeps_its_note_and_can_be_brought_back(lane: SlowLa
     assert lane.try_until_settled() == ["applied"]
 
 
+def test_of_many_operators_who_discard_at_the_same_moment_one_does_and_the_others_are_told(lane: SlowLane) -> None:
+    ids = failed(lane, 10)
+    barrier = threading.Barrier(6)
+
+    def discard(operator: int, event_id: str) -> str:
+        barrier.wait(10)
+        try:
+            return lane.failures.discard("refunds", event_id, f"by {operator}").note
+        except NotFailed:
+            return ""
+
+    with ThreadPoolExecutor(6) as pool:
+        for event_id in ids:
+            (told,) = [note for note in pool.map(discard, range(6), [event_id] * 6) if note]
+            assert lane.failures.get("refunds", event_id).note == told
+    assert lane.sums.count("discarded:refunds") == 10
+
+
 def test_a_message_that_comes_after_the_record_was_dealt_with_does_nothing(lane: SlowLane, clumsy: Clumsy) -> None:
     (event_id,) = failed(lane)
     clumsy.bug = None
@@ -241,19 +258,6 @@ def lane_failure(number: int) -> Failure:
     )  # fmt: skip
 
 
-def test_each_failure_is_listed_once_though_others_go_meanwhile(real_valkey_url: str) -> None:
-    records = {each.field: encode_failure(each) for each in map(lane_failure, range(20_000))}
-    with redis.Redis.from_url(real_valkey_url) as client:
-        client.hset(keys.FAILURES, mapping=records)
-        listed = []
-        for each in Failures(client).all():
-            listed.append(each.field)
-            if len(listed) == 5_000:
-                client.hdel(keys.FAILURES, *list(records)[1_000:])
-    assert len(listed) == len(set(listed))
-    assert set(list(records)[:1_000]) <= set(listed)
-
-
 def test_all_failures_of_one_cause_are_applied_after_the_fix(lane: SlowLane, clumsy: Clumsy) -> None:
     failed(lane, 60)
     while lane.try_due():
@@ -279,4 +283,3 @@ def test_what_celery_is_told_quotes_nothing_and_has_the_frames(lane: SlowLane, c
     shown = "".join(traceback.format_exception(told))
     assert "slow_lane.py" in shown, "the frames of the handler"
     assert "jane" not in shown
-    assert retry_task_of("refunds") == "refunds.retry"

@@ -1,0 +1,1 @@
+"""Handlers of a user's own, as the README shows them."""
