@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -61,10 +61,13 @@ class Ledger:
             yield connection
 
     def apply(self, handler: Applies, events: Sequence[Event], before_alerts: Callable[[int], None]) -> bool:
-        """Apply events in one transaction. Returns whether alerts wait; `before_alerts(epoch ms)` is called before the commit."""
+        """Apply events in one transaction. Returns whether alerts wait; `before_alerts(epoch ms)` is called before the commit.
+
+        The transaction begins when the handler first asks for the connection: one that only calls another service holds no lock.
+        """
         now = datetime.now(UTC)
-        with self.begin() as connection:
-            work = UnitOfWork(connection, self._settings, now)
+        with ExitStack() as stack:
+            work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, now)
             handler.apply(work, events)
             if work.alerts:
                 work.write_outbox()

@@ -1,8 +1,9 @@
 """One transaction of the ledger, as a handler sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -31,10 +32,15 @@ class Alert:
 class UnitOfWork:
     """What a handler writes with: a connection inside the batch's one transaction, and alerts that go out if it commits."""
 
-    connection: Connection
+    begin: Callable[[], Connection]
     settings: Settings
     now: datetime
     alerts: list[Alert] = field(default_factory=list)
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The batch's transaction, begun when it is first asked for. Raises `Unreachable`."""
+        return self.begin()
 
     def alert(self, alert: Alert) -> None:
         """Have an alert sent after the commit, at least once, always under the same key."""

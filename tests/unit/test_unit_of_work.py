@@ -1,0 +1,31 @@
+"""The transaction of a batch begins when a handler first needs it, and not before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.settings import make_settings
+from workers.errors import Unreachable
+from workers.handler import Event, UnitOfWork
+from workers.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Asks:
+    """A handler that asks for the connection, or does not."""
+
+    asks: bool
+
+    def apply(self, work: UnitOfWork, events: Sequence[Event]) -> None:
+        assert not self.asks or work.connection
+
+
+def test_a_handler_that_only_calls_another_service_holds_no_lock_and_needs_no_database() -> None:
+    ledger = Ledger(make_settings(DATABASE_URL="sqlite:////nowhere/at/all/ledger.db"))
+    told: list[int] = []
+    assert ledger.apply(Asks(asks=False), [], told.append) is False
+    with pytest.raises(Unreachable):
+        ledger.apply(Asks(asks=True), [], told.append)
+    assert told == []
+    ledger.close()
