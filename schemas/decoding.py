@@ -13,6 +13,8 @@ from schemas.failures import Reason, Undecodable
 
 _decode_instacart = msgspec.json.Decoder(instacart.Callback).decode
 _decode_afosto = msgspec.json.Decoder(afosto.Webhook).decode
+_TYPES = re.compile(r"`([^`]*)`")
+_JSON_WORDS = {"decimal": "number", "int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _IN_OUR_WORDS = {
     "Invalid decimal string": "expected a decimal number, got other text",
@@ -42,7 +44,7 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode one inbox entry.
 
     `event_id` is its stream id, `zone` where a time without an offset is read. Raises `Undecodable`, whose text names the
-    place in the document (`$.items[2].quantity: expected decimal, got array`) and quotes no value.
+    place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
     decoder = DECODERS.get(provider)
     if decoder is None:
@@ -62,7 +64,13 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
 def _name_the_place(error: msgspec.ValidationError) -> str:
     match = _PLACE.match(str(error))
     what, path = (match["what"], match["path"]) if match else (str(error), None)
-    return f"{path or '$'}: {_IN_OUR_WORDS.get(what) or what.replace('`', '').replace('Expected', 'expected', 1)}"
+    return f"{path or '$'}: {_IN_OUR_WORDS.get(what) or _TYPES.sub(_in_json_words, what).replace('Expected', 'expected', 1)}"
+
+
+def _in_json_words(types: re.Match[str]) -> str:
+    """Types as a provider's engineer calls them; that a field may also be null goes without saying."""
+    names = [_JSON_WORDS.get(name, name) for name in types[1].split(" | ")]
+    return " or ".join(dict.fromkeys(name for name in names if name != "null" or len(names) == 1))
 
 
 def _name_the_defect(error: msgspec.DecodeError, body: bytes) -> str:

@@ -48,16 +48,10 @@ class Crew:
             return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping).run
 
         drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=seen_ms)
-        outbox = Deliver(self._ledger, store, self._channels)
-
-        def deliver() -> None:
-            store.answer_bell(LANE_DELIVER)  # whoever writes an alert from now on rings again, and is heard
-            outbox.run()
-
         names = [each.name for each in handlers]
         self._lanes = {
             keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process),
-            LANE_DELIVER: _alone(deliver),
+            LANE_DELIVER: _alone(_deliver(store, Deliver(self._ledger, store, self._channels))),
             LANE_HOUSEKEEP: _alone(Housekeeping(store, names, settings.inbox_retention).run),
         }
         for each in handlers:
@@ -87,6 +81,14 @@ class Crew:
         """Close what the crew opened."""
         self._channels.close()
         self._ledger.close()
+
+
+def _deliver(store: Store, outbox: Deliver) -> Callable[[], None]:
+    def deliver() -> None:
+        store.answer_bell(LANE_DELIVER)  # whoever writes an alert from now on rings again, and is heard
+        outbox.run()
+
+    return deliver
 
 
 def _alone(run: Callable[[], None]) -> Callable[[], None]:

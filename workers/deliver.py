@@ -17,7 +17,7 @@ from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
 from workers.store import Store
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=30)
 PARALLEL = 8
 BATCH = 2 * PARALLEL
 """So few that their lease outlasts them, though every channel takes as long as it may."""

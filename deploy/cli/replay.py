@@ -1,5 +1,7 @@
 """`curbside replay`: events of the inbox go through handlers again."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -32,9 +34,6 @@ def replay(
 
     Examples: curbside replay --since 2h --kind order_item_refund --dry-run   ·   curbside replay --since 2026-11-22 --handler loyalty
     """
-    from rich.console import Console  # noqa: PLC0415 - quick start
-    from rich.progress import Progress  # noqa: PLC0415 - quick start
-
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
     from deploy.cli.output import print_json  # noqa: PLC0415 - quick start
     from deploy.cli.selection import confirmed  # noqa: PLC0415 - quick start
@@ -61,15 +60,25 @@ def replay(
         if count and not dry_run:
             if not confirmed(f"Replay {count} events?", yes):
                 raise typer.Exit(NOT_DONE)
-            screen = Console(stderr=True)
-            with Progress(console=screen, disable=not screen.is_terminal) as progress:
-                bar = progress.add_task("replaying", total=count)
-                replayed = replay_of.run(wanted, lambda done: progress.advance(bar, done))
+            with _progress(count) as advance:
+                replayed = replay_of.run(wanted, advance)
             said |= {"replayed": replayed.events, "claim_checks": replayed.claim_checks}
             if not as_json:
                 typer.echo(f"{replayed.events} are on their way, {replayed.claim_checks} times in all: see `curbside status`")
     if as_json:
         print_json(said)
+
+
+@contextmanager
+def _progress(count: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, in a terminal; gives what moves it on."""
+    from rich.console import Console  # noqa: PLC0415 - quick start
+    from rich.progress import Progress  # noqa: PLC0415 - quick start
+
+    screen = Console(stderr=True)
+    with Progress(console=screen, disable=not screen.is_terminal) as progress:
+        bar = progress.add_task("replaying", total=count)
+        yield lambda done: progress.advance(bar, done)
 
 
 def _time(text: str, option: str) -> datetime:

@@ -1,7 +1,8 @@
 """`curbside retry` and `curbside discard`: what an operator decides about failures."""
 
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ from deploy.cli.selection import (
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
+
+if TYPE_CHECKING:
+    from workers.failures import Failures
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `curbside failed --each` lists them, or event ids.")]
 All = Annotated[bool, typer.Option("--all", help="All that failed.")]
@@ -43,18 +47,13 @@ def retry(
 
     Examples: curbside retry refunds:1732230000000-0   ·   curbside retry --reason handler_error --handler refunds --yes
     """
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    now_ms = int(time.time() * 1000)
 
-    with open_deployment() as deployment:
-        found = chosen(deployment, ids or [], Selection(handler, reason, provider, order, None, since), everything)
-        if found and not confirmed(f"Retry {_failures(found)}?", yes):
-            raise typer.Exit(NOT_DONE)
-        failures, now_ms = deployment.failures, int(time.time() * 1000)
+    def revive(failures: "Failures", failure: Failure) -> None:
+        failures.revive(failure.handler, failure.event_id, now_ms)
 
-        def revive(failure: Failure) -> None:
-            failures.revive(failure.handler, failure.event_id, now_ms)
-
-        refused = for_each(found, revive, "retrying")
+    selection = Selection(handler, reason, provider, order, None, since)
+    found, refused = _decide("Retry", revive, ids or [], selection, everything=everything, yes=yes)
     report(found, refused, "are being retried: see `curbside failed`, or Flower", as_json)
 
 
@@ -76,21 +75,34 @@ def discard(
 
     Example: curbside discard --note "test orders" drain:1732230000000-0
     """
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
-
     if not note.strip():
         raise CommandError("--note: say why, for whoever looks at it later.")
-    with open_deployment() as deployment:
-        found = chosen(deployment, ids or [], Selection(handler, reason, provider, order, None, since), everything)
-        if found and not confirmed(f"Discard {_failures(found)}?", yes):
-            raise typer.Exit(NOT_DONE)
-        failures = deployment.failures
 
-        def let_go(failure: Failure) -> None:
-            failures.discard(failure.handler, failure.event_id, note)
+    def let_go(failures: "Failures", failure: Failure) -> None:
+        failures.discard(failure.handler, failure.event_id, note)
 
-        refused = for_each(found, let_go, "discarding")
+    selection = Selection(handler, reason, provider, order, None, since)
+    found, refused = _decide("Discard", let_go, ids or [], selection, everything=everything, yes=yes)
     report(found, refused, "are discarded", as_json)
+
+
+def _decide(
+    what: str,
+    change: "Callable[[Failures, Failure], None]",
+    ids: list[str],
+    selection: Selection,
+    *,
+    everything: bool,
+    yes: bool,
+) -> tuple[list[Failure], dict[str, str]]:
+    """Ask, and do it to each failure chosen. Returns what was chosen, and why it could not be done to some."""
+    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+
+    with open_deployment() as deployment:
+        found, failures = chosen(deployment, ids, selection, everything), deployment.failures
+        if found and not confirmed(f"{what} {_failures(found)}?", yes):
+            raise typer.Exit(NOT_DONE)
+        return found, for_each(found, lambda each: change(failures, each), f"{what.lower()}ing")
 
 
 def _failures(found: list[Failure]) -> str:
