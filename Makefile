@@ -39,6 +39,7 @@ fmt: $(STAMP) ## format the code and fix what ruff can fix
 	@$(BIN)/ruff format .
 
 bench: $(STAMP) ## measure this machine: ingress, drain and handlers, beside rivals in the same run
+	@$(BIN)/python -c "import fastapi" 2>/dev/null || $(BIN)/python -m pip install --quiet -r tests/bench/rivals/requirements.txt
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock: $(STAMP) ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also takes newer releases
