@@ -19,6 +19,7 @@ from workers.turn import Turn
 BATCH = 256
 LINGER_MS = 1_000
 SIGN_LIFETIME_MS = 3_000
+SIGN_RENEWAL_SECONDS = 1.0
 CLAIM_IDLE_MS = 10_000
 """An entry whose consumer is silent for so long is taken over. Longer than a batch takes; doing one twice is only waste."""
 CLAIM_PERIOD_SECONDS = 5.0
@@ -47,7 +48,7 @@ class Lane:
         self._process, self._store, self._bells = process, store, bells
         self._consumer, self._stopping = consumer, stopping
         self._turn = Turn()
-        self._next_claim = 0.0
+        self._next_claim = self._next_sign = 0.0
 
     def run(self) -> None:
         """Work until the stream is empty, the time is up or the worker stops."""
@@ -98,6 +99,7 @@ class Lane:
         while True:
             while (entries := self._next(until)) is not None:
                 self._process(entries)
+            self._next_sign = 0.0
             self._store.stop_lingering(self.name, self._consumer)
             if self._is_over(until):
                 return True
@@ -114,11 +116,18 @@ class Lane:
             if claimed := self._store.claim(self.stream, self._consumer, CLAIM_IDLE_MS, BATCH):
                 self._next_claim = 0.0
                 return claimed
-        lingers = self._store.linger(self.name, self._consumer, SIGN_LIFETIME_MS)
-        entries = self._store.read(self.stream, self._consumer, BATCH, LINGER_MS if lingers else None)
+        entries = self._store.read(self.stream, self._consumer, BATCH, LINGER_MS if self._keeps_sign_up() else None)
         if len(entries) == BATCH:
             self._bells.ring_for_help(self.name)
         return entries or None
+
+    def _keeps_sign_up(self) -> bool:
+        """Whether our sign is up; it is renewed long before it goes, and not for every batch: that would be an fsync each."""
+        if monotonic() >= self._next_sign:
+            if not self._store.linger(self.name, self._consumer, SIGN_LIFETIME_MS):
+                return False
+            self._next_sign = monotonic() + SIGN_RENEWAL_SECONDS
+        return True
 
     def _is_over(self, until: float) -> bool:
         return self._stopping.is_set() or monotonic() >= until
