@@ -56,10 +56,6 @@ class Failures:
         """One failure. Raises `NotFailed`."""
         return decode_failure(self._read(f"{handler}:{event_id}"))
 
-    def of_event(self, event_id: str) -> list[Failure]:
-        """All failures of an event, at whatever handler."""
-        return [failure for failure in self.all() if failure.event_id == event_id]
-
     def all(self) -> Iterator[Failure]:
         """Every failure on record, in no order, each once: Valkey may show one twice while its table grows."""
         seen = set()

@@ -8,9 +8,8 @@ import msgspec
 from redis import Redis
 from sqlalchemy import Connection, Table, select
 
-from schemas import keys
 from schemas.events import received_at
-from schemas.failures import decode_failure
+from workers.failures import Failures
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import (
     customer_mia_alerts,
@@ -81,8 +80,7 @@ def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Ste
 
 
 def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
-    for _, record in client.hscan_iter(keys.FAILURES, count=1000):
-        failure = decode_failure(record)
+    for failure in Failures(client).all():
         if order_id in failure.order_ids:
             details = {"handler": failure.handler, "reason": failure.reason.value, "attempts": failure.attempts}
             yield failure.provider, Step(received_at(failure.event_id), "failed", failure.event_id, details)
