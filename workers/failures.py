@@ -7,7 +7,6 @@ and a worker, never undo each other.
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from importlib import resources
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from schemas import keys
 from schemas.events import Event
 from schemas.failures import Failure, FailureState, decode_failure, encode_failure
 from schemas.keys import Counter
+from workers import scripts
 
 LEASE_MS = 15_000
 """A retry whose end nobody has heard of for so long is sent again."""
@@ -46,10 +46,8 @@ class Failures:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        folder = resources.files("workers.scripts")
         self._take, self._change, self._applied, self._decoded = (
-            client.register_script(folder.joinpath(f"{name}.lua").read_text())
-            for name in ("retry_take", "failure_change", "failure_applied", "failure_decoded")
+            scripts.load(client, name) for name in ("retry_take", "failure_change", "failure_applied", "failure_decoded")
         )
 
     def get(self, handler: str, event_id: str) -> Failure:

@@ -7,7 +7,6 @@ that wait for the drain (they are handled anyway), and that were dropped as dupl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Any, NamedTuple
 
 from redis import Redis, ResponseError
@@ -16,6 +15,7 @@ from schemas import keys
 from schemas.decoding import decode
 from schemas.events import Event, Kind, Provider
 from schemas.settings import Settings
+from workers import scripts
 from workers.drain import Router, provider_of
 from workers.handler import Handler
 from workers.housekeeping import stream_id
@@ -57,7 +57,7 @@ class Replay:
         self._client, self._store, self._zone = client, Store(client), settings.store_timezone
         self._names = [each.name for each in handlers if not chosen or each.name in chosen]
         self._router = Router([each for each in handlers if each.name in self._names])
-        self._script = client.register_script(resources.files("workers.scripts").joinpath("replay.lua").read_text())
+        self._script = scripts.load(client, "replay")
 
     def count(self, wanted: Wanted) -> int:
         """How many events would go through some handler again."""

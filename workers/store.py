@@ -9,16 +9,15 @@ Owns the shapes of replies too: RESP2 is asked for, since redis-py gives stream 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.commands.core import Script
 from redis.retry import Retry
 
 from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
+from workers import scripts
 
 SOCKET_TIMEOUT_SECONDS = 10.0
 """Longer than any blocking read below."""
@@ -73,11 +72,9 @@ class Store:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self._route, self._settle = self._script("route"), self._script("settle")
-        self._bodies, self._ring = self._script("bodies"), self._script("ring")
-
-    def _script(self, name: str) -> Script:
-        return self.client.register_script(resources.files("workers.scripts").joinpath(f"{name}.lua").read_text())
+        self._route, self._settle, self._bodies, self._ring = (
+            scripts.load(client, name) for name in ("route", "settle", "bodies", "ring")
+        )
 
     def ensure_groups(self, streams: Sequence[str]) -> None:
         """Create the consumer groups that are missing, at 0: what was appended before is theirs too."""

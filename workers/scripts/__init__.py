@@ -1,1 +1,11 @@
-"""Lua scripts, each one atomic step in Valkey. See `workers.store`."""
+"""Lua scripts, each one atomic step in Valkey: the file says what it does, its keys and arguments, and what it returns."""
+
+from importlib import resources
+
+from redis import Redis
+from redis.commands.core import Script
+
+
+def load(client: Redis, name: str) -> Script:
+    """The script `<name>.lua`, ready to be called; Valkey gets its text at the first call."""
+    return client.register_script(resources.files(__name__).joinpath(f"{name}.lua").read_text())
