@@ -15,8 +15,11 @@ class Inexact(Exception):  # noqa: N818 - reads as what it says
 
 
 def arguments(args: str | None, kwargs: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a task, from their texts. Raises `Inexact`; never evaluates anything but literals."""
-    positional, named = _value(args or "()", "arguments"), _value(kwargs or "{}", "keyword arguments")
+    """The arguments of a task, from their texts. Raises `Inexact`; never evaluates anything but literals.
+
+    None is what Flower has of a task that it saw fail but not begin: that is no empty list.
+    """
+    positional, named = _value(args, "arguments"), _value(kwargs, "keyword arguments")
     if (
         not isinstance(positional, tuple | list)
         or not isinstance(named, dict)
@@ -26,7 +29,9 @@ def arguments(args: str | None, kwargs: str | None) -> tuple[tuple[Any, ...], di
     return tuple(positional), named
 
 
-def _value(text: str, what: str) -> Any:
+def _value(text: str | None, what: str) -> Any:
+    if text is None:
+        raise Inexact(f"Flower was not told its {what}: it did not see the task begin")
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:

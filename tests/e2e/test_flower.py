@@ -51,7 +51,8 @@ def tell(site: Site, task_id: str, name: str, args: str = "()", kwargs: str = "{
         def is_known() -> bool:
             dispatcher.send("task-received", uuid=task_id, name=name, args=args, kwargs=kwargs, **fields)
             dispatcher.send("task-failed", uuid=task_id, exception="KeyError()", traceback="-")
-            return site.flower.task(task_id) is not None
+            task = site.flower.task(task_id)
+            return task is not None and task["name"] == name  # it may have begun to listen between the two
 
         wait_for(is_known, 20, "Flower to hear of the task")
 

@@ -32,12 +32,11 @@ def test_a_failure_is_shown_with_what_was_made_to_be_shown() -> None:
     ("args", "kwargs", "expected"),
     [
         ("()", "{}", ((), {})),
-        (None, None, ((), {})),
         ("(1, 'a')", "{'event_id': '1732230000000-0'}", ((1, "a"), {"event_id": "1732230000000-0"})),
         ("[2.5, None]", "{'of': ['x', True]}", ((2.5, None), {"of": ["x", True]})),
     ],
 )
-def test_arguments_are_read_from_what_flower_shows(args: str | None, kwargs: str | None, expected: object) -> None:
+def test_arguments_are_read_from_what_flower_shows(args: str, kwargs: str, expected: object) -> None:
     assert arguments(args, kwargs) == expected
 
 
@@ -64,6 +63,12 @@ def test_arguments_that_flower_shows_changed_or_cut_are_refused_or_exact(value: 
         assert "what Flower knows of its arguments" in str(error)  # noqa: PT017 - either way is right
     else:
         assert read == ((value,), {})
+
+
+def test_a_task_that_flower_saw_fail_but_not_begin_has_unknown_arguments_not_none() -> None:
+    for args, kwargs in ((None, None), ("()", None), (None, "{}")):
+        with pytest.raises(Inexact, match="it did not see the task begin"):
+            arguments(args, kwargs)
 
 
 @pytest.mark.parametrize("text", ["(__import__('os').getpid(),)", "('a', ...)", "(" * 5000, "5", "'ab'", "{'a': 1}"])
