@@ -84,15 +84,17 @@ class Inbox:
     async def _commit(self, group: list[_Waiting]) -> Sequence[object]:
         """Send one pipeline and read its replies; an exception stands for each reply that did not come."""
         commands = [each.command for each in group]
-        longest = asyncio.get_running_loop().time() + self._timeout_seconds
+        now = asyncio.get_running_loop().time()
+        if now >= group[0].deadline:
+            return _too_late(group)
         try:
-            async with asyncio.timeout_at(min(longest, group[0].deadline)):
+            async with asyncio.timeout_at(min(now + self._timeout_seconds, group[0].deadline)):
                 if self._pipeline is None:
                     self._pipeline = await Pipeline.open(self._pool)
                 replies = await self._pipeline.exchange(commands)
         except (TimeoutError, exceptions.TimeoutError):
             await self._hang_up()
-            return [Unavailable("Valkey did not confirm in time")] * len(commands)
+            return _too_late(group)
         except (exceptions.RedisError, OSError) as error:
             await self._hang_up()
             return [Unavailable(f"Valkey is unreachable: {type(error).__name__}")] * len(commands)
@@ -108,6 +110,10 @@ class Inbox:
         if self._pipeline is not None:
             pipeline, self._pipeline = self._pipeline, None
             await pipeline.close()
+
+
+def _too_late(group: list[_Waiting]) -> Sequence[object]:
+    return [Unavailable("Valkey did not confirm in time")] * len(group)
 
 
 def _code(error: hiredis.ReplyError) -> str:
