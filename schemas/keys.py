@@ -3,8 +3,10 @@
 | key                     | type   | what                                                        | ends                             |
 |-------------------------|--------|-------------------------------------------------------------|----------------------------------|
 | `inbox`                 | stream | raw bodies: `p` provider, `b` body; the id is the event id  | trimmed after `INBOX_RETENTION`  |
-| `todo:<handler>`        | stream | claim checks: `e` event id                                  | an entry goes when it is handled |
-| `seen:<identity>`       | string | the event id that had this identity first                   | after `DEDUPE_WINDOW`            |
+| `todo:<handler>`        | stream | claim checks: `e` event ids, separated by spaces            | an entry goes when it is handled |
+| `seen:<number>`         | hash   | identities to the event id that had each first, of half a   | half a window after the window   |
+|                         |        | `DEDUPE_WINDOW` by Valkey's time                            |                                  |
+| `taken-over`            | string | how often entries of the inbox changed hands                | never                            |
 | `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
 | `unrecognised`          | hash   | event names we do not know, each with its count             | never                            |
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
@@ -31,6 +33,7 @@ IN_FLIGHT = f"{TAG}:in-flight"
 UNREACHABLE = f"{TAG}:unreachable"
 OUTBOX = f"{TAG}:outbox"
 SEEN_PREFIX = f"{TAG}:seen:"
+TAKEN_OVER = f"{TAG}:taken-over"
 TODO_PREFIX = f"{TAG}:todo:"
 
 FIELD_PROVIDER = b"p"
@@ -73,6 +76,11 @@ class Counter:
     def routed(handler: str) -> str:
         """Events routed to a handler."""
         return f"routed:{handler}"
+
+    @staticmethod
+    def waiting(handler: str) -> str:
+        """Events of a handler that it has not yet dealt with."""
+        return f"waiting:{handler}"
 
     @staticmethod
     def applied(handler: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from schemas import keys
 from schemas.durations import milliseconds
@@ -17,10 +18,10 @@ from workers.failures import Failures
 from workers.handle import Handle
 from workers.handler import Handler
 from workers.housekeeping import Housekeeping
-from workers.lane import Lane
+from workers.lane import CHECKS, Lane
 from workers.ledger.ledger import Ledger
 from workers.retry import Retrier, Retries
-from workers.store import UNAVAILABLE, Entry, Store
+from workers.store import UNAVAILABLE, Entry, Store, events_in
 from workers.turn import Turn
 
 log = logging.getLogger("curbside.workers")
@@ -44,8 +45,8 @@ class Crew:
         zone, seen_ms = settings.store_timezone, milliseconds(settings.dedupe_window)
         self._ledger, self._channels = Ledger(settings), Channels(settings)
 
-        def lane(name: str, stream: str, process: Callable[[Sequence[Entry]], None]) -> Callable[[], None]:
-            return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping).run
+        def lane(name: str, stream: str, process: Callable[[Sequence[Entry]], None], **options: Any) -> Callable[[], None]:
+            return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping, **options).run
 
         drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=seen_ms)
         names = [each.name for each in handlers]
@@ -56,7 +57,9 @@ class Crew:
         }
         for each in handlers:
             handle = Handle(each, store, bells, self._ledger, zone)
-            self._lanes[each.name] = lane(each.name, keys.todo(each.name), handle.process)
+            self._lanes[each.name] = lane(
+                each.name, keys.todo(each.name), handle.process, events_in=events_in, most_at_once=CHECKS
+            )
 
         self._retrier = Retrier(
             handlers,

@@ -16,7 +16,7 @@ from workers.bells import Bells
 from workers.blame import account_of
 from workers.failures import first_task_id
 from workers.handler import Handler
-from workers.store import Entry, Routed, Store
+from workers.store import Batch, Entry, Routed, Store
 
 log = logging.getLogger("curbside.workers")
 
@@ -83,4 +83,5 @@ class Drain:
     def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
         """Give each entry its one outcome, then ring for the handlers that got something."""
         routed, undecodable = sort_out(entries, self._router, self._zone, int(clock() * 1000))
-        self._bells.send(self._store.route(self._router.names, routed, undecodable, self._seen_ms))
+        taken_over = entries.taken_over if isinstance(entries, Batch) else None
+        self._bells.send(self._store.route(self._router.names, routed, undecodable, self._seen_ms, taken_over))

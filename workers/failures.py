@@ -46,9 +46,10 @@ class Failures:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._take, self._change, self._applied, self._decoded = (
-            scripts.load(client, name) for name in ("retry_take", "failure_change", "failure_applied", "failure_decoded")
+        self._take, self._change, self._applied = (
+            scripts.load(client, name) for name in ("retry_take", "failure_change", "failure_applied")
         )
+        self._decoded = scripts.load(client, "seen", "failure_decoded")
 
     def get(self, handler: str, event_id: str) -> Failure:
         """One failure. Raises `NotFailed`."""
@@ -130,13 +131,14 @@ class Failures:
         self, failure: Failure, event: Event, handlers: Sequence[str], seen_ms: int, unrecognised_name: str = ""
     ) -> bool:
         """A body could be decoded at last: route it to these handlers, if it is no duplicate. False if it was discarded meanwhile."""
-        streams = [keys.UNRECOGNISED, keys.SEEN_PREFIX + event.identity, *map(keys.todo, handlers)]
+        streams = [keys.UNRECOGNISED, *map(keys.todo, handlers)]
 
         def gone(record: bytes, now: Failure) -> bool:
             if now.state is FailureState.DISCARDED:
                 raise NotFailed(f"{failure.field} is discarded")
-            args: list[Any] = [failure.field, record, failure.event_id, seen_ms, failure.provider, failure.body]
-            return bool(self._decoded([*_KEYS, *streams], [*args, unrecognised_name, *handlers]))
+            args: list[Any] = [failure.field, record, failure.event_id, event.identity, keys.SEEN_PREFIX, seen_ms]
+            args += (failure.provider, failure.body, unrecognised_name)
+            return bool(self._decoded([*_KEYS, *streams], [*args, *handlers]))
 
         return self._let_go(failure.field, gone)
 

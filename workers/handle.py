@@ -8,14 +8,14 @@ there to the slow lane (`workers.retry`).
 import logging
 import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from typing import NamedTuple
 
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason, Undecodable
-from schemas.keys import FIELD_BODY, FIELD_EVENT
+from schemas.keys import FIELD_BODY
 from schemas.tasks import LANE_DELIVER
 from workers.bells import Bells
 from workers.blame import after_try, reason_of
@@ -24,14 +24,13 @@ from workers.errors import Unreachable
 from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.ledger.ledger import Ledger
-from workers.store import UNAVAILABLE, Entry, Store
+from workers.store import UNAVAILABLE, Entry, Store, event_ids
 
 log = logging.getLogger("curbside.workers")
 
 
-@dataclass(frozen=True)
-class Taken:
-    """An event in hand: its place in the todo stream, and its bytes, for the case that it fails."""
+class Taken(NamedTuple):
+    """An event in hand: the claim check that names it, and its bytes, for the case that it fails."""
 
     todo_id: str
     event: Event
@@ -48,21 +47,27 @@ class Handle:
     def process(self, entries: Sequence[Entry]) -> None:
         """Give each entry its one outcome. Raises `Unreachable` if the world is away: then nothing is acknowledged."""
         now_ms = int(time.time() * 1000)
-        taken, failed = self._redeem(entries, now_ms)
+        checks = {entry.id: event_ids(entry) for entry in entries}
+        taken, failed = self._redeem(entries, checks, now_ms)
         alerted, refused = self._apply(taken)
         failed += [(each.todo_id, self._failure(each, error, now_ms)) for each, error in refused]
-        not_applied = {todo_id for todo_id, _ in failed}
-        self._store.settle(self._handler.name, [each.id for each in entries if each.id not in not_applied], failed)
+        failures: dict[str, list[Failure]] = {}
+        for todo_id, failure in failed:
+            failures.setdefault(todo_id, []).append(failure)
+        self._store.settle(self._handler.name, [(name, len(ids), failures.get(name, ())) for name, ids in checks.items()])
         if alerted:
             self._bells.ring([LANE_DELIVER])
 
-    def _redeem(self, entries: Sequence[Entry], now_ms: int) -> tuple[list[Taken], list[tuple[str, Failure]]]:
-        """Turn claim checks into events; those that cannot be are failures already. One that was deleted in our hands is no event."""
-        entries = [entry for entry in entries if FIELD_EVENT in entry.fields]
-        event_ids = [entry.fields[FIELD_EVENT].decode() for entry in entries]
+    def _redeem(
+        self, entries: Sequence[Entry], checks: Mapping[str, Sequence[str]], now_ms: int
+    ) -> tuple[list[Taken], list[tuple[str, Failure]]]:
+        """Turn claim checks into events; those that cannot be are failures already. One that was deleted in our hands names none."""
+        in_inbox = self._store.bodies(
+            (checks[entry.id] for entry in entries if FIELD_BODY not in entry.fields), near=self._handler.kinds is None
+        )
         taken, failed = [], []
-        for entry, event_id, in_inbox in zip(entries, event_ids, self._store.bodies(event_ids), strict=True):
-            fields = entry.fields if FIELD_BODY in entry.fields else in_inbox or {}
+        for entry, event_id in [(each, event_id) for each in entries for event_id in checks[each.id]]:
+            fields = entry.fields if FIELD_BODY in entry.fields else in_inbox.get(event_id, {})
             provider, body = provider_of(fields), fields.get(FIELD_BODY, b"")
             try:
                 if not fields:

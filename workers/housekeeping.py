@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from schemas import keys
 from schemas.durations import milliseconds
-from workers.store import Store
+from workers.store import Store, event_ids
 
 PERIOD_MS = 30_000
 FORGET_CONSUMER_MS = 3_600_000
@@ -52,14 +52,14 @@ class Housekeeping:
         return stream_id(waiting) if waiting is not None else None
 
     def _oldest_of(self, handler: str) -> StreamId | None:
-        """The oldest event that waits for a handler. Its claim checks are nearly, but not exactly, in the order of events."""
+        """The oldest event that waits for a handler. A claim check names the oldest first; those of many drains are not in order."""
         oldest: StreamId = (1 << 62, 0)
         scanned, start = 0, "-"
         while page := self._store.page(keys.todo(handler), start, _PAGE):
-            oldest = min(oldest, *(stream_id(entry.fields[keys.FIELD_EVENT].decode()) for entry in page))
+            oldest = min(oldest, *(stream_id(event_ids(entry)[0]) for entry in page))
             scanned, start = scanned + len(page), f"({page[-1].id}"
             if scanned >= MAX_SCANNED:
-                log.warning("inbox not trimmed: more than %d events wait for %s", MAX_SCANNED, handler)
+                log.warning("inbox not trimmed: more than %d claim checks wait for %s", MAX_SCANNED, handler)
                 return None
         return oldest
 

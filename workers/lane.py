@@ -17,6 +17,9 @@ from workers.store import UNAVAILABLE, Entry, Store
 from workers.turn import Turn
 
 BATCH = 256
+"""Events that are taken at once, about: a claim check may name several."""
+CHECKS = 32
+"""Claim checks that are taken at once at the most: were each of them full, it would still be only a second's work."""
 LINGER_MS = 1_000
 SIGN_LIFETIME_MS = 3_000
 SIGN_RENEWAL_SECONDS = 1.0
@@ -31,7 +34,10 @@ log = logging.getLogger("curbside.workers")
 
 
 class Lane:
-    """One per stream and process. `process` handles a batch and acknowledges it, or raises `Unreachable`."""
+    """One per stream and process. `process` handles a batch and acknowledges it, or raises `Unreachable`.
+
+    `events_in`: how many events an entry stands for; `most_at_once`: so many entries are taken at the most (a batch of them).
+    """
 
     def __init__(
         self,
@@ -43,8 +49,12 @@ class Lane:
         bells: Bells,
         consumer: str,
         stopping: threading.Event,
+        events_in: Callable[[Entry], int] = lambda _: 1,
+        most_at_once: int | None = None,
     ) -> None:
         self.name, self.stream = name, stream
+        self._events_in = events_in
+        self._count = self._most_at_once = most_at_once or BATCH
         self._process, self._store, self._bells = process, store, bells
         self._consumer, self._stopping = consumer, stopping
         self._turn = Turn()
@@ -90,22 +100,32 @@ class Lane:
     def _finish_own(self) -> None:
         """Handle what this worker took and did not finish: before a crash, or because the world was away."""
         after = "0"
-        while entries := self._store.read_own(self.stream, self._consumer, after, BATCH):
-            self._process(entries)
+        while entries := self._store.read_own(self.stream, self._consumer, after, self._count):
+            self._process_in_parts(entries)
             after = entries[-1].id
 
     def _empty(self, until: float) -> bool:
         """Handle entries until there are none; True if there may be more but the time is up."""
         while True:
             while (entries := self._next(until)) is not None:
-                self._process(entries)
+                self._process_in_parts(entries)
             self._next_sign = 0.0
             self._store.stop_lingering(self.name, self._consumer)
             if self._is_over(until):
                 return True
-            if not (last := self._store.read(self.stream, self._consumer, BATCH)):
+            if not (last := self._store.read(self.stream, self._consumer, self._count)):
                 return False
-            self._process(last)
+            self._process_in_parts(last)
+
+    def _process_in_parts(self, entries: Sequence[Entry]) -> None:
+        """Handle entries, about a batch of events at a time, and see from them how many to take next."""
+        events = max(1, sum(map(self._events_in, entries)))
+        self._count = max(1, min(self._most_at_once, BATCH * len(entries) // events))
+        if events <= 2 * BATCH:
+            self._process(entries)
+            return
+        for at in range(0, len(entries), self._count):
+            self._process(entries[at : at + self._count])
 
     def _next(self, until: float) -> list[Entry] | None:
         """The next batch; None if there is nothing to do, also after waiting, or if it is time to go."""
@@ -113,11 +133,12 @@ class Lane:
             return None
         if monotonic() >= self._next_claim:
             self._next_claim = monotonic() + CLAIM_PERIOD_SECONDS
-            if claimed := self._store.claim(self.stream, self._consumer, CLAIM_IDLE_MS, BATCH):
+            if claimed := self._store.claim(self.stream, self._consumer, CLAIM_IDLE_MS, self._count):
                 self._next_claim = 0.0
                 return claimed
-        entries = self._store.read(self.stream, self._consumer, BATCH, LINGER_MS if self._keeps_sign_up() else None)
-        if len(entries) == BATCH:
+        count = self._count
+        entries = self._store.read(self.stream, self._consumer, count, LINGER_MS if self._keeps_sign_up() else None)
+        if len(entries) == count:
             self._bells.ring_for_help(self.name)
         return entries or None
 

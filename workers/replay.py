@@ -13,6 +13,7 @@ from redis import Redis, ResponseError
 
 from schemas import keys
 from schemas.decoding import decode
+from schemas.durations import milliseconds
 from schemas.events import Event, Kind, Provider
 from schemas.settings import Settings
 from workers import scripts
@@ -57,7 +58,8 @@ class Replay:
         self._client, self._store, self._zone = client, Store(client), settings.store_timezone
         self._names = [each.name for each in handlers if not chosen or each.name in chosen]
         self._router = Router([each for each in handlers if each.name in self._names])
-        self._script = scripts.load(client, "replay")
+        self._script = scripts.load(client, "seen", "replay")
+        self._seen_ms = milliseconds(settings.dedupe_window)
 
     def count(self, wanted: Wanted) -> int:
         """How many events would go through some handler again."""
@@ -71,10 +73,10 @@ class Replay:
         streams = [keys.FAILURES, keys.COUNTERS, *map(keys.todo, self._names)]
         found = Replayed(0, 0)
         for page in self._pages(wanted):
-            args: list[Any] = [int(counting), len(self._names), *self._names]
+            args: list[Any] = [int(counting), keys.SEEN_PREFIX, self._seen_ms, len(self._names), *self._names]
             for event in page:
-                args += (event.event_id, event.routes)
-            reply: Any = self._script([*streams, *(keys.SEEN_PREFIX + event.identity for event in page)], args)
+                args += (event.event_id, event.identity, event.routes)
+            reply: Any = self._script(streams, args)
             found = Replayed(found.events + reply[0], found.claim_checks + reply[1])
             progress(reply[0])
         return found

@@ -17,6 +17,9 @@ from workers.errors import Unreachable
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
 
+MAX_IN_HAND = 1_000
+"""Claim checks in workers' hands that are looked at for a handler's lag."""
+
 
 class InboxStatus(msgspec.Struct, frozen=True):
     """The inbox. `waiting` is `lag` (not yet taken) and what is in hand. Ages in seconds, None where nothing waits."""
@@ -106,11 +109,11 @@ def read_streams(
             routed=count.get(Counter.routed(name), 0),
             applied=count.get(Counter.applied(name), 0),
             failed=count.get(Counter.failed(name), 0),
-            waiting=stream.length,
-            lag=stream.lag,
+            waiting=count.get(Counter.waiting(name), 0),
+            lag=max(0, count.get(Counter.waiting(name), 0) - in_hand),
             oldest_age_seconds=_age(stream.first_id, now),
         )
-        for name, stream in zip(handlers, todo, strict=True)
+        for name, stream, in_hand in zip(handlers, todo, _in_hand(client, handlers), strict=True)
     }
     return inbox_status, by_handler, failures, {name.decode(): what.decode() for name, what in unreachable.items()}
 
@@ -135,6 +138,24 @@ class _Stream:
         self.lag: int = lag if lag is not None else self.length - self.pending
         self.last_taken: str | None = group["last-delivered-id"].decode() if group else None
         self.first_pending: str | None = pending["min"].decode() if isinstance(pending, dict) and pending["min"] else None
+
+
+def _in_hand(client: Redis, handlers: Sequence[str]) -> list[int]:
+    """For each handler, how many events are named by the claim checks that workers have in hand (a moment later than the rest)."""
+    pipeline = client.pipeline(transaction=False)
+    for name in handlers:
+        pipeline.xpending_range(keys.todo(name), keys.GROUP, "-", "+", MAX_IN_HAND)
+    taken: list[Any] = pipeline.execute(raise_on_error=False)
+    for name, entries in zip(handlers, taken, strict=True):
+        for entry in entries if isinstance(entries, list) else ():
+            pipeline.xrange(keys.todo(name), entry["message_id"], entry["message_id"])
+    found = iter(pipeline.execute())
+    return [
+        sum(len(fields[keys.FIELD_EVENT].split()) for _ in entries for _, fields in next(found))
+        if isinstance(entries, list)
+        else 0
+        for entries in taken
+    ]
 
 
 def _oldest_in_inbox(client: Redis, inbox: _Stream) -> str | None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from celery import Celery
@@ -22,9 +22,9 @@ from workers.bells import Bells
 from workers.drain import Drain, Router
 from workers.handle import Handle
 from workers.handler import registered
-from workers.lane import Lane
+from workers.lane import CHECKS, Lane
 from workers.ledger.ledger import Ledger
-from workers.store import Entry, Store, connect
+from workers.store import Entry, Store, connect, events_in
 
 
 class Worked(msgspec.Struct):
@@ -56,7 +56,8 @@ def main(lane: str, consumer: str) -> Worked:
     sys.stdin.readline()
     cpu = time.process_time()
     timed = _timed(process, worked, cpu)
-    works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=threading.Event())
+    options: dict[str, Any] = {"events_in": events_in, "most_at_once": CHECKS} if lane != keys.DRAIN else {}
+    works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=threading.Event(), **options)
     before = -1
     while worked.events > before:  # a run ends when its time is up, empty or not
         before = worked.events
@@ -69,7 +70,7 @@ def _timed(process: Callable[[Sequence[Entry]], None], worked: Worked, cpu: floa
     def timed(entries: Sequence[Entry]) -> None:
         worked.began = worked.began or time.monotonic()
         process(entries)
-        worked.events += len(entries)
+        worked.events += sum(map(events_in, entries))
         worked.ended, worked.cpu_seconds = time.monotonic(), time.process_time() - cpu
 
     return timed

@@ -21,6 +21,7 @@ _KNOWN = {
     keys.IN_FLIGHT,
     keys.UNREACHABLE,
     keys.OUTBOX,
+    keys.TAKEN_OVER,
 }
 _KNOWN_OF_CELERY = re.compile(
     r"(curbside:)?(_kombu\..+|unacked(_index|_mutex)?|curbside\..+|celery.*|.+\.celery\.pidbox)", re.DOTALL

@@ -12,11 +12,13 @@ BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_
 
 
 class Sums(NamedTuple):
-    """One look. `counters` are the ones that the workers keep; what waits and what was received, the streams say."""
+    """One look. `counters` are the ones that the workers keep, `waiting_counted` those of what waits; that, and what was received, the
+    streams say too."""
 
     received: int
     waiting: int
     waiting_for: dict[str, int]
+    waiting_counted: dict[str, int]
     counters: dict[str, int]
 
     def count(self, name: str) -> int:
@@ -30,6 +32,9 @@ class Sums(NamedTuple):
         for handler, waiting in self.waiting_for.items():
             done = self.count(f"applied:{handler}") + self.count(f"failed:{handler}")
             assert self.count(f"routed:{handler}") == done + waiting, f"the sum of {handler} is off: {self}"
+            assert self.waiting_counted.get(f"waiting:{handler}", 0) == waiting, (
+                f"the count of what waits for {handler} is off: {self}"
+            )
 
     @property
     def is_settled(self) -> bool:
@@ -41,16 +46,22 @@ def sums(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> Sums:
     """Look at all of it in one transaction."""
     pipeline = client.pipeline(transaction=True)
     pipeline.hgetall(keys.COUNTERS)
-    for stream in (keys.INBOX, *map(keys.todo, handlers)):
-        pipeline.xinfo_stream(stream)
-        pipeline.xinfo_groups(stream)
-    counters, *replies = pipeline.execute(raise_on_error=False)
-    streams = [None if isinstance(reply, redis.ResponseError) else reply for reply in replies[::2]]
+    pipeline.xinfo_stream(keys.INBOX)
+    pipeline.xinfo_groups(keys.INBOX)
+    for handler in handlers:
+        pipeline.xrange(keys.todo(handler))
+    counters, stream, groups, *todo = pipeline.execute(raise_on_error=False)
+    counted = {name.decode(): int(count) for name, count in counters.items()}
+    inbox = None if isinstance(stream, redis.ResponseError) else stream
     return Sums(
-        received=int(streams[0]["entries-added"]) if streams[0] else 0,
-        waiting=_waiting(streams[0], replies[1]),
-        waiting_for={name: int(stream["length"]) if stream else 0 for name, stream in zip(handlers, streams[1:], strict=True)},
-        counters={name.decode(): int(count) for name, count in counters.items()},
+        received=int(inbox["entries-added"]) if inbox else 0,
+        waiting=_waiting(inbox, groups),
+        waiting_for={
+            name: sum(len(fields[keys.FIELD_EVENT].split()) for _, fields in checks)
+            for name, checks in zip(handlers, todo, strict=True)
+        },
+        waiting_counted={name: count for name, count in counted.items() if name.startswith("waiting:")},
+        counters={name: count for name, count in counted.items() if not name.startswith("waiting:")},
     )
 
 

@@ -48,7 +48,8 @@ class Parts:
 
     def waiting_for(self, handler: str) -> list[str]:
         """The event ids of a handler's claim checks."""
-        return [fields[keys.FIELD_EVENT].decode() for _, fields in self.client.xrange(keys.todo(handler))]
+        checks = [fields[keys.FIELD_EVENT].decode() for _, fields in self.client.xrange(keys.todo(handler))]
+        return [event_id for check in checks for event_id in check.split()]
 
     def sums(self, handlers: Sequence[str] = BUILT_IN) -> Sums:
         """A look at the sums, which hold at every moment."""

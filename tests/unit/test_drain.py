@@ -19,7 +19,7 @@ from tests.support.waiting import wait_for
 from tests.support.wiretap import Wiretap
 from workers.drain import Drain, Router
 from workers.handler import registered
-from workers.store import Entry
+from workers.store import Batch, Entry
 
 HOUR_MS = 3_600_000
 CUT_OFF = b'{"event": "fulfillment.picking", "order_id": '
@@ -95,6 +95,42 @@ def test_a_batch_in_the_hands_of_two_drains_counts_once(parts: Parts) -> None:
         assert (looked.count("routed"), looked.count("duplicate"), looked.count("undecodable")) == (2, 1, 1)
     assert len(parts.waiting_for("timeline")) == 2
     assert len(parts.waiting_for("refunds")) == 1
+
+
+def test_a_slow_drain_whose_batch_was_taken_over_and_finished_counts_nothing(parts: Parts) -> None:
+    parts.append(status("first"))
+    drain_of(parts)(parts.take(consumer="slow"))  # from now on it knows how often entries changed hands
+    parts.append(status("a"), CUT_OFF, refund("b", "bread"))
+    slow = parts.take(consumer="slow")
+    assert isinstance(slow, Batch)
+    assert slow.taken_over is not None
+    quick = parts.store.claim(keys.INBOX, "quick", 0, 100)
+    assert quick.taken_over is None
+    for batch in (quick, slow):
+        drain_of(parts)(batch)
+        looked = parts.sums()
+        assert (looked.count("routed"), looked.count("undecodable"), looked.waiting) == (3, 1, 0)
+
+
+def test_what_was_seen_is_remembered_from_one_half_of_the_window_to_the_next(parts: Parts) -> None:
+    seen_ms, body = 3_000, status("a")
+    parts.append(body)
+    drain_of(parts, seen_ms)(parts.take())
+
+    def halves() -> set[str]:
+        return {key.decode() for key in parts.client.scan_iter(f"{keys.SEEN_PREFIX}*")}
+
+    (first,) = halves()
+
+    def another_half_has_begun() -> bool:
+        parts.append(status("b"))
+        drain_of(parts, seen_ms)(parts.take())
+        return halves() > {first}
+
+    wait_for(another_half_has_begun, what="the next half of the window")
+    parts.append(body)
+    drain_of(parts, seen_ms)(parts.take())
+    assert parts.sums().count("duplicate") == 1
 
 
 def test_a_drain_that_died_before_its_commit_has_done_nothing(parts: Parts) -> None:
@@ -209,6 +245,23 @@ def test_a_drain_costs_two_round_trips_however_many_events_it_takes(real_parts: 
         drain(batch)
     assert len(batch) == count
     assert [command.partition(" ")[0] for command in wiretap.commands] == ["XREADGROUP", "EVALSHA"]
+
+
+@pytest.mark.parametrize("count", [1, 250])
+def test_within_the_commit_the_number_of_commands_does_not_grow_with_the_events(real_parts: Parts, count: int) -> None:
+    drain = drain_of(real_parts)
+    real_parts.append(status("first"), refund("first", "bread"))
+    drain(real_parts.take())
+    real_parts.append(*(refund(f"order-{number}", "bread") for number in range(count)))
+    batch = real_parts.take()
+    real_parts.client.config_resetstat()
+    drain(batch)
+    stats = real_parts.client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): stats[name]["calls"] for name in stats}
+    expected = {"xack": 1, "hset": 1, "pexpireat": 1, "xadd": 2, "evalsha": 1}
+    assert {name: calls.get(name) for name in expected} == expected, "one claim check for each handler, whatever it names"
+    assert calls["hmget"] <= 2, "the present half of the window, and the one before if it is there"
+    assert sum(calls.values()) <= 25
 
 
 def test_a_valkey_without_memory_left_loses_nothing_in_the_middle_of_a_commit(

@@ -274,3 +274,28 @@ def test_a_valkey_that_goes_away_is_logged_and_work_goes_on_when_it_is_back(
     entry_id = real_bench.append()
     lane.run()
     assert real_bench.work.done == [entry_id]
+
+
+def test_claim_checks_that_name_many_events_are_taken_few_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "BATCH", 20)
+    sizes: list[int] = []
+
+    def work(entries: Sequence[Entry]) -> None:
+        sizes.append(len(entries))
+        bench.work(entries)
+
+    lane = Lane(
+        NAME,
+        STREAM,
+        work,
+        store=bench.parts.store,
+        bells=bench.parts.bells,
+        consumer="one",
+        stopping=bench.stopping,
+        events_in=lambda _: 10,
+        most_at_once=8,
+    )
+    ids = [bench.append() for _ in range(13)]
+    lane.run()
+    assert bench.work.done == ids
+    assert sizes == [2, 2, 2, 2, 2, 2, 1], "the first eight in parts, and then no more than a batch"

@@ -65,12 +65,19 @@ def test_only_what_lay_still_long_enough_is_taken_over(parts: Parts) -> None:
     parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
-def test_bodies_are_redeemed_in_order_and_a_gap_is_seen(parts: Parts) -> None:
+def test_bodies_are_redeemed_and_a_gap_is_seen(parts: Parts) -> None:
     first, second = parts.append(b"one", b"two")
     gone = "1-1"
-    bodies = [fields and fields[keys.FIELD_BODY] for fields in parts.store.bodies([second, gone, first])]
-    assert bodies == [b"two", None, b"one"]
-    assert parts.store.bodies([]) == []
+    for near in (False, True):
+        found = parts.store.bodies([[first, gone], [], [second]], near=near)
+        assert {event_id: fields[keys.FIELD_BODY] for event_id, fields in found.items()} == {first: b"one", second: b"two"}
+        assert parts.store.bodies([], near=near) == {}
+
+
+def test_bodies_that_lie_far_apart_are_redeemed_all_the_same(parts: Parts) -> None:
+    ids = parts.append(*(status(f"order-{number}") for number in range(20)))
+    for checks in ([[ids[0], ids[19]]], [[ids[0]], [ids[10], ids[19]]], [ids[::-1]]):
+        assert set(parts.store.bodies(checks, near=True)) >= {event_id for each in checks for event_id in each}
 
 
 def test_a_lane_is_rung_once_until_the_bell_is_answered(parts: Parts) -> None:

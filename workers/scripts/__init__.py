@@ -6,6 +6,6 @@ from redis import Redis
 from redis.commands.core import Script
 
 
-def load(client: Redis, name: str) -> Script:
-    """The script `<name>.lua`, ready to be called; Valkey gets its text at the first call."""
-    return client.register_script(resources.files(__name__).joinpath(f"{name}.lua").read_text())
+def load(client: Redis, *names: str) -> Script:
+    """The script `<name>.lua`, after those that it needs, ready to be called; Valkey gets its text at the first call."""
+    return client.register_script("".join(resources.files(__name__).joinpath(f"{name}.lua").read_text() for name in names))

@@ -1,25 +1,27 @@
 -- A body that could not be decoded now can: the record goes, if it is still what the caller read, and the event is deduplicated and
 -- routed as if it were new. Its bytes travel in the claim checks, since the inbox may have let go of them.
 --
--- KEYS: failures, retries, in-flight, counters, unrecognised, seen key, then the todo stream of each handler it goes to
--- ARGV: field, the record as read, event id, seen_ms, provider, body, the event's name if unrecognised or else '', then the handlers'
---       names
+-- KEYS: failures, retries, in-flight, counters, unrecognised, then the todo stream of each handler it goes to
+-- ARGV: field, the record as read, event id, identity, prefix of the seen keys, seen_ms, provider, body, the event's name if
+--       unrecognised or else '', then the handlers' names
 -- Returns: 1 if the record went
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('HINCRBY', KEYS[4], 'undecodable', -1)
-local id, name = ARGV[3], ARGV[7]
-local first = redis.call('SET', KEYS[6], id, 'NX', 'GET', 'PX', ARGV[4])
+local id, identity, prefix, seen_ms, name = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[9]
+local first = seen_first(prefix, seen_ms, {identity})[1]
 if first and first ~= id then
   redis.call('HINCRBY', KEYS[4], 'duplicate', 1)
   return 1
 end
+seen_remember(prefix, seen_ms, {identity, id})
 redis.call('HINCRBY', KEYS[4], 'routed', 1)
-for i = 7, #KEYS do
-  redis.call('XADD', KEYS[i], '*', 'e', id, 'p', ARGV[5], 'b', ARGV[6])
-  redis.call('HINCRBY', KEYS[4], 'routed:' .. ARGV[i + 1], 1)
+for i = 6, #KEYS do
+  redis.call('XADD', KEYS[i], '*', 'e', id, 'p', ARGV[7], 'b', ARGV[8])
+  redis.call('HINCRBY', KEYS[4], 'routed:' .. ARGV[i + 4], 1)
+  redis.call('HINCRBY', KEYS[4], 'waiting:' .. ARGV[i + 4], 1)
 end
 if name ~= '' then
   redis.call('HINCRBY', KEYS[4], 'unrecognised', 1)

@@ -1,26 +1,29 @@
--- A handler's acknowledgement, after its SQL transaction: applied events leave the todo stream, failed ones leave it for the
--- record of failures. An entry is counted only if this very call removed it, so a batch handled twice counts once.
+-- A handler's acknowledgement, after its SQL transaction: claim checks leave the todo stream, and what failed of their events goes to
+-- the record of failures. A claim check is counted only if this very call removed it, so a batch handled twice counts once.
 --
 -- KEYS: todo stream, counters, failures, retries
--- ARGV: group, handler, number of applied entries, their todo ids, then for each failed entry its todo id, its field of the failures
---       hash, the record, and the epoch ms at which it is to be tried again ('' for not by itself)
-local group, handler, applied = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local done = 0
-for i = 4, 3 + applied do
-  redis.call('XACK', KEYS[1], group, ARGV[i])
-  done = done + redis.call('XDEL', KEYS[1], ARGV[i])
-end
-if done > 0 then redis.call('HINCRBY', KEYS[2], 'applied:' .. handler, done) end
-local failed = 0
-local again = 0
-for i = 4 + applied, #ARGV, 4 do
-  redis.call('XACK', KEYS[1], group, ARGV[i])
-  if redis.call('XDEL', KEYS[1], ARGV[i]) == 1 then
-    -- an event that was routed twice and fails twice has one record: it counts as routed once
-    if redis.call('HSET', KEYS[3], ARGV[i + 1], ARGV[i + 2]) == 1 then failed = failed + 1 else again = again + 1 end
-    if ARGV[i + 3] == '' then redis.call('ZREM', KEYS[4], ARGV[i + 1]) else redis.call('ZADD', KEYS[4], ARGV[i + 3], ARGV[i + 1]) end
+-- ARGV: group, handler, then for each claim check its todo id, how many events it names, how many of them failed, and for each of
+--       those its field of the failures hash, the record, and the epoch ms at which it is to be tried again ('' for not by itself)
+local group, handler = ARGV[1], ARGV[2]
+local done, applied, failed, again = 0, 0, 0, 0
+local i = 3
+while i <= #ARGV do
+  local id, events, failures = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  i = i + 3
+  redis.call('XACK', KEYS[1], group, id)
+  if redis.call('XDEL', KEYS[1], id) == 1 then
+    done = done + events
+    applied = applied + events - failures
+    for f = i, i + 3 * failures - 1, 3 do
+      -- an event that was routed twice and fails twice has one record: it counts as routed once
+      if redis.call('HSET', KEYS[3], ARGV[f], ARGV[f + 1]) == 1 then failed = failed + 1 else again = again + 1 end
+      if ARGV[f + 2] == '' then redis.call('ZREM', KEYS[4], ARGV[f]) else redis.call('ZADD', KEYS[4], ARGV[f + 2], ARGV[f]) end
+    end
   end
+  i = i + 3 * failures
 end
+if done > 0 then redis.call('HINCRBY', KEYS[2], 'waiting:' .. handler, -done) end
+if applied > 0 then redis.call('HINCRBY', KEYS[2], 'applied:' .. handler, applied) end
 if failed > 0 then redis.call('HINCRBY', KEYS[2], 'failed:' .. handler, failed) end
 if again > 0 then redis.call('HINCRBY', KEYS[2], 'routed:' .. handler, -again) end
-return {done, failed}
+return {applied, failed}
