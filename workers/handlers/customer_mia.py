@@ -16,7 +16,7 @@ from workers.ledger.news import news_key
 from workers.ledger.orders import End, Name, ends_of, lock_orders, names_of
 from workers.ledger.tables import customer_mia_alerts as table
 from workers.ledger.unit_of_work import Alert
-from workers.ledger.upsert import earlier, insert_new, later
+from workers.ledger.upsert import greatest, insert_new, least
 
 
 @handler("customer_mia", Kind.CUSTOMER_MIA, retry=URGENT)
@@ -39,10 +39,7 @@ def _report(connection: Connection, event: Event, name: Name, closed: End | None
     identity: str | None = connection.scalar(select(table.c.identity).where(same))
     if identity is not None:
         reported = literal(event.occurred_at, UtcTime)
-        first, last = (
-            earlier(connection)(table.c.first_reported_at, reported),
-            later(connection)(table.c.last_reported_at, reported),
-        )
+        first, last = least(table.c.first_reported_at, reported), greatest(table.c.last_reported_at, reported)
         connection.execute(update(table).where(same).values(first_reported_at=first, last_reported_at=last))
         return identity
     row = {

@@ -8,7 +8,7 @@ was delivered or canceled since.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, select, tuple_
+from sqlalchemy import RowMapping, select
 
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
@@ -17,7 +17,7 @@ from workers.ledger.news import news_key
 from workers.ledger.orders import Name, ends_of, lock_orders, names_of
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.unit_of_work import Alert
-from workers.ledger.upsert import Row, newer, upsert
+from workers.ledger.upsert import Assignments, Insert, Row, among, newer, upsert
 
 _COLUMNS = (
     "event_id", "occurred_at", "received_at", "old_window_starts_at", "old_window_ends_at", "new_window_starts_at",
@@ -31,15 +31,19 @@ def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
     newest = {name: event for event in sorted(events, key=news_key) for name in names_of(event)}
     lock_orders(work.connection, newest)
     rows = [_row(newest[name], name) for name in sorted(newest)]
-    upsert(work.connection, table, rows, lambda statement: newer(statement, table, "news", _COLUMNS))
+    upsert(work.connection, table, rows, _assign)
     measure_lateness(work.connection, newest)
     ends = ends_of(work.connection, newest)
-    written = select(table).where(tuple_(table.c.provider, table.c.order_id).in_(sorted(newest)))
+    written = select(table).where(among(work.connection, table, newest))
     for row in work.connection.execute(written.order_by(table.c.provider, table.c.order_id)).mappings():
         name = row["provider"], row["order_id"]
         is_over = any(end.occurred_at >= row["occurred_at"] for end in ends.get(name, []))
         if row["news"] == news_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):
             work.alert(_alert(row, newest[name].identity))
+
+
+def _assign(statement: Insert) -> Assignments:
+    return newer(statement, table, "news", _COLUMNS)
 
 
 def is_alarming(row: "RowMapping | dict[str, Any]", alert_minutes: int) -> bool:

@@ -6,7 +6,7 @@ from schemas.events import Event, Kind
 from workers.handler import UnitOfWork, handler
 from workers.ledger.news import news_key
 from workers.ledger.tables import refunds as table
-from workers.ledger.upsert import Row, older, upsert
+from workers.ledger.upsert import Assignments, Insert, Row, older, upsert
 
 _SAID = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
 
@@ -14,7 +14,11 @@ _SAID = ("event_id", "occurred_at", "received_at", "product", "product_name", "q
 @handler("refunds", Kind.ORDER_ITEM_REFUND)
 def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the refunds of these events."""
-    upsert(work.connection, table, fold(events), lambda statement: older(statement, table, "first_news", _SAID))
+    upsert(work.connection, table, fold(events), _assign)
+
+
+def _assign(statement: Insert) -> Assignments:
+    return older(statement, table, "first_news", _SAID)
 
 
 def fold(events: Sequence[Event]) -> list[Row]:

@@ -5,8 +5,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from schemas.events import Event
 from workers.handler import UnitOfWork, handler
@@ -14,7 +15,7 @@ from workers.ledger.lateness import PROMISING, measure_lateness
 from workers.ledger.news import news_key
 from workers.ledger.orders import TERMINAL, names_of
 from workers.ledger.tables import customer_mia_alerts, order_events, orders
-from workers.ledger.upsert import Assignments, Insert, Row, earlier, insert_new, later, newer, upsert
+from workers.ledger.upsert import Assignments, Insert, Row, among, greatest, insert_new, least, newer, upsert
 
 _GROUPS = {
     "number_news": ("number",),
@@ -30,7 +31,7 @@ _GROUPS = {
 def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write history and state of the orders that these events name."""
     rows = fold(events)
-    _upsert_orders(work.connection, rows)
+    upsert(work.connection, orders, rows, _assign)
     insert_new(work.connection, order_events, [line for event in events for line in _lines(event)])
     _close_mia_alerts(work.connection, [event for event in events if event.kind in TERMINAL])
     measure_lateness(work.connection, [name for event in events if _promise(event) for name in names_of(event)])
@@ -83,21 +84,15 @@ def _merge(row: Row, new: Row) -> None:
     row["last_event_at"] = max(row["last_event_at"], new["last_event_at"])
 
 
-def _upsert_orders(connection: Connection, rows: Sequence[Row]) -> None:
-    old = orders.c
-    least, greatest = earlier(connection), later(connection)
-
-    def assign(statement: Insert) -> Assignments:
-        new = statement.excluded
-        assignments = {
-            "first_event_at": least(func.coalesce(old.first_event_at, new.first_event_at), new.first_event_at),
-            "last_event_at": greatest(func.coalesce(old.last_event_at, new.last_event_at), new.last_event_at),
-        }
-        for news, columns in _GROUPS.items():
-            assignments |= newer(statement, orders, news, columns)
-        return assignments
-
-    upsert(connection, orders, rows, assign)
+def _assign(statement: Insert) -> Assignments:
+    old, new = orders.c, statement.excluded
+    assignments: dict[str, ColumnElement[Any]] = {
+        "first_event_at": least(func.coalesce(old.first_event_at, new.first_event_at), new.first_event_at),
+        "last_event_at": greatest(func.coalesce(old.last_event_at, new.last_event_at), new.last_event_at),
+    }
+    for news, columns in _GROUPS.items():
+        assignments |= newer(statement, orders, news, columns)
+    return assignments
 
 
 def _lines(event: Event) -> list[Row]:
@@ -121,17 +116,21 @@ def _lines(event: Event) -> list[Row]:
 
 def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
     """Close what was reported no later than the end of the order. In time order: the first end closes."""
+    table = customer_mia_alerts.c
+    names = [name for event in events for name in names_of(event)]
+    is_open = among(connection, customer_mia_alerts, names) & table.closed_at.is_(None)
+    if not names or not (alerted := set(connection.execute(select(table.provider, table.order_id).where(is_open)).all())):
+        return
     closing = [
-        {"its_provider": event.provider.value, "its_order": order_id, "at": event.occurred_at, "by": event.event_id}
+        {"its_provider": name[0], "its_order": name[1], "at": event.occurred_at, "by": event.event_id}
         for event in sorted(events, key=news_key)
-        for order_id in event.order_ids
+        for name in names_of(event)
+        if name in alerted
     ]
-    if closing:
-        table = customer_mia_alerts.c
-        statement = (
-            update(customer_mia_alerts)
-            .where(table.provider == bindparam("its_provider"), table.order_id == bindparam("its_order"))
-            .where(table.closed_at.is_(None), table.last_reported_at <= bindparam("at"))
-            .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
-        )
-        connection.execute(statement, closing)
+    statement = (
+        update(customer_mia_alerts)
+        .where(table.provider == bindparam("its_provider"), table.order_id == bindparam("its_order"))
+        .where(table.closed_at.is_(None), table.last_reported_at <= bindparam("at"))
+        .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
+    )
+    connection.execute(statement, closing)

@@ -9,13 +9,14 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from schemas.events import Kind
 from workers.ledger.news import key_of_news
 from workers.ledger.orders import Name
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.tables import order_events
+from workers.ledger.upsert import among
 
 PROMISING = frozenset({Kind.ORDER_CREATED, Kind.RESCHEDULED, Kind.ORDER_OPENED})
 """Events whose estimate is what the customer was promised, against which lateness is measured."""
@@ -37,7 +38,7 @@ def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
         func.coalesce(its.new_window_starts_at, its.new_window_ends_at).is_not(None),
     )
     query = select(its.provider, its.order_id, its.occurred_at, its.expected_at, its.promised_at).where(
-        tuple_(its.provider, its.order_id).in_(sorted(set(names))), ~is_told
+        among(connection, table, names), ~is_told
     )
     if not names or not (late := connection.execute(query).all()):
         return
@@ -69,7 +70,7 @@ def _promises_of(connection: Connection, names: Collection[Name]) -> dict[Name, 
     """All that was promised for each of these orders."""
     its = order_events.c
     query = select(its.provider, its.order_id, its.occurred_at, its.status, its.identity, its.expected_at).where(
-        tuple_(its.provider, its.order_id).in_(sorted(set(names))),
+        among(connection, order_events, names),
         its.kind.in_(sorted(PROMISING)),
         its.expected_at.is_not(None),
     )

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from schemas.events import Event, Kind
 from workers.ledger.tables import order_events, orders
-from workers.ledger.upsert import upsert
+from workers.ledger.upsert import Assignments, Insert, among, upsert
 
 TERMINAL = frozenset({Kind.DELIVERED, Kind.CANCELED})
 """Kinds after which an order is no longer under way, unless it reverts."""
@@ -29,7 +29,11 @@ def lock_orders(connection: Connection, names: Iterable[Name]) -> None:
     By their rows in `orders`, made if need be, in sorted order so that nobody waits in a circle.
     """
     rows = [{"provider": provider, "order_id": order_id} for provider, order_id in sorted(set(names))]
-    upsert(connection, orders, rows, lambda statement: {"provider": statement.excluded.provider})
+    upsert(connection, orders, rows, _lock)
+
+
+def _lock(statement: Insert) -> Assignments:
+    return {"provider": statement.excluded.provider}
 
 
 class End(NamedTuple):
@@ -48,7 +52,7 @@ def ends_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[
     its = order_events.c
     query = (
         select(its.provider, its.order_id, its.occurred_at, its.event_id)
-        .where(tuple_(its.provider, its.order_id).in_(sorted(set(names))), its.kind.in_(sorted(TERMINAL)))
+        .where(among(connection, order_events, names), its.kind.in_(sorted(TERMINAL)))
         .order_by(its.occurred_at, its.event_id)
     )
     ends: dict[Name, list[End]] = defaultdict(list)

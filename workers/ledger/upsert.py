@@ -4,32 +4,46 @@ SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one
 seventh of the CPU of a statement for each row; so there no two of the rows may have the same key, but where new ones are only inserted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Table, Text, bindparam, case, cast, column, func, select
+from sqlalchemy import ColumnElement, Connection, Table, Text, bindparam, case, cast, column, func, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 Row = dict[str, Any]
 Insert = postgresql.Insert | sqlite.Insert
 Assignments = Mapping[str, ColumnElement[Any]]
 
+Assign = Callable[[Insert], Assignments]
+"""A function of a module, no closure: statements are built and compiled once for each."""
+
 _ROWS = "rows"
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[Row], assign: Callable[[Insert], Assignments]) -> None:
+def upsert(connection: Connection, table: Table, rows: Sequence[Row], assign: Assign) -> None:
     """Insert the rows, and give the one that is there already what `assign` says. All rows have the same columns."""
-    if rows:
-        statement = _insert(connection, table, rows)
-        statement = statement.on_conflict_do_update(index_elements=table.primary_key, set_=assign(statement))
-        connection.execute(statement, _parameters(connection, rows))
+    _run(connection, table, rows, assign)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows whose unique key is not there yet. All rows have the same columns."""
-    if rows:
-        connection.execute(_insert(connection, table, rows).on_conflict_do_nothing(), _parameters(connection, rows))
+    _run(connection, table, rows, None)
+
+
+def among(connection: Connection, table: Table, keys: Collection[tuple[str, str]]) -> ColumnElement[bool]:
+    """Whether a row is of one of these orders. On PostgreSQL the same text however many they are, so that it is prepared once."""
+    its = tuple_(table.c.provider, table.c.order_id)
+    wanted = sorted(set(keys))
+    if connection.dialect.name != "postgresql":
+        return its.in_(wanted)
+    columns = [column(name, Text) for name in ("provider", "order_id")]
+    rows = [dict(zip(("provider", "order_id"), key, strict=True)) for key in wanted]
+    return its.in_(select(_recordset(columns, literal(orjson.dumps(rows).decode(), Text))))
 
 
 def newer(statement: Insert, table: Table, news: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
@@ -44,23 +58,54 @@ def older(statement: Insert, table: Table, news: str, columns: Sequence[str]) ->
     return {name: case((wins, statement.excluded[name]), else_=table.c[name]) for name in (*columns, news)}
 
 
-def later(connection: Connection) -> Callable[..., ColumnElement[Any]]:
-    """The SQL function that gives the greatest of its arguments. With a NULL among them, the databases differ."""
-    return func.greatest if connection.dialect.name == "postgresql" else func.max
+class greatest(FunctionElement[Any]):  # noqa: N801 - a function of SQL
+    """The greatest of its arguments. With a NULL among them, the databases differ."""
+
+    name, inherit_cache = "greatest", True
 
 
-def earlier(connection: Connection) -> Callable[..., ColumnElement[Any]]:
-    """The SQL function that gives the least of its arguments. With a NULL among them, the databases differ."""
-    return func.least if connection.dialect.name == "postgresql" else func.min
+class least(FunctionElement[Any]):  # noqa: N801 - a function of SQL
+    """The least of its arguments. With a NULL among them, the databases differ."""
+
+    name, inherit_cache = "least", True
 
 
-def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> Insert:
-    if connection.dialect.name != "postgresql":
-        return sqlite.insert(table)
-    columns = [column(name, table.c[name].type) for name in rows[0]]
-    sent = func.json_to_recordset(cast(bindparam(_ROWS, type_=Text), postgresql.JSON)).table_valued(*columns)
-    return postgresql.insert(table).from_select(list(rows[0]), select(sent.render_derived(name="sent", with_types=True)))
+@compiles(greatest)
+@compiles(least)
+def _to_sql(element: FunctionElement[Any], compiler: Any, **options: Any) -> str:
+    names = {"greatest": "max", "least": "min"} if compiler.dialect.name == "sqlite" else {}
+    return f"{names.get(element.name, element.name)}({compiler.process(element.clauses, **options)})"
 
 
-def _parameters(connection: Connection, rows: Sequence[Row]) -> Any:
-    return {_ROWS: orjson.dumps(rows, default=str).decode()} if connection.dialect.name == "postgresql" else rows
+def _run(connection: Connection, table: Table, rows: Sequence[Row], assign: Assign | None) -> None:
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        text = _postgresql_text(table, tuple(rows[0]), assign)
+        connection.exec_driver_sql(text, {_ROWS: orjson.dumps(rows, default=str).decode()})
+    else:
+        connection.execute(_completed(sqlite.insert(table), table, assign), rows)
+
+
+@cache
+def _postgresql_text(table: Table, columns: Sequence[str], assign: Assign | None) -> str:
+    """The statement as the driver takes it: building and compiling it anew would cost as much as the rest of a batch."""
+    sent = _recordset([column(name, table.c[name].type) for name in columns], bindparam(_ROWS, type_=Text))
+    statement = postgresql.insert(table).from_select(list(columns), select(sent))
+    compiled = _completed(statement, table, assign).compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
+    if set(compiled.params) != {_ROWS}:
+        raise TypeError(f"{table}: expected no value in the statement but the rows, got {sorted(compiled.params)}")
+    return str(compiled)
+
+
+def _completed(statement: Insert, table: Table, assign: Assign | None) -> Insert:
+    if assign is None:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=assign(statement))
+
+
+def _recordset(columns: Sequence[ColumnElement[Any]], rows: ColumnElement[str]) -> Any:
+    """Rows of these columns, out of one JSON text."""
+    return (
+        func.json_to_recordset(cast(rows, postgresql.JSON)).table_valued(*columns).render_derived(name="sent", with_types=True)
+    )
