@@ -8,7 +8,6 @@ provider sends again.
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import hiredis
 from redis import exceptions
@@ -23,11 +22,8 @@ MAX_WAITING_BYTES = 64 << 20
 """Bodies held in memory at the most; past it Valkey is too slow for what comes in."""
 
 
-class _Waiting(NamedTuple):
-    command: bytes
-    future: asyncio.Future[str]
-    deadline: float
-    """By the loop's clock."""
+_Waiting = tuple[bytes, asyncio.Future[str], float]
+"""A packed command, who waits for its reply, and until when by the loop's clock."""
 
 
 class Unavailable(Exception):  # noqa: N818 - reads as what it says
@@ -56,7 +52,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body)
-        self._waiting.append(_Waiting(command, future, loop.time() + 2 * self._timeout_seconds))
+        self._waiting.append((command, future, loop.time() + 2 * self._timeout_seconds))
         self._waiting_bytes += len(command)
         if self._committer is None:
             self._committer = loop.create_task(self._commit_groups())
@@ -73,7 +69,7 @@ class Inbox:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-                self._waiting_bytes -= sum(len(each.command) for each in group)
+                self._waiting_bytes -= sum(len(command) for command, _, _ in group)
                 try:
                     _answer(group, await self._commit(group))
                 finally:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
@@ -83,12 +79,12 @@ class Inbox:
 
     async def _commit(self, group: list[_Waiting]) -> Sequence[object]:
         """Send one pipeline and read its replies; an exception stands for each reply that did not come."""
-        commands = [each.command for each in group]
-        now = asyncio.get_running_loop().time()
-        if now >= group[0].deadline:
+        commands = [command for command, _, _ in group]
+        now, deadline = asyncio.get_running_loop().time(), group[0][2]
+        if now >= deadline:
             return _too_late(group)
         try:
-            async with asyncio.timeout_at(min(now + self._timeout_seconds, group[0].deadline)):
+            async with asyncio.timeout_at(min(now + self._timeout_seconds, deadline)):
                 if self._pipeline is None:
                     self._pipeline = await Pipeline.open(self._pool)
                 replies = await self._pipeline.exchange(commands)
@@ -122,16 +118,16 @@ def _code(error: hiredis.ReplyError) -> str:
 
 
 def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
-    for each, reply in zip(group, replies, strict=True):
-        if each.future.done():  # answered, or the client has gone; its event is kept all the same
+    for (_, future, _), reply in zip(group, replies, strict=True):
+        if future.done():  # answered, or the client has gone; its event is kept all the same
             continue
         if isinstance(reply, bytes):
-            each.future.set_result(reply.decode())
+            future.set_result(reply.decode())
         elif isinstance(reply, Unavailable):
-            each.future.set_exception(reply)
+            future.set_exception(reply)
         else:  # out of memory, misconfigured: this append alone was refused
             detail = f"Valkey refused: {_code(reply)}" if isinstance(reply, hiredis.ReplyError) else "Valkey gave no id"
-            each.future.set_exception(Unavailable(detail))
+            future.set_exception(Unavailable(detail))
 
 
 def pack_append(provider: str, body: bytes) -> bytes:

@@ -5,7 +5,6 @@ Nothing is parsed. A 200 leaves only after the commit; see `ingress.inbox`.
 
 import asyncio
 import time
-from typing import cast
 
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -13,12 +12,11 @@ from starlette.types import Receive, Scope, Send
 from ingress.bearer import Verifier
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox, Unavailable
+from ingress.patience import Patience
 from ingress.problems import EMPTY, TOO_SLOW, Problem, too_large, unauthorized, unavailable
 from ingress.signatures import Signatures
 from schemas.events import Provider
 
-BODY_TIMEOUT_SECONDS = 10.0
-"""From the end of the headers to the end of the body, however slowly it drips in."""
 _JSON = (b"content-type", b"application/json")
 _BEARER = 'Bearer realm="curbside"'
 _HMAC = 'HMAC-SHA256 header="X-Afosto-Hmac-Sha256"'
@@ -32,31 +30,13 @@ class Refused(Exception):  # noqa: N818 - reads as what it says
         self.problem = problem
 
 
-class _Waiting:
-    """Cancels the task that waits for a body when it has waited too long: `asyncio.timeout` without a third of an event's cost."""
-
-    def __init__(self) -> None:
-        self._task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._is_late = False
-        self.timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_SECONDS, self._give_up)
-
-    def _give_up(self) -> None:
-        self._is_late = True
-        self._task.cancel()
-
-    def raise_if_late(self) -> None:
-        """Turn our own cancellation into a refusal; anybody else's is none of ours."""
-        if self._is_late and self._task.uncancel() == 0:
-            raise Refused(TOO_SLOW) from None
-
-
 class Webhook:
     """One endpoint for every provider; `provider` is in the path, Instacart without one."""
 
     def __init__(self, inbox: Inbox, doorbell: Doorbell, verifier: Verifier, signatures: Signatures, limit_bytes: int) -> None:
         self._inbox, self._doorbell = inbox, doorbell
         self._verifier, self._signatures = verifier, signatures
-        self._limit_bytes = limit_bytes
+        self._limit_bytes, self._patience = limit_bytes, Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
@@ -104,21 +84,27 @@ class Webhook:
         announced = headers.get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self._limit_bytes:
             raise Refused(too_large(self._limit_bytes))
-        waiting = _Waiting()
+        waiting = self._patience.begin()
         try:
-            body = await self._stream(receive)
+            message = await receive()
+            body: bytes = message.get("body", b"")
+            if message.get("more_body", False):
+                body = await self._rest(body, receive)
         except asyncio.CancelledError:
-            waiting.raise_if_late()
+            if self._patience.was_late(waiting):
+                raise Refused(TOO_SLOW) from None
             raise
         finally:
-            waiting.timer.cancel()
-        if not body:
+            self._patience.end(waiting)
+        if len(body) > self._limit_bytes:
+            raise Refused(too_large(self._limit_bytes))
+        if not body:  # or nobody is there any more to read what becomes of it
             raise Refused(EMPTY)
         return body
 
-    async def _stream(self, receive: Receive) -> bytes:
-        chunks: list[bytes] = []
-        size, more = 0, True
+    async def _rest(self, body: bytes, receive: Receive) -> bytes:
+        """A body that comes in more than one message."""
+        chunks, size, more = [body], len(body), True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
