@@ -8,6 +8,7 @@ from datetime import tzinfo
 import msgspec
 
 from schemas import afosto, instacart
+from schemas.drift import Shape, shape_of
 from schemas.events import Event, Provider
 from schemas.failures import Reason, Undecodable
 
@@ -38,6 +39,17 @@ DECODERS: dict[str, Callable[[bytes, str, tzinfo], Event]] = {
     Provider.AFOSTO: _afosto,
 }
 """A new provider is one row here, one schema file and one member of `Provider`."""
+
+
+_SHAPES: dict[str, Shape] = {
+    Provider.INSTACART: shape_of(instacart.Callback),
+    Provider.AFOSTO: shape_of(afosto.Webhook),
+}
+
+
+def shape_for(provider: str, body: bytes) -> Shape:
+    """What the contract says of this provider's bodies."""
+    return _SHAPES[provider]
 
 
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:

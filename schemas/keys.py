@@ -12,6 +12,9 @@
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
 | `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
 | `in-flight`             | zset   | those being tried now, by the epoch ms their lease ends     | when the try ends                |
+| `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
+| `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
+| `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
 | `unreachable`           | hash   | what a lane cannot reach now                                | when it can, or in minutes       |
 | `outbox`                | string | epoch ms at which an alert is due                           | when none waits                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
@@ -30,6 +33,9 @@ UNRECOGNISED = f"{TAG}:unrecognised"
 FAILURES = f"{TAG}:failures"
 RETRIES = f"{TAG}:retries"
 IN_FLIGHT = f"{TAG}:in-flight"
+DRIFT = f"{TAG}:drift"
+DRIFT_COUNTS = f"{TAG}:drift-counts"
+DRIFT_FIELDS = f"{TAG}:drift-fields"
 UNREACHABLE = f"{TAG}:unreachable"
 OUTBOX = f"{TAG}:outbox"
 SEEN_PREFIX = f"{TAG}:seen:"

@@ -17,6 +17,7 @@ from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, LANE_RETRY, broker_optio
 from workers.bells import Bells
 from workers.blame import EventFailed
 from workers.crew import Crew
+from workers.drift import Drift
 from workers.failures import MAX_IN_FLIGHT, Failures
 from workers.handler import Handler, HandlerError, registered
 from workers.retry import Retries
@@ -77,8 +78,8 @@ def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler],
     """Start the crew with the worker, under its name, and have it stop before the worker waits for its tasks."""
     store = Store(connect(settings.redis_url))
     bells, failures = Bells(app, store), Failures(store.client)
-    retries = Retries(app, failures)
-    app.curbside_tick = lambda: Tick(store, bells, retries, [each.name for each in handlers])
+    retries, drift = Retries(app, failures), Drift(store.client)
+    app.curbside_tick = lambda: Tick(store, bells, retries, drift, [each.name for each in handlers])
     app.steps["worker"].add(Timer)
     stopping = threading.Event()
 
@@ -91,6 +92,7 @@ def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler],
                 bells=bells,
                 failures=failures,
                 retries=retries,
+                drift=drift,
                 consumer=sender,
                 stopping=stopping,
             )

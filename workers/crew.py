@@ -13,6 +13,7 @@ from workers.bells import Bells
 from workers.channel import Channels
 from workers.deliver import Deliver
 from workers.drain import Drain, Router
+from workers.drift import Drift
 from workers.errors import Unreachable
 from workers.failures import Failures
 from workers.handle import Handle
@@ -39,6 +40,7 @@ class Crew:
         bells: Bells,
         failures: Failures,
         retries: Retries,
+        drift: Drift,
         consumer: str,
         stopping: threading.Event,
     ) -> None:
@@ -48,7 +50,7 @@ class Crew:
         def lane(name: str, stream: str, process: Callable[[Sequence[Entry]], None], **options: Any) -> Callable[[], None]:
             return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping, **options).run
 
-        drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=seen_ms)
+        drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=seen_ms, drift=drift)
         names = [each.name for each in handlers]
         self._lanes = {
             keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process),

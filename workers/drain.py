@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
+from typing import NamedTuple
 
 from schemas.decoding import decode
 from schemas.events import Event, Kind
@@ -14,6 +15,7 @@ from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
 from workers.bells import Bells
 from workers.blame import account_of
+from workers.drift import Drift
 from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.store import Batch, Entry, Routed, Store
@@ -37,19 +39,28 @@ class Router:
         return Routed(event.event_id, event.identity, self._routes[event.kind], unknown)
 
 
-def sort_out(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int) -> tuple[list[Routed], list[Failure]]:
-    """Decode a batch: what is to be routed, and what cannot be decoded. Pure."""
-    routed: list[Routed] = []
-    undecodable: list[Failure] = []
+class Sorted(NamedTuple):
+    """A batch: its decoded events with their bodies, where each is to be routed, and what cannot be decoded."""
+
+    events: list[tuple[Event, bytes]]
+    routed: list[Routed]
+    undecodable: list[Failure]
+
+
+def sort_out(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int) -> Sorted:
+    """Decode a batch. Pure."""
+    found = Sorted([], [], [])
     for entry in entries:
         provider, body = provider_of(entry.fields), entry.fields.get(FIELD_BODY, b"")
         try:
             if not entry.fields:
                 raise Undecodable(Reason.BODY_MISSING, "the inbox entry was deleted before it was read")
-            routed.append(router.routed(decode(provider, body, entry.id, zone)))
+            event = decode(provider, body, entry.id, zone)
+            found.routed.append(router.routed(event))
+            found.events.append((event, body))
         except Exception as error:  # also a bug of ours: one event must not stop the others
-            undecodable.append(undecodable_failure(entry.id, DRAIN, provider, body, error, now_ms))
-    return routed, undecodable
+            found.undecodable.append(undecodable_failure(entry.id, DRAIN, provider, body, error, now_ms))
+    return found
 
 
 def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes, error: Exception, now_ms: int) -> Failure:
@@ -76,12 +87,16 @@ def provider_of(fields: dict[bytes, bytes]) -> str:
 class Drain:
     """Handles batches of the inbox."""
 
-    def __init__(self, store: Store, bells: Bells, router: Router, *, zone: tzinfo, seen_ms: int) -> None:
+    def __init__(
+        self, store: Store, bells: Bells, router: Router, *, zone: tzinfo, seen_ms: int, drift: Drift | None = None
+    ) -> None:
         self._store, self._bells, self._router = store, bells, router
-        self._zone, self._seen_ms = zone, seen_ms
+        self._zone, self._seen_ms, self._drift = zone, seen_ms, drift
 
     def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
-        """Give each entry its one outcome, then ring for the handlers that got something."""
-        routed, undecodable = sort_out(entries, self._router, self._zone, int(clock() * 1000))
+        """Give each entry its one outcome, then ring for the handlers that got something, then look for drift."""
+        found = sort_out(entries, self._router, self._zone, int(clock() * 1000))
         taken_over = entries.taken_over if isinstance(entries, Batch) else None
-        self._bells.send(self._store.route(self._router.names, routed, undecodable, self._seen_ms, taken_over))
+        self._bells.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, taken_over))
+        if self._drift is not None:
+            self._drift.watch(found.events)

@@ -1,4 +1,4 @@
-"""Housekeeping, every half minute by one worker: trims the inbox, forgets consumers of workers that are gone."""
+"""Housekeeping, every half minute by one worker: trims the inbox, forgets consumers of workers that are gone, sees what is missing."""
 
 import logging
 import time
@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from schemas import keys
 from schemas.durations import milliseconds
+from workers.drift import note_missing
 from workers.store import Store, event_ids
 
 PERIOD_MS = 30_000
@@ -36,6 +37,7 @@ class Housekeeping:
             self._store.trim_inbox(f"{limit[0]}-{limit[1]}")
         for stream in streams:
             self._store.forget_consumers(stream, FORGET_CONSUMER_MS)
+        note_missing(self._store.client, int(time.time() * 1000))
 
     def trim_limit(self, now_ms: int) -> StreamId | None:
         """The first entry to be kept; None if it is not known now."""

@@ -13,6 +13,7 @@ from celery import bootsteps
 from schemas import keys
 from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP
 from workers.bells import Bells
+from workers.drift import Drift
 from workers.housekeeping import PERIOD_MS
 from workers.lane import CLAIM_IDLE_MS
 from workers.retry import Retries
@@ -46,8 +47,8 @@ class Timer(bootsteps.StartStopStep):  # type: ignore[misc]
 class Tick:
     """One look at everything that may need a doorbell."""
 
-    def __init__(self, store: Store, bells: Bells, retries: Retries, handlers: Sequence[str]) -> None:
-        self._store, self._bells, self._retries = store, bells, retries
+    def __init__(self, store: Store, bells: Bells, retries: Retries, drift: Drift, handlers: Sequence[str]) -> None:
+        self._store, self._bells, self._retries, self._drift = store, bells, retries, drift
         self._lanes = [keys.DRAIN, *handlers]
         self._streams = [keys.INBOX, *map(keys.todo, handlers)]
 
@@ -59,7 +60,10 @@ class Tick:
             log.warning("timer: Valkey is unreachable (%s)", type(error).__name__)
 
     def look(self, now_ms: int) -> None:
-        """Ring for lanes with untaken or abandoned entries, for alerts and retries that are due, now and then for housekeeping."""
+        """Ring for lanes with untaken or abandoned entries, for alerts and retries that are due, now and then for housekeeping.
+
+        Tells what drift was seen.
+        """
         waiting = self._store.backlog(self._streams, CLAIM_IDLE_MS)
         lanes = [lane for lane, waits in zip(self._lanes, waiting, strict=True) if waits]
         due = self._store.outbox_due_at()
@@ -67,6 +71,7 @@ class Tick:
             lanes.append(LANE_DELIVER)
         self._bells.ring(lanes)
         self._retries.send_due()
+        self._drift.tell()
         if self._store.try_ring(LANE_HOUSEKEEP, PERIOD_MS):
             self._bells.send([LANE_HOUSEKEEP])
             self._bells.ring(

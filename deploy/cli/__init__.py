@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import failed, migrate, replay, retry, run, send, settings, status, trace
+from deploy.cli import drift, failed, migrate, replay, retry, run, send, settings, status, trace
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -23,6 +23,7 @@ _COMMANDS: list[tuple[str, str, Any]] = [
     (RUN, "send", send.send),
     (LOOK, "status", status.status),
     (LOOK, "trace", trace.trace),
+    (LOOK, "drift", drift.drift),
     (MEND, "retry", retry.retry),
     (MEND, "discard", retry.discard),
     (MEND, "replay", replay.replay),

@@ -1,7 +1,8 @@
 """Adds to stock Flower what operators need, through the seams that it has; nothing of Flower is replaced at run time.
 
 The seams: the list of routes and the dict of settings in `flower.urls` (a template loader, Tornado's own setting; `events`, a
-parameter of Flower's application), the template block `extra_scripts`, and the base classes of Flower's request handlers.
+parameter of Flower's application), the template block `extra_scripts`, the base classes of Flower's request handlers, and the registry
+of metrics that its `/metrics` tells.
 `tests/unit/test_flower.py` names them and fails if one moves; it and the tests in `tests/e2e` pass on Flower 2.1.0 and 2.2.0.
 """
 
@@ -10,15 +11,18 @@ from typing import Any
 
 import flower.urls
 from celery import Celery
+from prometheus_client import REGISTRY
 from tornado import ioloop, template
 from tornado.web import url
 
 from deploy.flower.announcer import CurbsideEvents
 from deploy.flower.api import RetryEvent, RetryGroup, RetrySearch, RetryTask
+from deploy.flower.metrics import Metrics
 from deploy.flower.page import FailuresPage
 from deploy.flower.retrying import Retrying
 from schemas.settings import Settings
 from workers.failures import Failures
+from workers.handler import registered
 from workers.store import connect
 
 _OURS = Path(__file__).with_name("templates")
@@ -27,7 +31,9 @@ _STOCK = "stock/"
 
 def extend(celery: Celery, options: Any, settings: Settings) -> None:
     """Extend the Flower that is about to start with these options."""
-    failures = Failures(connect(settings.redis_url))
+    client = connect(settings.redis_url)
+    failures = Failures(client)
+    REGISTRY.register(Metrics(client, [each.name for each in registered(settings.handler_modules)]))
     ours = {"retrying": Retrying(failures, celery)}
     flower.urls.handlers[:0] = [
         url(r"/failures", FailuresPage, {"failures": failures}, name="failures"),

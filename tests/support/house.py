@@ -20,6 +20,9 @@ _KNOWN = {
     keys.RETRIES,
     keys.IN_FLIGHT,
     keys.UNREACHABLE,
+    keys.DRIFT,
+    keys.DRIFT_COUNTS,
+    keys.DRIFT_FIELDS,
     keys.OUTBOX,
     keys.TAKEN_OVER,
 }

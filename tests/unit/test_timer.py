@@ -18,6 +18,7 @@ from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for
 from workers import timer as timer_module
 from workers.bells import Bells
+from workers.drift import Drift
 from workers.timer import Tick
 
 NOW_MS = 1_000_000
@@ -26,7 +27,7 @@ NOW_MS = 1_000_000
 def tick_of(parts: Parts) -> Tick:
     """A timer that has just seen to the periodic jobs."""
     parts.store.try_ring(LANE_HOUSEKEEP, 60_000)
-    return Tick(parts.store, parts.bells, parts.retries, BUILT_IN)
+    return Tick(parts.store, parts.bells, parts.retries, Drift(parts.client), BUILT_IN)
 
 
 def rung(parts: Parts) -> list[str]:
@@ -82,7 +83,7 @@ def test_alerts_are_rung_for_when_they_are_due(parts: Parts, due_in_ms: int, exp
 
 def test_housekeeping_and_a_look_at_the_outbox_come_once_in_a_while_from_all_workers_together(parts: Parts) -> None:
     for _ in range(3):
-        Tick(parts.store, parts.bells, parts.retries, BUILT_IN).look(NOW_MS)
+        Tick(parts.store, parts.bells, parts.retries, Drift(parts.client), BUILT_IN).look(NOW_MS)
     assert rung(parts) == [LANE_DELIVER, LANE_HOUSEKEEP]
     assert parts.rung(LANE_HOUSEKEEP) == parts.rung(LANE_DELIVER) == 1
 
@@ -125,7 +126,7 @@ def test_a_broker_that_is_away_is_logged_and_asked_twice_for_each_doorbell_at_th
     parts.append(status("a"))
     with hanging_up() as (broker, came):
         celery.conf.update(broker_options(broker))
-        Tick(parts.store, Bells(celery, parts.store), parts.retries, BUILT_IN).look(NOW_MS)
+        Tick(parts.store, Bells(celery, parts.store), parts.retries, Drift(parts.client), BUILT_IN).look(NOW_MS)
     assert 3 <= len(came) <= 6, "three doorbells, none of which is worth waiting for"
     assert "doorbell of drain not sent: ConnectionError; a timer will ring again" in caplog.text
     celery.close()

@@ -1,0 +1,77 @@
+"""What Valkey knows of every event, as metrics: Flower answers `GET /metrics` with them beside its own, for Prometheus to scrape.
+
+Read anew at each scrape, so that one Flower tells of the whole deployment. While Valkey is away only `curbside_up 0` is told.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis import Redis
+
+from workers.drift import read_drift
+from workers.status import HandlerStatus, InboxStatus, read_streams
+from workers.store import UNAVAILABLE
+
+
+class Metrics(Collector):
+    """All of ours; the one place that names them."""
+
+    def __init__(self, client: Redis, handlers: Sequence[str]) -> None:
+        self._client, self._handlers = client, handlers
+
+    def collect(self) -> Iterator[Metric]:
+        """Look, and tell."""
+        try:
+            inbox, by_handler, failures, _ = read_streams(self._client, self._handlers, datetime.now(UTC))
+            drift = Tally((each.finding.provider, each.finding.what.value) for each in read_drift(self._client))
+        except UNAVAILABLE:
+            yield GaugeMetricFamily("curbside_up", "Whether Valkey answers.", 0)
+            return
+        yield GaugeMetricFamily("curbside_up", "Whether Valkey answers.", 1)
+        yield from _of_inbox(inbox)
+        yield from _of_handlers(by_handler)
+        yield GaugeMetricFamily("curbside_failures", "Failures on record: being retried, dead or discarded.", failures)
+        found = GaugeMetricFamily("curbside_drift_findings", "See `curbside drift`.", labels=("provider", "what"))
+        for labels, count in drift.items():
+            found.add_metric(labels, count)
+        yield found
+
+
+def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
+    yield CounterMetricFamily("curbside_received", "Events acknowledged to a provider.", inbox.received)
+    outcomes = CounterMetricFamily("curbside_outcomes", "Events that the drain is done with.", labels=("outcome",))
+    for outcome in ("routed", "duplicate", "undecodable"):
+        outcomes.add_metric((outcome,), getattr(inbox, outcome))
+    yield outcomes
+    yield CounterMetricFamily("curbside_unrecognised", "Routed events of a name we do not know.", inbox.unrecognised)
+    yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the drain.", inbox.waiting)
+    age = inbox.oldest_age_seconds or 0.0
+    yield GaugeMetricFamily("curbside_inbox_oldest_seconds", "Age of the oldest event that waits for the drain.", age)
+
+
+def _of_handlers(handlers: dict[str, HandlerStatus]) -> Iterator[Metric]:
+    counters = {
+        name: CounterMetricFamily(f"curbside_{name}", text, labels=("handler",))
+        for name, text in (
+            ("handler_routed", "Events routed to a handler."),
+            ("handler_applied", "Events applied by a handler."),
+        )
+    }
+    gauges = {
+        name: GaugeMetricFamily(f"curbside_{name}", text, labels=("handler",))
+        for name, text in (
+            ("handler_failed", "Events of a handler with a failure on record."),
+            ("handler_waiting", "Events that wait for a handler."),
+            ("handler_oldest_seconds", "Age of the oldest claim check that waits for a handler."),
+        )
+    }
+    for handler, status in handlers.items():
+        counters["handler_routed"].add_metric((handler,), status.routed)
+        counters["handler_applied"].add_metric((handler,), status.applied)
+        gauges["handler_failed"].add_metric((handler,), status.failed)
+        gauges["handler_waiting"].add_metric((handler,), status.waiting)
+        gauges["handler_oldest_seconds"].add_metric((handler,), status.oldest_age_seconds or 0.0)
+    yield from (*counters.values(), *gauges.values())

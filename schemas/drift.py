@@ -1,0 +1,137 @@
+"""Drift: where a body differs from the contract without being wrong enough to fail. Pure.
+
+A `Shape` is what the contract expects at a place of a document, read off the wire models; `compare` walks a document along it. Names
+of fields that are no plain names may be anything, a customer's address too, and are never told; nor are values, only their types.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from schemas.lenient import documented
+
+OTHER_NAME = "(a name that is no field's)"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+_JSON_TYPES: dict[type, str] = {
+    dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null",
+}  # fmt: skip
+_PYTHON_TYPES: dict[type, tuple[type, ...]] = {
+    inspect.StrType: (str,),
+    inspect.IntType: (int,),
+    inspect.FloatType: (int, float),
+    inspect.DecimalType: (int, float, str),
+    inspect.BoolType: (bool,),
+    inspect.NoneType: (type(None),),
+    inspect.DictType: (dict,),
+}
+
+
+class What(StrEnum):
+    """How a body can differ. The value is stored: never change one."""
+
+    UNKNOWN_EVENT = "unknown_event"
+    """An event of a name we do not know."""
+    UNKNOWN_FIELD = "unknown_field"
+    """A field the contract does not name."""
+    WRONG_TYPE = "wrong_type"
+    """A field that nothing depends on, of another type than documented."""
+    MISSING_FIELD = "missing_field"
+    """A field that used to come with this event, and no longer does."""
+
+
+class Difference(NamedTuple):
+    """One difference: how, where (`$.items[].aisle`), and the JSON type found there."""
+
+    what: What
+    path: str
+    found: str
+
+
+class Shape(NamedTuple):
+    """What is expected at `path`: values of these types; of an object its `fields`, of an array its `items` (None: anything)."""
+
+    path: str
+    types: frozenset[type]
+    fields: "Mapping[str, Shape] | None" = None
+    items: "Shape | None" = None
+
+
+def shape_of(model: Any, path: str = "$") -> Shape:
+    """The shape of a document of this wire model."""
+    return _shape(inspect.type_info(model), path)
+
+
+def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
+    """How a decoded document differs, and the paths of all expected fields that it has."""
+    differences: list[Difference] = []
+    present: set[str] = set()
+    _walk(document, shape, differences, present)
+    return differences, present
+
+
+def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[str]) -> None:
+    kind = type(value)
+    if kind not in shape.types:
+        differences.append(Difference(What.WRONG_TYPE, shape.path, _JSON_TYPES[kind]))
+    elif kind is list and shape.items is not None:
+        for each in value:
+            _walk(each, shape.items, differences, present)
+    elif kind is dict and shape.fields is not None:
+        for name, each in value.items():
+            field = shape.fields.get(name)
+            if field is None:
+                differences.append(Difference(What.UNKNOWN_FIELD, f"{shape.path}.{_told(name)}", _JSON_TYPES[type(each)]))
+            else:
+                present.add(field.path)
+                if type(each) not in field.types or field.fields is not None or field.items is not None:
+                    _walk(each, field, differences, present)
+
+
+def _told(name: str) -> str:
+    return name if _NAME.fullmatch(name) else OTHER_NAME
+
+
+def _shape(expected: inspect.Type, path: str) -> Shape:
+    types: set[type] = {type(None)}  # null stands for an absent field, in every provider's bodies
+    fields: dict[str, Shape] | None = None
+    items: Shape | None = None
+    for each in _alternatives(expected):
+        if isinstance(each, inspect.AnyType):
+            return Shape(path, frozenset(_JSON_TYPES))
+        if isinstance(each, inspect.StructType):
+            types.add(dict)
+            fields = {field.encode_name: _shape(field.type, f"{path}.{field.encode_name}") for field in each.fields}
+        elif isinstance(each, inspect.ListType):
+            types.add(list)
+            items = _shape(each.item_type, f"{path}[]")
+        else:
+            types.update(_PYTHON_TYPES[type(each)])
+    return Shape(path, frozenset(types), fields, items)
+
+
+def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
+    """The plain types that a type stands for: of a lenient field those that are documented."""
+    if isinstance(expected, inspect.Metadata):
+        told = documented(expected)
+        yield from _alternatives(expected.type if told is None else told)
+    elif isinstance(expected, inspect.UnionType):
+        for each in expected.types:
+            yield from _alternatives(each)
+    else:
+        yield expected
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A difference as it is kept: in which events of a provider, where it was seen first."""
+
+    provider: str
+    event: str
+    what: What
+    path: str
+    found: str
+    first_event_id: str
+    first_at_ms: int

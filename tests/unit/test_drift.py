@@ -1,0 +1,146 @@
+"""The drift alarm: what one worker sees all are told of, once, and looking costs little; on the fake and on the real Valkey."""
+
+import json
+import logging
+from datetime import UTC
+from typing import Any
+
+import pytest
+
+from schemas import keys
+from schemas.decoding import decode
+from schemas.drift import What
+from tests.payloads import recorded
+from tests.support.parts import Parts, status
+from workers.drain import Drain, Router
+from workers.drift import EVERY, MISSED, PERIOD_SECONDS, Drift, forget_drift, note_missing, read_drift
+from workers.handler import registered
+
+NAME = "fulfillment.picking"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watch:
+    """One worker's drift alarm, under a clock of the test's."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.clock = parts, Clock()
+        self.drift = Drift(parts.client, self.clock)
+
+    def see(self, body: bytes, times: int = 1, event_id: str = "1732230000000-0") -> None:
+        """Have it see a body so many times in one batch."""
+        event = decode("instacart", body, event_id, UTC)
+        self.drift.watch([(event, body)] * times)
+
+    def found(self) -> list[tuple[str, str, str, str, int]]:
+        self.drift.tell()
+        found = read_drift(self.parts.client)
+        return [(each.finding.event, each.finding.what, each.finding.path, each.finding.found, each.times) for each in found]
+
+
+@pytest.fixture
+def watch(parts: Parts) -> Watch:
+    return Watch(parts)
+
+
+def with_fields(body: bytes, **fields: Any) -> bytes:
+    return json.dumps({**json.loads(body), **fields}).encode()
+
+
+PICKING = status("fc-1")
+
+
+def test_what_the_contract_says_is_no_drift(watch: Watch) -> None:
+    watch.see(recorded("instacart/flat/order_item_refund"))
+    assert watch.found() == []
+
+
+def test_an_unknown_field_is_found_with_the_first_event_and_logged_once(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    body = with_fields(PICKING, aisle="7b")
+    other = Watch(watch.parts)
+    with caplog.at_level(logging.WARNING):
+        for each, event_id in ((watch, "1732230000001-0"), (watch, "1732230000002-0"), (other, "1732230000003-0")):
+            each.clock.now += PERIOD_SECONDS
+            each.see(body, event_id=event_id)
+            assert each.found()[0][:4] == (NAME, What.UNKNOWN_FIELD, "$.aisle", "string")
+    (found,) = read_drift(watch.parts.client)
+    assert (found.times, found.finding.first_event_id) == (3, "1732230000001-0")
+    assert caplog.text.count("drift: instacart fulfillment.picking: unknown_field $.aisle (string)") == 1
+    assert "7b" not in caplog.text
+
+
+def test_an_unknown_name_is_found_under_itself_and_its_fields_with_all_unrecognised(watch: Watch) -> None:
+    watch.see(with_fields(status("fc-1", "teleported"), aisle=1))
+    watch.clock.now += 1
+    watch.see(status("fc-1", "Jane Roe, Keizersgracht 123"))
+    assert watch.found() == [
+        ("(another name)", What.UNKNOWN_EVENT, "$", "object", 1),
+        ("fulfillment.teleported", What.UNKNOWN_EVENT, "$", "object", 1),
+        ("unrecognised", What.UNKNOWN_FIELD, "$.aisle", "number", 1),
+    ]
+
+
+def test_at_low_load_every_body_is_looked_at_and_at_high_load_few(watch: Watch) -> None:
+    drifted = with_fields(PICKING, aisle=1)
+    for _ in range(20):
+        watch.clock.now += PERIOD_SECONDS
+        watch.see(drifted)
+    assert watch.found()[0][4] == 20
+    watch.see(drifted, times=256)
+    assert watch.found()[0][4] == 20 + 256 // EVERY
+    watch.clock.now += PERIOD_SECONDS
+    watch.see(with_fields(status("fc-1", "staging"), shelf=1), times=256)
+    assert ("fulfillment.staging", What.UNKNOWN_FIELD, "$.shelf", "number", 1 + 256 // EVERY) in watch.found()
+
+
+def test_a_field_that_no_longer_comes_is_missed_once(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    def see(body: bytes, times: int) -> None:
+        for _ in range(times):
+            watch.clock.now += PERIOD_SECONDS
+            watch.see(body)
+        watch.drift.tell()
+        note_missing(watch.parts.client, 0)
+
+    see(with_fields(PICKING, status="picking"), 30)
+    see(PICKING, MISSED - 1)
+    assert read_drift(watch.parts.client) == []
+    with caplog.at_level(logging.WARNING):
+        see(PICKING, 2)
+        see(PICKING, 5)
+    assert watch.found() == [(NAME, What.MISSING_FIELD, "$.status", "nothing", MISSED + 6)]
+    assert caplog.text.count("missing_field $.status") == 1
+
+
+def test_a_field_that_came_now_and_then_is_never_missed(watch: Watch) -> None:
+    for number in range(300):
+        watch.clock.now += PERIOD_SECONDS
+        watch.see(with_fields(PICKING, status="picking") if number < 150 and number % 2 else PICKING)
+        if number % 30 == 0:
+            watch.drift.tell()
+    watch.drift.tell()
+    note_missing(watch.parts.client, 0)
+    assert read_drift(watch.parts.client) == []
+
+
+def test_a_flood_of_made_up_fields_does_not_fill_valkey(watch: Watch) -> None:
+    watch.parts.client.hset(keys.DRIFT, mapping={f"finding-{number}": "{}" for number in range(1000)})
+    watch.see(with_fields(PICKING, aisle=1))
+    watch.drift.tell()
+    assert watch.parts.client.hlen(keys.DRIFT) == 1000
+    forget_drift(watch.parts.client)
+    assert watch.found() == []
+
+
+def test_the_drain_shows_its_events_to_the_alarm(watch: Watch) -> None:
+    handlers = [each for each in registered() if each.name == "timeline"]
+    drain = Drain(watch.parts.store, watch.parts.bells, Router(handlers), zone=UTC, seen_ms=60_000, drift=watch.drift)
+    watch.parts.append(with_fields(PICKING, aisle=1), b"{", with_fields(status("b"), aisle=1))
+    drain.process(watch.parts.take())
+    assert watch.found() == [(NAME, What.UNKNOWN_FIELD, "$.aisle", "number", 1)]
