@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from schemas.afosto_data import DeliveryData, OrderData
 from schemas.events import Event, Kind, Provider, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
@@ -31,7 +33,9 @@ _STATUS = {
 }
 
 
-class _Data(Struct, gc=False):
+class Data(Struct, gc=False):
+    """What of `data` means something to us, in an order or a delivery."""
+
     number: Any = None
     progress: Any = None
     parcels: Any = None
@@ -39,21 +43,35 @@ class _Data(Struct, gc=False):
 
 
 class Webhook(Struct, gc=False):
-    """A body. `decode` builds its decoder once; see `schemas.decoding`."""
+    """A body, whatever its entity. `message_id` is for idempotency; `triggered_at` is in milliseconds since the epoch."""
 
     event: str | None = None
     entity_type: str | None = None
     entity_id: str | None = None
     message_id: str | None = None
     triggered_at: int | None = None
-    data: _Data | None = None
+    data: Data | None = None
 
 
-_NO_DATA = _Data()
+class OrderWebhook(Webhook, gc=False):
+    """As documented for an order: ORDER_OPENED, ORDER_UPDATED, ORDER_CLOSED."""
+
+    data: OrderData | None = None  # type: ignore[assignment]
 
 
-def to_event(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo) -> Event:
-    """Turn a webhook into an `Event`; raises `Undecodable` if it cannot be placed."""
+class DeliveryWebhook(Webhook, gc=False):
+    """As documented for a delivery: IN_TRANSIT, DELIVERED."""
+
+    data: DeliveryData | None = None  # type: ignore[assignment]
+
+
+_NO_DATA = Data()
+_decode = msgspec.json.Decoder(Webhook).decode
+
+
+def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
+    """Decode a webhook; raises `Undecodable` if it cannot be placed, and the errors of msgspec."""
+    webhook = _decode(body)
     if not webhook.event:
         raise Undecodable(Reason.NO_EVENT, "$.event: expected the name of the event, found none")
     data = webhook.data or _NO_DATA
@@ -79,13 +97,13 @@ def _identity(message_id: str | None, body: bytes) -> str:
     return identity_of(Provider.AFOSTO, message_id) if message_id else identity_of_content(Provider.AFOSTO, body)
 
 
-def _status(kind: Kind, webhook: Webhook, data: _Data) -> str | None:
+def _status(kind: Kind, webhook: Webhook, data: Data) -> str | None:
     """An order states its own progress; a delivery, or an order without one, what the event's name says."""
     progress = text_or_none(data.progress) if webhook.entity_type != "delivery" else None
     return progress.lower() if progress else _STATUS.get(kind)
 
 
-def _order_ids(webhook: Webhook, data: _Data) -> tuple[str, ...]:
+def _order_ids(webhook: Webhook, data: Data) -> tuple[str, ...]:
     """The orders a delivery names, in their order and each once; a delivery that names none stands for itself."""
     if webhook.entity_type == "delivery":
         named = tuple(dict.fromkeys(key(name, "$.data.parcels[].items[].order.id") for name in _named_orders(data.parcels)))

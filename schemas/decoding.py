@@ -2,8 +2,9 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
+from typing import Any
 
 import msgspec
 
@@ -12,8 +13,6 @@ from schemas.drift import Shape, shape_of
 from schemas.events import Event, Provider
 from schemas.failures import Reason, Undecodable
 
-_decode_instacart = msgspec.json.Decoder(instacart.Callback).decode
-_decode_afosto = msgspec.json.Decoder(afosto.Webhook).decode
 _TYPES = re.compile(r"`([^`]*)`")
 _JSON_WORDS = {"decimal": "number", "int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
@@ -26,30 +25,22 @@ _IN_OUR_WORDS = {
 """What msgspec says without naming both what it expected and what it found."""
 
 
-def _instacart(body: bytes, event_id: str, zone: tzinfo) -> Event:
-    return instacart.to_event(_decode_instacart(body), body, event_id, zone)
-
-
-def _afosto(body: bytes, event_id: str, zone: tzinfo) -> Event:
-    return afosto.to_event(_decode_afosto(body), body, event_id, zone)
-
-
 DECODERS: dict[str, Callable[[bytes, str, tzinfo], Event]] = {
-    Provider.INSTACART: _instacart,
-    Provider.AFOSTO: _afosto,
+    Provider.INSTACART: instacart.decode,
+    Provider.AFOSTO: afosto.decode,
 }
 """A new provider is one row here, one schema file and one member of `Provider`."""
 
 
-_SHAPES: dict[str, Shape] = {
-    Provider.INSTACART: shape_of(instacart.Callback),
-    Provider.AFOSTO: shape_of(afosto.Webhook),
-}
+_FLAT, _ENVELOPE = shape_of(instacart.Flat), shape_of(instacart.Envelope)
+_ORDER, _DELIVERY = shape_of(afosto.OrderWebhook), shape_of(afosto.DeliveryWebhook)
 
 
-def shape_for(provider: str, body: bytes) -> Shape:
-    """What the contract says of this provider's bodies."""
-    return _SHAPES[provider]
+def shape_for(provider: str, document: Mapping[str, Any]) -> Shape:
+    """What the contract says of such a document."""
+    if provider == Provider.AFOSTO:
+        return _DELIVERY if document.get("entity_type") == "delivery" else _ORDER
+    return _ENVELOPE if document.get("event_name") else _FLAT
 
 
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:

@@ -22,9 +22,14 @@ def identity_of(*parts: str) -> str:
 def identity_of_content(provider: str, body: bytes) -> str:
     """Digest what a JSON document says: white space and key order do not count, everything else does.
 
-    Fractions keep their literal form, so that no two different ones meet in the same float. Raises the errors of msgspec.
+    Fractions keep their literal form, so that no two different ones meet in the same float. A document with a number that nothing could
+    hold is taken letter by letter: rather news twice than an event lost for a field that nobody reads. Raises `msgspec.DecodeError`.
     """
-    return _digest(provider.encode() + b"\0content\0" + _encode_sorted(_decode_exactly(body)))
+    try:
+        content = _encode_sorted(_decode_exactly(body))
+    except msgspec.ValidationError:
+        content = body
+    return _digest(provider.encode() + b"\0content\0" + content)
 
 
 def _digest(content: bytes) -> str:

@@ -2,19 +2,21 @@
 
 *Flat* is the published AsyncAPI 2.6.0 document (`event`, `order_id`, `timestamp`, `items`). *Envelope* is what Instacart's own
 documentation shows (`event_name`, `event_id`, `event_timestamp`, `event_metadata`). Strict where the meaning depends on it
-(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere: what no handler
-uses is not declared, and so never fails an event. A parsed document has no cycles, hence `gc=False`.
+(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere. A parsed document has no
+cycles, hence `gc=False`.
 """
 
 from datetime import datetime, tzinfo
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from schemas.events import Event, Kind, Provider, Window, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
 from schemas.instacart_lines import Item, lines_of
+from schemas.lenient import Lenient
 from schemas.texts import key, text_or_none
 from schemas.times import read_time
 
@@ -31,51 +33,87 @@ _STATUS = {kind: kind.value for kind in _OURS[:8]} | {Kind.ORDER_CREATED: "brand
 """The status that a life-cycle event states by its name, in the words of the published status enumeration."""
 
 
-class _Order(Struct, gc=False):
+class FlatOrder(Struct, gc=False):
+    """`order` of a flat callback. Published."""
+
     id: str | None = None
-    fulfillment_type: Any = None
-    estimated_delivery_at: Any = None
+    user_id: Lenient[str] = None
+    fulfillment_type: Lenient[str] = None
+    created_at: Lenient[str] = None
+    estimated_delivery_at: Lenient[str] = None
 
 
-class _Metadata(Struct, gc=False):
-    order_id: str | None = None
-    status: Any = None
-    fulfillment_type: Any = None
-    order_items: list[Item] | None = None
-    delivery_window: Any = None
-    new_window: Any = None
-
-
-class Callback(Struct, gc=False):
-    """A body of either dialect. `decode` builds its decoder once; see `schemas.decoding`."""
+class Flat(Struct, gc=False):
+    """A callback in the flat dialect: `OrderEventPayload` and `ItemEventPayload` of the published document in one."""
 
     event: str | None = None
     order_id: str | None = None
     timestamp: str | None = None
     status: str | None = None
-    order: _Order | None = None
+    order: FlatOrder | None = None
     items: list[Item] | None = None
+
+
+class SentWindow(Struct, gc=False):
+    """A delivery window as sent: `YYYY-MM-DD HH:MM:SS` without a zone, or RFC 3339."""
+
+    starts_at: Lenient[str] = None
+    ends_at: Lenient[str] = None
+
+
+class Metadata(Struct, gc=False):
+    """`event_metadata`: which fields come varies with the retailer's configuration (the provider's documentation).
+
+    `store_location`, `retailer_id`: documented. The others were seen in integrators' test bodies.
+    """
+
+    order_id: str | None = None
+    status: Lenient[str] = None
+    fulfillment_type: Lenient[str] = None
+    order_items: list[Item] | None = None
+    delivery_window: Lenient[SentWindow] = None
+    new_window: Lenient[SentWindow] = None
+    store_location: Lenient[str] = None
+    retailer_id: Lenient[str | int] = None
+    user_id: Lenient[str] = None
+    cancellation_reason: Lenient[str] = None
+    order_url: Lenient[str] = None
+    status_link: Lenient[str] = None
+    pickup_link: Lenient[str] = None
+
+
+class Envelope(Struct, gc=False):
+    """A callback in the envelope dialect. `event_id` is an integer above 2^53, or the same quoted; it is kept as text."""
+
     event_name: str | None = None
     event_id: str | int | None = None
     event_timestamp: str | None = None
-    event_metadata: _Metadata | None = None
+    event_metadata: Metadata | None = None
+    order_id: str | None = None
 
 
-_NO_DETAILS = _Order()
-_NO_METADATA = _Metadata()
+_NO_ORDER = FlatOrder()
+_NO_METADATA = Metadata()
+_decode_flat = msgspec.json.Decoder(Flat).decode
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
-def to_event(callback: Callback, body: bytes, event_id: str, zone: tzinfo) -> Event:
-    """Turn a callback into an `Event`; raises `Undecodable` if it cannot be placed."""
-    if callback.event_name:
-        return _from_envelope(callback, callback.event_name, body, event_id, zone)
-    if callback.event:
-        return _from_flat(callback, callback.event, body, event_id, zone)
+def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
+    """Decode a callback; raises `Undecodable` if it cannot be placed, and the errors of msgspec.
+
+    A body is read in the dialect that it seems to be in by a cheap look, and if that has no event's name, in the other.
+    """
+    if b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name:
+        return _from_envelope(envelope, envelope.event_name, body, event_id, zone)
+    if (flat := _decode_flat(body)).event:
+        return _from_flat(flat, flat.event, body, event_id, zone)
+    if (envelope := _decode_envelope(body)).event_name:  # its key was written with escapes
+        return _from_envelope(envelope, envelope.event_name, body, event_id, zone)
     raise Undecodable(Reason.NO_EVENT, "$.event or $.event_name: expected the name of the event, found none")
 
 
-def _from_flat(callback: Callback, name: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
-    order = callback.order or _NO_DETAILS
+def _from_flat(callback: Flat, name: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
+    order = callback.order or _NO_ORDER
     received = received_at(event_id)
     kind = KINDS.get(name, Kind.UNRECOGNISED)
     return Event(
@@ -94,7 +132,7 @@ def _from_flat(callback: Callback, name: str, body: bytes, event_id: str, zone: 
     )
 
 
-def _from_envelope(callback: Callback, name: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
+def _from_envelope(callback: Envelope, name: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
     metadata = callback.event_metadata or _NO_METADATA
     received = received_at(event_id)
     kind = KINDS.get(name, Kind.UNRECOGNISED)

@@ -10,38 +10,45 @@ from msgspec import Struct
 
 from schemas.events import Line, Product
 from schemas.failures import Reason, Undecodable
+from schemas.lenient import Lenient
 from schemas.texts import MAX_KEY_CHARS, clean, key, text_or_none
 
 MAX_QUANTITY_DIGITS = 60
 """The most characters that a quantity may take, and the largest and smallest power of ten it may have."""
 
 
-class _Replacement(Struct, gc=False):
+class Replacement(Struct, gc=False):
+    """What a shopper took instead. Published."""
+
     product_id: str | None = None
-    name: Any = None
+    name: Lenient[str] = None
     quantity: Decimal | None = None
 
 
 class Item(Struct, gc=False):
-    """A line of `items` (flat) or of `event_metadata.order_items` (envelope); all optional in both."""
+    """A line of `items` (flat) or of `event_metadata.order_items` (envelope); all optional in both.
+
+    Published for flat: `product_id`, `name`, `quantity`, `status`, `refunded`, `replacement`. In the envelope: `line_num` (the retailer's), `qty`
+    (may be fractional), `qty_unit`, `replaced`, `refunded` and the codes; `item_upc` may be empty.
+    """
 
     product_id: str | None = None
     line_num: str | int | None = None
-    name: Any = None
+    name: Lenient[str] = None
     quantity: Decimal | None = None
     qty: Decimal | None = None
-    qty_unit: Any = None
+    qty_unit: Lenient[str] = None
     status: str | None = None
     refunded: bool | None = None
     replaced: bool | dict[str, Any] | None = None
-    replacement: _Replacement | None = None
-    item_upc: Any = None
-    item_rrc: Any = None
-    scan_code: Any = None
-    requested_item_upc: Any = None
-    requested_item_rrc: Any = None
-    delivered_item_upc: Any = None
-    delivered_item_rrc: Any = None
+    replacement: Replacement | None = None
+    item_upc: Lenient[str | int] = None
+    item_rrc: Lenient[str | int] = None
+    scan_code: Lenient[str | int] = None
+    requested_item_upc: Lenient[str | int] = None
+    requested_item_rrc: Lenient[str | int] = None
+    delivered_item_upc: Lenient[str | int] = None
+    delivered_item_rrc: Lenient[str | int] = None
 
 
 def lines_of(items: list[Item], path: str) -> tuple[Line, ...]:

@@ -73,7 +73,8 @@ class Drift:
                     self._look(event, name, body, seen)
 
     def _look(self, event: Event, name: str, body: bytes, seen: _Seen) -> None:
-        differences, present = compare(_document(body), shape_for(event.provider, body))
+        document = _document(body)
+        differences, present = compare(document, shape_for(event.provider, document))
         seen.looked += 1
         seen.present.update(present)
         if event.kind is Kind.UNRECOGNISED:

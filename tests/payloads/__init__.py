@@ -13,3 +13,8 @@ AFOSTO_DELIVERY = "dlv_5f8a2e7b-0d93-4b3e-9c1d-72fca3442a6f"
 def recorded(path: str) -> bytes:
     """One body, byte for byte: `recorded("instacart/flat/late_delivery")`."""
     return (FOLDER / f"{path}.json").read_bytes()
+
+
+def all_recorded() -> list[str]:
+    """The names of all bodies, for `recorded`."""
+    return sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.json"))

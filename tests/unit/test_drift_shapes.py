@@ -3,11 +3,14 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Struct
 
+from schemas.decoding import shape_for
 from schemas.drift import OTHER_NAME, Difference, What, compare, shape_of
 from schemas.lenient import Lenient
+from tests.payloads import all_recorded, recorded
 
 
 class Line(Struct):
@@ -54,3 +57,9 @@ def test_a_document_is_compared_with_its_shape(document: Any, differences: list[
 def test_the_paths_of_expected_fields_that_came_are_told() -> None:
     document = {"id": "a", "other": 1, "lines": [{"sku": "s"}, {"note": "n"}], "window": {"sku": "s"}}
     assert compare(document, SHAPE)[1] == {"$.id", "$.lines", "$.lines[].sku", "$.lines[].note", "$.window", "$.window.sku"}
+
+
+@pytest.mark.parametrize("name", all_recorded())
+def test_no_recorded_body_differs_from_the_contract(name: str) -> None:
+    document = msgspec.json.decode(recorded(name))
+    assert compare(document, shape_for(name.partition("/")[0], document))[0] == []

@@ -98,9 +98,8 @@ BAD_INSTACART: list[tuple[bytes, str, str]] = [
     (flat('"event_name":"x","event_id":1201895966044343904.0'), TYPE, "$.event_id: expected integer or string, got number"),
     (flat('"event_name":"x","event_id":1.2e18'), TYPE, "$.event_id: expected integer or string, got number"),
     (flat('"event_name":"x","event_id":true'), TYPE, "$.event_id: expected integer or string, got boolean"),
-    (flat(f'"event_id":{BIG}'), TYPE, "$.event_id: expected a number we can hold, got a larger one"),
-    (flat('"event_id":1e400'), TYPE, "$.event_id: expected a number we can hold, got a larger one"),
-    (flat(f'"x":{BIG}'), TYPE, "$[...]: expected a number we can hold, got a larger one"),
+    (flat(f'"event_name":"x","event_id":{BIG}'), TYPE, "$.event_id: expected a number we can hold, got a larger one"),
+    (flat('"event_name":"x","event_id":1e400'), TYPE, "$.event_id: expected a number we can hold, got a larger one"),
     (flat('"timestamp":1732300000'), TYPE, "$.timestamp: expected string, got integer"),
     (flat(f'"timestamp":"{SECRET}"'), TYPE, "$.timestamp: expected a date and time (RFC 3339), got other text"),
     (flat('"timestamp":"2024-02-30T00:00:00Z"'), TYPE, "$.timestamp: expected a date and time (RFC 3339), got other text"),
@@ -179,6 +178,8 @@ def test_an_unknown_provider_is_refused_by_name() -> None:
 
 
 GOOD = [
+    flat(f'"x":{BIG}'),
+    flat('"event_id":1e400'),
     flat('"x":1e400'),
     flat('"x":-0'),
     flat('"x":1e-9999999999999999999'),
