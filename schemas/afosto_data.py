@@ -32,7 +32,8 @@ class OrderItem(Struct, gc=False):
     gtin: Lenient[str] = None
     label: Lenient[str] = None
     quantity: Lenient[float] = None
-    details: Lenient[ItemDetails] = None
+    details: Lenient[ItemDetails | list[ItemDetails]] = None
+    """Not stated which."""
 
 
 class Contact(Struct, gc=False):
