@@ -14,7 +14,7 @@ from schemas.lenient import Lenient
 class Inventory(Struct, gc=False):
     """How an item's stock is worked on."""
 
-    position: Lenient[str] = None
+    position: Lenient[str | int] = None
     is_deducted: Lenient[bool] = None
     progress: Lenient[str] = None
 
