@@ -4,12 +4,13 @@ The same identity is a redelivery and is dropped; anything else is news. Never (
 earlier status, and then the provider truthfully sends the same event again.
 """
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _decode_exactly = msgspec.json.Decoder(Any, float_hook=msgspec.Raw).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -33,4 +34,4 @@ def identity_of_content(provider: str, body: bytes) -> str:
 
 
 def _digest(content: bytes) -> str:
-    return urlsafe_b64encode(blake2b(content, digest_size=16).digest())[:22].decode()
+    return b2a_base64(blake2b(content, digest_size=16).digest())[:22].translate(_URL_SAFE).decode()

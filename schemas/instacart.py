@@ -7,6 +7,7 @@ cycles, hence `gc=False`.
 """
 
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -194,7 +195,14 @@ def _time(value: Any, zone: tzinfo) -> datetime | None:
 def _window(value: Any, zone: tzinfo) -> Window | None:
     if not isinstance(value, dict):
         return None
-    window = Window(_time(value.get("starts_at"), zone), _time(value.get("ends_at"), zone))
+    starts_at, ends_at = value.get("starts_at"), value.get("ends_at")
+    return _read_window(starts_at if isinstance(starts_at, str) else None, ends_at if isinstance(ends_at, str) else None, zone)
+
+
+@lru_cache(4096)
+def _read_window(starts_at: str | None, ends_at: str | None, zone: tzinfo) -> Window | None:
+    """A window's times. A store has a few a day, and each is in most of its orders' callbacks."""
+    window = Window(_time(starts_at, zone), _time(ends_at, zone))
     return window if window.starts_at or window.ends_at else None
 
 
