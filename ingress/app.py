@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -46,6 +47,8 @@ _HOT: dict[str, dict[str, str]] = {
 
 _NEW_OBJECTS = 20_000
 """Between two looks for garbage in cycles."""
+_SWITCH_SECONDS = 0.0005
+"""How long the thread that sends doorbells may keep the interpreter while the event loop wants it."""
 
 
 class Ingress(Starlette):
@@ -89,6 +92,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await _warn_if_not_durable(valkey)
         _collect_garbage_rarely()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         async with running(doorbell=doorbell.run(), pressure=watch(valkey, inbox, settings.inbox_max_backlog)):
             yield
         await inbox.close()

@@ -5,6 +5,7 @@ so. Nothing is connected until a worker starts. The pool is threads: a process h
 """
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,10 @@ from workers.timer import Tick, Timer
 
 SPARE_SLOTS = MAX_IN_FLIGHT + 4
 """Threads beside one for each lane: for retries, and for doorbells that find their lane at work."""
+
+
+SWITCH_SECONDS = 0.0005
+"""How long a lane may keep the interpreter while another wants it: an alert waits so long at each of its steps beside a busy lane."""
 
 
 def create_app(settings: Settings) -> Celery:
@@ -84,6 +89,7 @@ def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler],
     stopping = threading.Event()
 
     def on_setup(sender: str, **_: Any) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         crew[:] = [
             Crew(
                 settings,
