@@ -134,9 +134,14 @@ def note_missing(client: Redis, now_ms: int) -> None:
     fields = {name.decode(): int(count) for name, count in kept.items()}
     for provider, event, path, absent in _missing(fields):
         finding = Finding(provider, event, What.MISSING_FIELD, path, "nothing", "", now_ms)
-        client.hset(keys.DRIFT_COUNTS, _field(finding), absent)
-        if client.hsetnx(keys.DRIFT, _field(finding), _encode(finding)):
+        if record(client, finding, absent):
             _log(finding)
+
+
+def record(client: Redis, finding: Finding, times: int) -> bool:
+    """Put a finding on record as seen so many times; whether it is new."""
+    client.hset(keys.DRIFT_COUNTS, _field(finding), times)
+    return bool(client.hsetnx(keys.DRIFT, _field(finding), _encode(finding)))
 
 
 def _missing(fields: dict[str, int]) -> Iterator[tuple[str, str, str, int]]:

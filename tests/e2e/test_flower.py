@@ -234,6 +234,33 @@ def test_a_thousand_failures_of_one_cause_are_retried_by_one_search(site: Site) 
     sums(site.valkey, HANDLERS).check()
 
 
+def test_metrics_tell_of_the_whole_deployment_and_of_a_valkey_that_is_away(site: Site, real_valkey: RealValkey) -> None:
+    on_record(site)
+    site.start_worker()
+    site.receive(["a", "b"], [b"{"])
+    wait_for(lambda: sums(site.valkey, HANDLERS).is_settled, what="all to be settled")
+    site.restart_flower()
+
+    def told() -> list[str]:
+        return httpx.get(f"{site.flower.url}/metrics").text.splitlines()
+
+    lines = told()
+    for line in (
+        "curbside_up 1.0",
+        "curbside_received_total 3.0",
+        'curbside_outcomes_total{outcome="routed"} 2.0',
+        'curbside_outcomes_total{outcome="undecodable"} 1.0',
+        'curbside_handler_applied_total{handler="buggy"} 2.0',
+        'curbside_handler_waiting{handler="timeline"} 0.0',
+        "curbside_failures 2.0",
+    ):
+        assert line in lines
+    assert any(line.startswith("# HELP flower_") for line in lines), "Flower's own are there too"
+    real_valkey.stop()
+    wait_for(lambda: "curbside_up 0.0" in told(), what="Flower to say that Valkey is away")
+    real_valkey.start()
+
+
 def test_what_flower_forgets_comes_back_and_valkey_may_be_away(site: Site, real_valkey: RealValkey) -> None:
     failure = on_record(site)
     site.restart_flower("--max_tasks=10")

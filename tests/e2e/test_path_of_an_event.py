@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from schemas import keys
+from schemas.drift import What
 from schemas.events import Provider
 from tests.bench.bodies import mixed
 from tests.payloads import AFOSTO_DELIVERY, AFOSTO_ORDER, AFOSTO_OTHER_ORDER, ENVELOPE_ORDER, FLAT_ORDER, recorded
@@ -21,6 +22,7 @@ from tests.support.processes import Deployment, deployed
 from tests.support.rows import Row, Rows, reading
 from tests.support.valkey import RealValkey, broker_of
 from tests.support.waiting import wait_for
+from workers.drift import read_drift
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, outbox, refunds, replacements
 
 INSTACART_LIFE = (
@@ -211,3 +213,21 @@ def test_workers_told_to_stop_under_load_end_soon_and_lose_nothing(on_sqlite: Ro
     on_sqlite.wait_until_settled(40)
     assert sums(on_sqlite.valkey).received == before + len(acknowledged)
     assert not pending(on_sqlite.valkey)
+
+
+def test_a_new_field_and_a_new_event_are_drift_within_seconds(on_sqlite: Route) -> None:
+    new_field = recorded("instacart/flat/picking").replace(b'"order_id"', b'"shelf": "7b", "order_id"', 1)
+    new_event = recorded("instacart/flat/picking").replace(b"fulfillment.picking", b"fulfillment.weighed")
+    ids = [on_sqlite.post(Provider.INSTACART, body) for body in (new_field, new_event)]
+
+    def found() -> set[tuple[str, str, str, str]]:
+        findings = [each.finding for each in read_drift(on_sqlite.valkey)]
+        return {(each.event, each.what, each.path, each.first_event_id) for each in findings}
+
+    expected = {
+        ("fulfillment.picking", What.UNKNOWN_FIELD, "$.shelf", ids[0]),
+        ("fulfillment.weighed", What.UNKNOWN_EVENT, "$", ids[1]),
+    }
+    wait_for(lambda: found() >= expected, what="both to be found")
+    assert on_sqlite.deployment.logs.count("unknown_field $.shelf (string), first in event " + ids[0]) == 1
+    assert "7b" not in on_sqlite.deployment.logs

@@ -1,0 +1,74 @@
+"""`curbside drift`: what a person and a script see of it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+
+from schemas.drift import Finding, What
+from tests.support.command_line import Said, curbside, in_process
+from tests.support.settings import environment_for_tests
+from workers.drift import read_drift, record
+
+Shell = Callable[..., Said]
+
+
+@pytest.fixture
+def shell(valkey_url: str) -> Shell:
+    def run(*arguments: str) -> Said:
+        return in_process("drift", *arguments, environment=environment_for_tests(REDIS_URL=valkey_url))
+
+    return run
+
+
+@pytest.fixture
+def two_findings(valkey_url: str) -> None:
+    with Redis.from_url(valkey_url) as client:
+        at_ms = 1732230000000
+        record(client, Finding("afosto", "DELIVERED", What.WRONG_TYPE, "$.data.method", "string", "1732230000000-0", at_ms), 3)
+        record(client, Finding("instacart", "fulfillment.picking", What.UNKNOWN_FIELD, "$.aisle", "number", "1-0", at_ms), 1)
+
+
+def test_without_drift_it_says_so(shell: Shell) -> None:
+    assert shell().output == "No drift: what came is what the contract says.\n"
+    assert json.loads(shell("--json").output) == []
+
+
+@pytest.mark.usefixtures("two_findings")
+def test_findings_are_a_line_each_and_can_be_chosen(shell: Shell) -> None:
+    header, *lines = shell().output.splitlines()
+    assert header.split()[:4] == ["provider", "event", "what", "where"]
+    assert "afosto     DELIVERED" in lines[0]
+    assert "wrong type" in lines[0]
+    assert "2024-11-21 23:00:00" in lines[0]
+    assert len(shell("--provider", "instacart").output.splitlines()) == 2
+    assert shell("--event", "nothing").output.startswith("No drift")
+
+
+@pytest.mark.usefixtures("two_findings")
+def test_a_script_reads_json(shell: Shell) -> None:
+    (first, _) = json.loads(shell("--json").output)
+    assert first == {
+        "provider": "afosto",
+        "event": "DELIVERED",
+        "what": "wrong_type",
+        "path": "$.data.method",
+        "found": "string",
+        "first_event_id": "1732230000000-0",
+        "first_at_ms": 1732230000000,
+        "times": 3,
+    }
+
+
+@pytest.mark.usefixtures("two_findings")
+def test_what_is_forgotten_is_gone(shell: Shell, valkey_url: str) -> None:
+    assert shell("--forget").output == "Forgotten.\n"
+    with Redis.from_url(valkey_url) as client:
+        assert read_drift(client) == []
+
+
+def test_help_has_an_example() -> None:
+    said = curbside("drift", "--help", environment={})
+    assert said.exit_code == 0
+    assert "Example: curbside drift --provider instacart" in said.output
