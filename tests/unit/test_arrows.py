@@ -15,7 +15,7 @@ MAY_NOT_IMPORT = {
 }
 PURE = {
     "__future__",
-    "base64",
+    "binascii",
     "codecs",
     "collections",
     "contextlib",
