@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,8 +23,10 @@ from tests.support.events import event, line, replaced
 from tests.support.ledger import Postgresql
 from tests.support.settings import make_settings
 from workers.errors import Unreachable
+from workers.ledger import migrations
 from workers.ledger.ledger import Ledger, open_engine
 from workers.ledger.migrations import current, upgrade
+from workers.ledger.revision import HEAD
 from workers.ledger.tables import metadata, orders
 from workers.ledger.unit_of_work import UnitOfWork
 
@@ -211,3 +215,23 @@ def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(books
         "replacements", event(Kind.ORDER_ITEM_REPLACEMENT, 1, lines=(line("1", substitute=Product("2", quantity=Decimal(1))),))
     )
     assert len(books.rows("replacements")) == 1
+
+
+def test_the_revision_a_worker_looks_for_is_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_ledger_that_is_up_to_date_is_opened_without_alembic(books_url: str) -> None:
+    script = f"""
+import sys
+from tests.support.settings import make_settings
+from workers.ledger.ledger import Ledger
+ledger = Ledger(make_settings(DATABASE_URL={books_url!r}))
+with ledger.begin():
+    pass
+assert not [name for name in sys.modules if name.partition(".")[0] in ("alembic", "apprise", "httpx")]
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from schemas.events import Event
 from schemas.settings import Settings
 from workers.errors import Unreachable
-from workers.ledger.migrations import upgrade
+from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import UnitOfWork
 
@@ -87,7 +87,10 @@ class Ledger:
         if not self._is_current:
             with self._lock:
                 if not self._is_current:
-                    upgrade(self.engine)
+                    if revision_of(self.engine) != HEAD:
+                        from workers.ledger.migrations import upgrade  # noqa: PLC0415 - 7 MB that a worker seldom needs
+
+                        upgrade(self.engine)
                     self._is_current = True
 
 
