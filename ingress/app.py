@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from ingress import documents
 from ingress.bearer import Verifier
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox
@@ -109,6 +110,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/oauth/token", TokenEndpoint(settings).__call__, methods=["POST"]),
             Route("/healthz", _healthz),
             Route("/readyz", readyz),
+            *documents.routes(),
         ],
         exception_handlers={HTTPException: _problem, Exception: _problem},
         lifespan=lifespan,

@@ -15,16 +15,11 @@ from schemas.afosto_data import DeliveryData, OrderData
 from schemas.events import Event, Kind, Provider, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
+from schemas.messages import kinds_of
 from schemas.texts import key, text_or_none
 from schemas.times import read_epoch_ms, read_time
 
-KINDS = {
-    "ORDER_OPENED": Kind.ORDER_OPENED,
-    "ORDER_UPDATED": Kind.ORDER_UPDATED,
-    "ORDER_CLOSED": Kind.ORDER_CLOSED,
-    "IN_TRANSIT": Kind.IN_TRANSIT,
-    "DELIVERED": Kind.DELIVERED,
-}
+KINDS = kinds_of(Provider.AFOSTO)
 _STATUS = {
     Kind.ORDER_OPENED: "opened",
     Kind.ORDER_CLOSED: "closed",

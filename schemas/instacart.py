@@ -18,19 +18,15 @@ from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
 from schemas.instacart_lines import Item, lines_of
 from schemas.lenient import Lenient
+from schemas.messages import kinds_of
 from schemas.texts import key, text_or_none
 from schemas.times import read_time
 
-_ALIASES = {"brand_new": Kind.ORDER_CREATED, "staged": Kind.STAGING, "customer_missing": Kind.CUSTOMER_MIA}
-_OURS = (
-    Kind.ORDER_CREATED, Kind.ACKNOWLEDGED, Kind.PICKING, Kind.STAGING, Kind.DELIVERING, Kind.DELIVERED, Kind.CANCELED,
-    Kind.RESCHEDULED, Kind.LATE_DELIVERY, Kind.ORDER_ITEM_REPLACEMENT, Kind.ORDER_ITEM_REFUND, Kind.CUSTOMER_MIA,
+KINDS = kinds_of(Provider.INSTACART)
+_LIFE_CYCLE = (
+    Kind.ACKNOWLEDGED, Kind.PICKING, Kind.STAGING, Kind.DELIVERING, Kind.DELIVERED, Kind.CANCELED, Kind.RESCHEDULED,
 )  # fmt: skip
-_KINDS = {kind.value: kind for kind in _OURS} | _ALIASES
-KINDS = _KINDS | {f"fulfillment.{name}": kind for name, kind in _KINDS.items()}
-"""Every event name we know, with the prefix `fulfillment.` and bare (the provider's sandbox sends bare names)."""
-
-_STATUS = {kind: kind.value for kind in _OURS[:8]} | {Kind.ORDER_CREATED: "brand_new"}
+_STATUS = {kind: kind.value for kind in _LIFE_CYCLE} | {Kind.ORDER_CREATED: "brand_new"}
 """The status that a life-cycle event states by its name, in the words of the published status enumeration."""
 
 

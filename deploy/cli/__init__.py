@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import drift, failed, migrate, replay, retry, run, send, settings, status, trace
+from deploy.cli import drift, failed, migrate, replay, retry, run, schema, send, settings, status, trace
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -29,6 +29,7 @@ _COMMANDS: list[tuple[str, str, Any]] = [
     (MEND, "replay", replay.replay),
     (SET_UP, "settings", settings.settings),
     (SET_UP, "migrate", migrate.migrate),
+    (SET_UP, "schema", schema.schema),
 ]
 
 app = typer.Typer(

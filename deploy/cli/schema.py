@@ -1,0 +1,42 @@
+"""`curbside schema`: the published documents."""
+
+from typing import Annotated
+
+import typer
+
+from deploy.cli.output import complain
+from deploy.errors import NOT_DONE, CommandError
+
+_NAMES = "asyncapi or openapi"
+
+
+def schema(
+    name: Annotated[str, typer.Argument(help=f"{_NAMES}; without it, both.", metavar="[NAME]")] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether what is committed is current (exit code 1: no).")
+    ] = False,
+    write: Annotated[bool, typer.Option("--write", help="Generate anew from the models, in a checkout.")] = False,
+) -> None:
+    """Print the AsyncAPI document of all messages received, or the OpenAPI document of the HTTP interface.
+
+    Both are generated from the wire models, committed under schemas/, and served at /asyncapi.json and /openapi.json.
+
+    Examples: curbside schema asyncapi > asyncapi.json   ·   curbside schema --write
+    """
+    from deploy.documents.files import MAKERS, is_current, make, path_of  # noqa: PLC0415 - quick start
+
+    if name and name not in MAKERS:
+        raise CommandError(f"There is no document {name!r}: expected {_NAMES}.")
+    names = [name] if name else list(MAKERS)
+    if write:
+        for each in names:
+            path_of(each).write_bytes(make(each))
+            typer.echo(f"wrote {path_of(each)}")
+    elif check:
+        if stale := [each for each in names if not is_current(each)]:
+            complain(f"Not what the models say any more: {', '.join(stale)}. Run `curbside schema --write`, and commit it.")
+            raise typer.Exit(NOT_DONE)
+        typer.echo("current")
+    else:
+        for each in names:
+            typer.echo(path_of(each).read_text(), nl=False)

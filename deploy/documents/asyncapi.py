@@ -1,0 +1,132 @@
+"""The AsyncAPI 3.0 document of what this service receives: all messages of both providers, in every dialect, with recorded examples. Pure."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from deploy.documents.json_schema import Components
+from schemas import afosto, instacart
+from schemas.events import Provider
+from schemas.messages import MESSAGES, NOT_PUBLISHED, Message
+
+Example = Callable[[str], bytes]
+"""A recorded body by its name: `instacart/flat/picking`."""
+
+_DIALECTS: dict[str, tuple[type, str, str]] = {
+    "flat": (instacart.Flat, "event", "In the flat dialect, the published one."),
+    "envelope": (instacart.Envelope, "event_name", "In the envelope dialect, which the provider's own documentation shows."),
+}
+_DELIVERIES = frozenset({"IN_TRANSIT", "DELIVERED"})
+
+
+def document(version: str, example: Example) -> dict[str, Any]:
+    """The whole document. `example` gives a recorded body."""
+    components = Components()
+    channels = {
+        Provider.INSTACART: _instacart_messages(components, example),
+        Provider.AFOSTO: _afosto_messages(components, example),
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Curbside: what it receives",
+            "version": version,
+            "description": "Order callbacks of Instacart Connect and webhooks of Afosto. Each is a POST, answered 200 once it is on disk.",
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "curbside": {
+                "host": "{host}",
+                "protocol": "https",
+                "description": "Where the ingress is reached, behind a TLS proxy.",
+                "variables": {"host": {"description": "The public name of the ingress."}},
+            }
+        },
+        "channels": {provider.value: _channel(provider, messages) for provider, messages in channels.items()},
+        "operations": {f"receive_{provider.value}": _operation(provider, messages) for provider, messages in channels.items()},
+        "components": {
+            "schemas": dict(sorted(components.schemas.items())),
+            "messages": {name: each for messages in channels.values() for name, each in messages.items()},
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+_SECURITY = {
+    "instacart": {
+        "type": "oauth2",
+        "description": "Connect fetches a token at /oauth/token and sends it as `Authorization: Bearer …`.",
+        "flows": {
+            "clientCredentials": {"tokenUrl": "https://example.com/oauth/token", "availableScopes": {}},
+        },
+    },
+    "afosto": {
+        "type": "httpApiKey",
+        "name": "X-Afosto-Hmac-Sha256",
+        "in": "header",
+        "description": "Hexadecimal HMAC-SHA256 of the raw body under the secret of the endpoint that `X-Afosto-Endpoint` names.",
+    },
+}
+_ADDRESSES = {Provider.INSTACART: "/webhook", Provider.AFOSTO: "/webhook/afosto"}
+
+
+def _channel(provider: Provider, messages: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "address": _ADDRESSES[provider],
+        "description": f"Events of {provider.value}. The order is not kept, and any may come again.",
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+    }
+
+
+def _operation(provider: Provider, messages: Mapping[str, Any]) -> dict[str, Any]:
+    channel = f"#/channels/{provider.value}"
+    return {
+        "action": "receive",
+        "channel": {"$ref": channel},
+        "summary": f"Receive an event of {provider.value}.",
+        "security": [{"$ref": f"#/components/securitySchemes/{provider.value}"}],
+        "messages": [{"$ref": f"{channel}/messages/{name}"} for name in messages],
+    }
+
+
+def _instacart_messages(components: Components, example: Example) -> dict[str, Any]:
+    messages = {}
+    for dialect, (model, field, text) in _DIALECTS.items():
+        for each in MESSAGES:
+            if each.provider is Provider.INSTACART:
+                body = example(f"instacart/{dialect}/{each.kind.value}")
+                names = [each.name, *each.aliases]
+                messages[f"{dialect}_{each.kind.value}"] = _message(each, text, components.ref(model), field, names, body)
+        messages[f"{dialect}_other"] = {
+            "name": f"other ({dialect})",
+            "title": "Any other callback",
+            "summary": "Kept under its own name, and counted as unrecognised.",
+            "description": f"{text} The strings of these are not public: {', '.join(NOT_PUBLISHED)}.",
+            "payload": components.ref(model),
+        }
+    return messages
+
+
+def _afosto_messages(components: Components, example: Example) -> dict[str, Any]:
+    messages = {}
+    for each in MESSAGES:
+        if each.provider is Provider.AFOSTO:
+            model: type = afosto.DeliveryWebhook if each.name in _DELIVERIES else afosto.OrderWebhook
+            name, body = each.name.lower(), example(f"afosto/{each.name.lower()}")
+            messages[name] = _message(
+                each, "The whole entity as it was then.", components.ref(model), "event", [each.name], body
+            )
+    return messages
+
+
+def _message(each: Message, text: str, payload: Any, field: str, names: list[str], body: bytes) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "title": each.title,
+        "summary": each.summary,
+        "description": text,
+        "payload": {"allOf": [payload, {"required": [field], "properties": {field: {"enum": names}}}]},
+        "examples": [{"name": each.name, "payload": msgspec.json.decode(body)}],
+    }

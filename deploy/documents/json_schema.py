@@ -1,0 +1,74 @@
+"""JSON Schema of the wire models, in which a lenient field shows its documented type. Pure.
+
+Nothing is required, and more properties than these may come: that is what the providers promise, and what is accepted. A field whose type is
+strict, since our meaning depends on it, says so.
+"""
+
+from inspect import cleandoc
+from typing import Any
+
+from msgspec import inspect
+
+from schemas.lenient import documented
+
+Schema = dict[str, Any]
+
+STRICT = "Strict: another type fails the event."
+_SCALARS: dict[type, str] = {
+    inspect.StrType: "string",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.DecimalType: "number",
+    inspect.BoolType: "boolean",
+    inspect.NoneType: "null",
+    inspect.DictType: "object",
+}
+
+
+class Components:
+    """Schemas by name, each of a model met so far; `where` is the start of a reference to one."""
+
+    def __init__(self, where: str = "#/components/schemas/") -> None:
+        self._where = where
+        self.schemas: dict[str, Schema] = {}
+
+    def ref(self, model: type) -> Schema:
+        """A reference to the schema of a model, which is then among `schemas`, with all that it refers to."""
+        return self._of(inspect.type_info(model))
+
+    def _of(self, expected: inspect.Type) -> Schema:
+        if isinstance(expected, inspect.UnionType):
+            return self._any_of(list(expected.types))
+        if isinstance(expected, inspect.StructType):
+            self._add(expected)
+            return {"$ref": f"{self._where}{expected.cls.__name__}"}
+        if isinstance(expected, inspect.ListType):
+            return {"type": "array", "items": self._of(expected.item_type)}
+        if isinstance(expected, inspect.AnyType):
+            return {}
+        return {"type": _SCALARS[type(expected)]}
+
+    def _any_of(self, types: list[inspect.Type]) -> Schema:
+        """Several types: one list of names where they are all plain, else a choice."""
+        schemas = [self._of(each) for each in types]
+        if all(schema.keys() == {"type"} for schema in schemas):
+            names = [schema["type"] for schema in schemas]
+            return {"type": names if len(names) > 1 else names[0]}
+        return {"anyOf": schemas}
+
+    def _add(self, struct: inspect.StructType) -> None:
+        name = struct.cls.__name__
+        if name not in self.schemas:
+            self.schemas[name] = {}  # a model may refer to itself
+            self.schemas[name] = {
+                "type": "object",
+                "description": cleandoc(struct.cls.__doc__ or ""),
+                "properties": {field.encode_name: self._field(field.type) for field in struct.fields},
+            }
+
+    def _field(self, expected: inspect.Type) -> Schema:
+        told = documented(expected) if isinstance(expected, inspect.Metadata) else None
+        if told is None:
+            schema = self._of(expected)
+            return schema if "$ref" in schema else {**schema, "description": STRICT}
+        return self._any_of([*(told.types if isinstance(told, inspect.UnionType) else (told,)), inspect.NoneType()])

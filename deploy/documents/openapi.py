@@ -1,0 +1,168 @@
+"""The OpenAPI 3.1 document of the ingress' HTTP interface. Pure."""
+
+from typing import Any
+
+from deploy.documents.json_schema import Components
+from schemas import afosto, instacart
+
+Answers = dict[str, Any]
+
+_PROBLEM = "#/components/schemas/Problem"
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_CHALLENGE = {"WWW-Authenticate": {"description": "What is missing or wrong.", "schema": {"type": "string"}}}
+
+
+def document(version: str) -> dict[str, Any]:
+    """The whole document."""
+    components = Components()
+    callback = {"anyOf": [components.ref(instacart.Flat), components.ref(instacart.Envelope)]}
+    webhook = {"anyOf": [components.ref(afosto.OrderWebhook), components.ref(afosto.DeliveryWebhook)]}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Curbside ingress",
+            "version": version,
+            "description": "Takes events in and answers once they are on disk. What is wrong is told as RFC 9457 problem details.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            "/webhook": {"post": _event("Instacart Connect", "receiveInstacart", callback, "instacart")},
+            "/webhook/instacart": {"post": _event("Instacart Connect", "receiveInstacartByName", callback, "instacart")},
+            "/webhook/afosto": {"post": _event("Afosto", "receiveAfosto", webhook, "afosto", _ENDPOINT)},
+            "/oauth/token": {"post": _token()},
+            "/healthz": {"get": _look("healthz", "Whether the process lives.", {"status": "ok"})},
+            "/readyz": {"get": _look("readyz", "Whether Valkey takes writes.", {"status": "ready"}, _unavailable())},
+            "/asyncapi.json": {"get": _look("asyncapi", "The AsyncAPI document of all messages.", None, _UNCHANGED)},
+            "/openapi.json": {"get": _look("openapi", "This document.", None, _UNCHANGED)},
+        },
+        "components": {
+            "schemas": dict(sorted((components.schemas | _SCHEMAS).items())),
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+_ENDPOINT = {
+    "name": "X-Afosto-Endpoint",
+    "in": "header",
+    "required": False,
+    "description": "The endpoint's UUID: chooses the secret.",
+    "schema": {"type": "string", "format": "uuid"},
+}
+_UNCHANGED: Answers = {"304": {"description": "It is what `If-None-Match` names."}}
+_SECURITY = {
+    "instacart": {
+        "type": "oauth2",
+        "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
+    },
+    "afosto": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Afosto-Hmac-Sha256",
+        "description": "Hexadecimal HMAC-SHA256 of the raw body.",
+    },
+    "client": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "Client id and secret (RFC 6749, 2.3.1); or both in the form.",
+    },
+}
+_TEXT = {"type": "string"}
+_SCHEMAS: dict[str, Any] = {
+    "Accepted": {
+        "type": "object",
+        "required": ["id"],
+        "properties": {"id": {**_TEXT, "description": "The event's name from now on.", "examples": ["1732230000000-0"]}},
+    },
+    "Problem": {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT},
+    },
+    "TokenRequest": {
+        "type": "object",
+        "required": ["grant_type"],
+        "properties": {
+            "grant_type": {"const": "client_credentials"},
+            **dict.fromkeys(("client_id", "client_secret", "scope", "resource"), _TEXT),
+        },
+    },
+    "Token": {
+        "type": "object",
+        "required": ["access_token", "token_type", "expires_in"],
+        "properties": {
+            "access_token": _TEXT,
+            "token_type": {"const": "Bearer"},
+            "expires_in": {"type": "integer", "description": "Seconds."},
+            "scope": _TEXT,
+        },
+    },
+    "OAuthError": {
+        "type": "object",
+        "description": "RFC 6749, 5.2.",
+        "required": ["error"],
+        "properties": {"error": _TEXT, "error_description": _TEXT},
+    },
+}
+
+
+def _event(provider: str, operation: str, body: Any, security: str, *headers: Any) -> dict[str, Any]:
+    problems = {
+        "400": ("The body is empty.", {}),
+        "401": ("Token or signature is missing, wrong or expired.", _CHALLENGE),
+        "408": ("The body did not arrive in time.", {}),
+        "413": ("The body is larger than MAX_BODY_BYTES.", {}),
+    }
+    return {
+        "operationId": operation,
+        "summary": f"Receive an event of {provider}.",
+        "description": "The body is not looked at before the answer: one that cannot be decoded is accepted, and kept as a failure.",
+        "security": [{security: []}],
+        "parameters": list(headers),
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": _answer("It is on disk.", {"$ref": "#/components/schemas/Accepted"}),
+            **{status: _problem(text, more) for status, (text, more) in problems.items()},
+            **_unavailable(),
+        },
+    }
+
+
+def _token() -> dict[str, Any]:
+    error = {"$ref": "#/components/schemas/OAuthError"}
+    return {
+        "operationId": "token",
+        "summary": "The OAuth 2.0 client-credentials endpoint that Instacart Connect needs.",
+        "security": [{"client": []}, {}],
+        "requestBody": {
+            "required": True,
+            "content": {"application/x-www-form-urlencoded": {"schema": {"$ref": "#/components/schemas/TokenRequest"}}},
+        },
+        "responses": {
+            "200": _answer("A token.", {"$ref": "#/components/schemas/Token"}),
+            "400": _answer("The request is wrong.", error),
+            "401": {**_answer("The client is not known, or its secret is wrong.", error), "headers": _CHALLENGE},
+            "408": _answer("The form did not arrive in time.", error),
+            "413": _answer("The form is too large.", error),
+        },
+    }
+
+
+def _look(operation: str, summary: str, example: Any, more: Answers | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "object"} | ({"examples": [example]} if example else {})
+    answers = {"200": _answer(summary, schema), **(more or {})}
+    return {"operationId": operation, "summary": summary, "security": [], "responses": answers}
+
+
+def _answer(text: str, schema: Any) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+def _problem(text: str, headers: Any) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": _PROBLEM}}}
+    return {"description": text, "content": content} | ({"headers": headers} if headers else {})
+
+
+def _unavailable() -> Answers:
+    return {"503": _problem("Valkey is away, full or too slow: not accepted, send it again.", _RETRY_AFTER)}

@@ -1,0 +1,31 @@
+"""The published documents, as they are committed: `GET /asyncapi.json` and `GET /openapi.json`."""
+
+import hashlib
+from importlib import resources
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+
+class Document:
+    """One document, read once."""
+
+    def __init__(self, name: str) -> None:
+        self._body = resources.files("schemas").joinpath(f"{name}.json").read_bytes()
+        self._headers = {
+            "ETag": f'"{hashlib.sha256(self._body).hexdigest()[:16]}"',
+            "Cache-Control": "public, max-age=300",
+            "Access-Control-Allow-Origin": "*",  # what shows such documents in a browser reads them from elsewhere
+        }
+
+    async def __call__(self, request: Request) -> Response:
+        """The document; 304 if the caller has it."""
+        if self._headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=self._headers)
+        return Response(self._body, headers=self._headers, media_type="application/json")
+
+
+def routes() -> list[Route]:
+    """A route for each."""
+    return [Route(f"/{name}.json", Document(name).__call__) for name in ("asyncapi", "openapi")]
