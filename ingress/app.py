@@ -32,19 +32,12 @@ from ingress.pressure import watch
 from ingress.problems import BUG, Problem
 from ingress.signatures import Signatures
 from ingress.webhook import Webhook
-from schemas.events import Provider
+from schemas.contracts import CONTRACTS
 from schemas.keys import READY
 from schemas.settings import Settings, load
 from schemas.tasks import broker_options
 
 log = logging.getLogger("curbside.ingress")
-
-_HOT: dict[str, dict[str, str]] = {
-    "/webhook": {},
-    **{f"/webhook/{provider}": {"provider": provider.value} for provider in Provider},
-}
-"""Paths that events come in by, and the path parameters that the router would find for them."""
-
 
 _NEW_OBJECTS = 20_000
 """Between two looks for garbage in cycles."""
@@ -59,10 +52,12 @@ class Ingress(Starlette):
     """
 
     webhook: Webhook
+    hot: dict[str, dict[str, str]]
+    """Paths that events come in by, and the path parameters that the router would find for them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["method"] != "POST" or (found := _HOT.get(scope["path"])) is None:
+        if scope["type"] != "http" or scope["method"] != "POST" or (found := self.hot.get(scope["path"])) is None:
             await super().__call__(scope, receive, send)
             return
         scope["path_params"] = found
@@ -116,6 +111,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         lifespan=lifespan,
     )
     app.webhook = webhook
+    app.hot = {"/webhook": {}} | {f"/webhook/{provider}": {"provider": str(provider)} for provider in CONTRACTS}
     app.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
     return app
 
@@ -151,7 +147,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("a bug in the ingress: %s", type(error).__name__)
     details = {
-        404: "there is nothing here; providers post to /webhook, /webhook/instacart or /webhook/afosto",
+        404: f"there is nothing here; providers post to /webhook, or to /webhook/ and one of {', '.join(CONTRACTS)}",
         405: f"{request.method} is not allowed here",
         500: BUG.detail,
     }

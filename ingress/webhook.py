@@ -15,6 +15,7 @@ from ingress.inbox import Inbox, Unavailable
 from ingress.patience import Patience
 from ingress.problems import EMPTY, TOO_SLOW, Problem, too_large, unauthorized, unavailable
 from ingress.signatures import Signatures
+from schemas.contracts import CONTRACTS, Proof
 from schemas.events import Provider
 
 _JSON = (b"content-type", b"application/json")
@@ -37,6 +38,7 @@ class Webhook:
         self._inbox, self._doorbell = inbox, doorbell
         self._verifier, self._signatures = verifier, signatures
         self._limit_bytes, self._patience = limit_bytes, Patience()
+        self._proofs = {provider: contract.proof for provider, contract in CONTRACTS.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
@@ -57,11 +59,12 @@ class Webhook:
 
     async def _accept(self, scope: Scope, receive: Receive) -> tuple[str, bytes]:
         provider = scope["path_params"].get("provider", Provider.INSTACART)
+        proof = self._proofs.get(provider)
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if provider == Provider.INSTACART:
+        if proof is Proof.TOKEN:
             self._check_token(headers.get(b"authorization"))
             return provider, await self._body(headers, receive)
-        if provider != Provider.AFOSTO:
+        if proof is None:
             raise HTTPException(404)
         body = await self._body(headers, receive)
         refusal = self._signatures.refusal(body, headers.get(b"x-afosto-hmac-sha256"), headers.get(b"x-afosto-endpoint"))

@@ -4,7 +4,7 @@
 is only known from two published examples, so what is inside `data` is read leniently: only the ids count.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from schemas.afosto_data import DeliveryData, OrderData
+from schemas.drift import Shape, shape_of
 from schemas.events import Event, Kind, Provider, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
@@ -19,6 +20,7 @@ from schemas.messages import kinds_of
 from schemas.texts import key, text_or_none
 from schemas.times import read_epoch_ms, read_time
 
+_NAME = Provider.AFOSTO.value
 KINDS = kinds_of(Provider.AFOSTO)
 _STATUS = {
     Kind.ORDER_OPENED: "opened",
@@ -64,6 +66,14 @@ _NO_DATA = Data()
 _decode = msgspec.json.Decoder(Webhook).decode
 
 
+_ORDER, _DELIVERY = shape_of(OrderWebhook), shape_of(DeliveryWebhook)
+
+
+def shape_for(document: Mapping[str, Any]) -> Shape:
+    """What is expected of such a document."""
+    return _DELIVERY if document.get("entity_type") == "delivery" else _ORDER
+
+
 def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode a webhook; raises `Undecodable` if it cannot be placed, and the errors of msgspec."""
     webhook = _decode(body)
@@ -75,7 +85,7 @@ def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     return Event(
         event_id=event_id,
         identity=_identity(webhook.message_id, body),
-        provider=Provider.AFOSTO,
+        provider=_NAME,
         name=key(webhook.event, "$.event"),
         kind=kind,
         order_ids=_order_ids(webhook, data),

@@ -2,15 +2,12 @@
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from typing import Any
 
 import msgspec
 
-from schemas import afosto, instacart
-from schemas.drift import Shape, shape_of
-from schemas.events import Event, Provider
+from schemas.contracts import CONTRACTS
+from schemas.events import Event
 from schemas.failures import Reason, Undecodable
 
 _TYPES = re.compile(r"`([^`]*)`")
@@ -25,35 +22,17 @@ _IN_OUR_WORDS = {
 """What msgspec says without naming both what it expected and what it found."""
 
 
-DECODERS: dict[str, Callable[[bytes, str, tzinfo], Event]] = {
-    Provider.INSTACART: instacart.decode,
-    Provider.AFOSTO: afosto.decode,
-}
-"""A new provider is one row here, one schema file and one member of `Provider`."""
-
-
-_FLAT, _ENVELOPE = shape_of(instacart.Flat), shape_of(instacart.Envelope)
-_ORDER, _DELIVERY = shape_of(afosto.OrderWebhook), shape_of(afosto.DeliveryWebhook)
-
-
-def shape_for(provider: str, document: Mapping[str, Any]) -> Shape:
-    """What the contract says of such a document."""
-    if provider == Provider.AFOSTO:
-        return _DELIVERY if document.get("entity_type") == "delivery" else _ORDER
-    return _ENVELOPE if document.get("event_name") else _FLAT
-
-
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode one inbox entry.
 
     `event_id` is its stream id, `zone` where a time without an offset is read. Raises `Undecodable`, whose text names the
     place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
-    decoder = DECODERS.get(provider)
-    if decoder is None:
-        raise Undecodable(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(DECODERS)}, got another")
+    contract = CONTRACTS.get(provider)
+    if contract is None:
+        raise Undecodable(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
     try:
-        return decoder(body, event_id, zone)
+        return contract.decode(body, event_id, zone)
     except msgspec.ValidationError as error:
         raise Undecodable(Reason.WRONG_TYPE, _name_the_place(error)) from error
     except msgspec.DecodeError as error:

@@ -79,6 +79,7 @@ class Event(Struct, frozen=True, gc=False):
     """One acknowledged callback, decoded. Times are UTC and aware.
 
     - `event_id`: the inbox stream id, our name for it everywhere (`1732230000000-0`).
+    - `provider`: the name in `schemas.contracts.CONTRACTS` of who sent it.
     - `identity`: 22 characters; the same for a redelivery, different for any news (see `schemas.identity`).
     - `order_ids`: the provider's own ids; several for a parcel of several orders, never empty.
     - `occurred_at`: the provider's time; our receive time where the body has none.
@@ -89,7 +90,7 @@ class Event(Struct, frozen=True, gc=False):
 
     event_id: str
     identity: str
-    provider: Provider
+    provider: str
     name: str
     kind: Kind
     order_ids: tuple[str, ...]

@@ -6,6 +6,7 @@ documentation shows (`event_name`, `event_id`, `event_timestamp`, `event_metadat
 cycles, hence `gc=False`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from schemas.drift import Shape, shape_of
 from schemas.events import Event, Kind, Provider, Window, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
@@ -22,6 +24,7 @@ from schemas.messages import kinds_of
 from schemas.texts import key, text_or_none
 from schemas.times import read_time
 
+_NAME = Provider.INSTACART.value
 KINDS = kinds_of(Provider.INSTACART)
 _LIFE_CYCLE = (
     Kind.ACKNOWLEDGED, Kind.PICKING, Kind.STAGING, Kind.DELIVERING, Kind.DELIVERED, Kind.CANCELED, Kind.RESCHEDULED,
@@ -95,6 +98,14 @@ _decode_flat = msgspec.json.Decoder(Flat).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 
+_FLAT, _ENVELOPE = shape_of(Flat), shape_of(Envelope)
+
+
+def shape_for(document: Mapping[str, Any]) -> Shape:
+    """What is expected of such a document."""
+    return _ENVELOPE if document.get("event_name") else _FLAT
+
+
 def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode a callback; raises `Undecodable` if it cannot be placed, and the errors of msgspec.
 
@@ -116,7 +127,7 @@ def _from_flat(callback: Flat, name: str, body: bytes, event_id: str, zone: tzin
     return Event(
         event_id=event_id,
         identity=identity_of_content(Provider.INSTACART, body),
-        provider=Provider.INSTACART,
+        provider=_NAME,
         name=key(name, "$.event"),
         kind=kind,
         order_ids=(_order_id(callback.order_id, "$.order_id", order.id, "$.order.id"),),
@@ -138,7 +149,7 @@ def _from_envelope(callback: Envelope, name: str, body: bytes, event_id: str, zo
     return Event(
         event_id=event_id,
         identity=_identity(theirs, callback.event_timestamp, body),
-        provider=Provider.INSTACART,
+        provider=_NAME,
         name=key(name, "$.event_name"),
         kind=kind,
         order_ids=(_order_id(metadata.order_id, "$.event_metadata.order_id", callback.order_id, "$.order_id"),),

@@ -19,7 +19,7 @@ import msgspec
 from redis import Redis
 
 from schemas import keys
-from schemas.decoding import shape_for
+from schemas.contracts import CONTRACTS
 from schemas.drift import Difference, Finding, What, compare
 from schemas.events import Event, Kind
 from workers import scripts
@@ -74,7 +74,7 @@ class Drift:
 
     def _look(self, event: Event, name: str, body: bytes, seen: _Seen) -> None:
         document = _document(body)
-        differences, present = compare(document, shape_for(event.provider, document))
+        differences, present = compare(document, CONTRACTS[event.provider].shape_for(document))
         seen.looked += 1
         seen.present.update(present)
         if event.kind is Kind.UNRECOGNISED:

@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 import pytest
 
 from schemas import keys
-from schemas.decoding import DECODERS
+from schemas.contracts import CONTRACTS
 from schemas.events import Event, Provider
 from schemas.failures import Reason
 from tests.payloads import recorded
@@ -187,7 +187,7 @@ def test_an_event_that_meets_a_bug_in_decoding_stops_nobody_else(parts: Parts, m
     def newcomer(_body: bytes, _event_id: str, _zone: tzinfo) -> Event:
         raise OverflowError("a number that nobody thought of")
 
-    monkeypatch.setitem(DECODERS, "newcomer", newcomer)
+    monkeypatch.setitem(CONTRACTS, "newcomer", CONTRACTS[Provider.INSTACART]._replace(decode=newcomer))
     (bad,) = parts.append(b"{}", provider="newcomer")
     parts.append(status("a"))
     drain_of(parts)(parts.take())

@@ -77,11 +77,11 @@ def _of_order(name: Name) -> ColumnElement[bool]:
 def _alert(event: Event, order_id: str, opened_by: str) -> Alert:
     """Said again for every report, under the key of the first: so it is sent once, and survives any crash."""
     return Alert(
-        idempotency_key=f"customer_mia:{event.provider.value}:{order_id}:{opened_by}",
+        idempotency_key=f"customer_mia:{event.provider}:{order_id}:{opened_by}",
         topic="customer_mia",
         title=f"Customer of order {order_id} cannot be found",
         data={
-            "provider": event.provider.value,
+            "provider": event.provider,
             "order_id": order_id,
             "event_id": event.event_id,
             "occurred_at": event.occurred_at,

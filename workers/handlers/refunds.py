@@ -29,7 +29,7 @@ def fold(events: Sequence[Event]) -> list[Row]:
             for line in event.lines:
                 if line.refunded:
                     row = {
-                        "provider": event.provider.value,
+                        "provider": event.provider,
                         "order_id": order_id,
                         "line": line.line,
                         "event_id": event.event_id,

@@ -50,7 +50,7 @@ def fold(events: Sequence[Event]) -> list[Row]:
 
 def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
     return {
-        "provider": event.provider.value,
+        "provider": event.provider,
         "order_id": order_id,
         "line": line.line,
         "substitute": substitute.product,

@@ -53,7 +53,7 @@ def fold(events: Sequence[Event]) -> list[Row]:
 def _order_row(event: Event, order_id: str, news: str) -> Row:
     promise = _promise(event)
     return {
-        "provider": event.provider.value,
+        "provider": event.provider,
         "order_id": order_id,
         "number": event.number,
         "number_news": news if event.number else None,
@@ -98,7 +98,7 @@ def _assign(statement: Insert) -> Assignments:
 def _lines(event: Event) -> list[Row]:
     return [
         {
-            "provider": event.provider.value,
+            "provider": event.provider,
             "order_id": order_id,
             "identity": event.identity,
             "event_id": event.event_id,

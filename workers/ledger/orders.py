@@ -20,7 +20,7 @@ Name = tuple[str, str]
 
 def names_of(event: Event) -> list[Name]:
     """The orders that an event names."""
-    return [(event.provider.value, order_id) for order_id in event.order_ids]
+    return [(event.provider, order_id) for order_id in event.order_ids]
 
 
 def lock_orders(connection: Connection, names: Iterable[Name]) -> None:
