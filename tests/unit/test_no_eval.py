@@ -34,6 +34,7 @@ def test_no_python_in_the_tree_runs_text() -> None:
 
 def test_no_page_and_no_script_of_valkey_runs_text() -> None:
     files = [path for part in PARTS for suffix in ("html", "js", "lua") for path in (ROOT / part).rglob(f"*.{suffix}")]
+    files = [path for path in files if "node_modules" not in path.parts]  # the AsyncAPI parser's, not ours
     assert files
     runs = re.compile(r"\b(eval|loadstring|load|new Function)\s*\(|setTimeout\(\s*['\"]")
     assert not [path.name for path in files if runs.search(path.read_text())]
