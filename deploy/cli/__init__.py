@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import drift, failed, migrate, replay, retry, run, send, settings, simulate, status, trace
+from deploy.cli import demo, drift, failed, migrate, replay, retry, run, send, settings, simulate, status, trace
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -22,6 +22,7 @@ _COMMANDS: list[tuple[str, str, Any]] = [
     (RUN, "run", run.run),
     (RUN, "send", send.send),
     (RUN, "simulate", simulate.simulate),
+    (RUN, "demo", demo.demo),
     (LOOK, "status", status.status),
     (LOOK, "trace", trace.trace),
     (LOOK, "drift", drift.drift),
