@@ -20,7 +20,7 @@ def simulate(
     rate: Annotated[float, typer.Option(min=0.1, help="Posts a second: a fixed schedule, whatever is answered.")] = 20.0,
     duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of posts that are sent again.")] = 0.02,
     reordering: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of posts overtaken by the next of their order.")
+        float, typer.Option(min=0, max=1, help="Share of posts overtaken by later ones of their order.")
     ] = 0.02,
     reverts: Annotated[float, typer.Option(min=0, max=1, help="Share of statuses that revert and come again.")] = 0.02,
     stale: Annotated[float, typer.Option(min=0, max=1, help="Share of Afosto's snapshots sent again when all is over.")] = 0.02,

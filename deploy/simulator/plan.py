@@ -1,7 +1,7 @@
 """The plan of a run: every post with its moment, decided before the first is sent. The same knobs give the same bytes.
 
 Lives follow the provider's own clock; posts go out in the order of that clock, at a fixed rate. What goes wrong moves or adds posts:
-a reordered post trades places with the next one of its order, a duplicate comes a little later, a stale snapshot after everything.
+a reordered post trades places with a later one of its order, a duplicate comes a little later, a stale snapshot after everything.
 """
 
 import random
@@ -89,7 +89,8 @@ def _posts_of(life: list[Fact], facts: list[Fact], knobs: Knobs, rng: random.Ran
     moments = [fact.at for fact in life]
     for place in range(len(moments) - 1):
         if rng.random() < knobs.reordering:
-            moments[place], moments[place + 1] = moments[place + 1], moments[place]
+            later = rng.randrange(place + 1, len(moments))
+            moments[place], moments[later] = moments[later], moments[place]
     for fact, moment in zip(life, moments, strict=True):
         facts.append(fact)
         news = Post(moment, Nature.NEWS, fact.provider, fact.kind, fact.body, fact.order_ids, len(facts) - 1)

@@ -37,6 +37,7 @@ PLAN = make_plan(
     )
 )
 FIRST_ID = 1_772_345_000_000
+BATCH = 25
 
 
 class Trade:
@@ -53,7 +54,7 @@ class Trade:
         return replace(fate, answers=[Answer(401, None, 0.0) if is_forged else Answer(200, (FIRST_ID + place, 0), 0.0)])
 
     def _handle(self) -> None:
-        """What the drain and the handlers do."""
+        """What the drain and the handlers do, in batches."""
         seen: dict[str, Event] = {}
         for fate in self.fates:
             if (event_id := fate.answers[0].event_id) is None:
@@ -63,7 +64,9 @@ class Trade:
             else:
                 event = decode(fate.post.provider, fate.post.body, f"{event_id[0]}-0", UTC)
                 seen.setdefault(event.identity, event)
-        self.books.tell_at_once(*seen.values())
+        events = list(seen.values())
+        for first in range(0, len(events), BATCH):
+            self.books.tell_at_once(*events[first : first + BATCH])
 
     @property
     def received(self) -> Received:
