@@ -2,7 +2,7 @@
 
 Rules: what is newest by the provider's time stands; each fact is one line of history; a refund is the line's first; the substitute
 listed last stands and the others are superseded; lateness is measured against what was promised when it was said; a missing customer is
-one alert, closed when the order ends, unless the report came in after the end of the order.
+one alert, closed when the order ends, or none where the report came in after the end of the order.
 """
 
 from collections import Counter
@@ -99,25 +99,20 @@ def _late(facts: Sequence[Fact]) -> Values | None:
 
 
 def _missing_customer(told: Sequence[Heard]) -> list[list[Values]]:
-    """No alert, an open one, or one that the end of the order closed; which of them can depend on what came in first."""
+    """No alert, an open one, or one that the end of the order closed.
+
+    A report that came in after the end opens nothing if it is also handled after it, which is for the lanes: they do not wait for each
+    other. Then the end closes it all the same.
+    """
     reports = [each for each in told if each.fact.kind == "customer_mia"]
     ends = [each for each in told if each.fact.kind in ENDS]
     if not reports:
         return [[]]
     if not ends:
         return [[{"first_reported_at": reports[0].fact.at, "last_reported_at": reports[-1].fact.at, "closed_at": None}]]
-    closed = [[{"closed_at": ends[0].fact.at}]]
-    if any(_came_before(report, ends[0]) is True for report in reports):
-        return closed
-    if all(_came_before(report, ends[0]) is False for report in reports):
-        return [[]]
-    return [*closed, []]
+    closed = [{"closed_at": ends[0].fact.at}]
+    return [closed] if any(_surely_came_before(report, ends[0]) for report in reports) else [closed, []]
 
 
-def _came_before(one: Heard, other: Heard) -> bool | None:
-    """Whether it came in before; None if nobody can say."""
-    if one.first is None or one.last is None or other.first is None or other.last is None:
-        return None
-    if one.last < other.first:
-        return True
-    return False if one.first > other.last else None
+def _surely_came_before(one: Heard, other: Heard) -> bool:
+    return one.last is not None and other.first is not None and one.last < other.first
