@@ -17,7 +17,7 @@ ifneq ($(INSTALLED_IN),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help run test lint fmt lock bench setup
+.PHONY: help run demo test lint fmt lock bench setup
 
 help: ## say what each command does
 	@echo "Usage: make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -25,6 +25,9 @@ help: ## say what each command does
 
 run: $(STAMP) ## start everything in the foreground on embedded defaults (Ctrl-C stops it)
 	@exec $(BIN)/curbside run $(ARGS)
+
+demo: $(STAMP) ## the same with a minute of simulated trade, then the verdict and the end; ARGS="--duration 20 --rate 50"
+	@exec $(BIN)/curbside demo $(ARGS)
 
 test: $(STAMP) ## run all tests, JOBS files at a time; ARGS="-k refund -x" goes to pytest, JOBS=0 runs them in one process
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import drift, failed, migrate, replay, retry, run, schema, send, settings, status, trace
+from deploy.cli import demo, drift, failed, migrate, replay, retry, run, schema, send, settings, simulate, status, trace
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -21,6 +21,8 @@ RUN, LOOK, MEND, SET_UP = "Run", "Look", "Mend", "Set up"
 _COMMANDS: list[tuple[str, str, Any]] = [
     (RUN, "run", run.run),
     (RUN, "send", send.send),
+    (RUN, "simulate", simulate.simulate),
+    (RUN, "demo", demo.demo),
     (LOOK, "status", status.status),
     (LOOK, "trace", trace.trace),
     (LOOK, "drift", drift.drift),

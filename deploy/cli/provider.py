@@ -1,16 +1,11 @@
-"""The providers' side of the wire, for `curbside send`: Instacart's bearer token, Afosto's signature.
+"""The providers' side of the wire, for `curbside send`: one body after another, each with its answer."""
 
-What each sends is in the providers' own documentation: OAuth 2.0 client credentials for Instacart Connect, HMAC-SHA256
-of the raw body for Afosto.
-"""
-
-import hashlib
-import hmac
 import json
 from typing import Any, Literal, NamedTuple, Self
 
 import httpx
 
+from deploy.credentials import JSON, AfostoSigner, token_form
 from deploy.errors import NOT_DONE, CommandError
 from deploy.local.ports import url_of
 from schemas.settings import Settings
@@ -18,9 +13,6 @@ from schemas.settings import Settings
 Provider = Literal["instacart", "afosto"]
 
 _TIMEOUT_S = 15.0
-_JSON = {"Content-Type": "application/json"}
-_AFOSTO = {**_JSON, "User-Agent": "Afosto/1.0 (+https://afosto.com/docs/webhooks)", "X-Afosto-Tenant": "curbside-send"}
-_ANY_ENDPOINT = "00000000-0000-4000-8000-000000000000"
 
 
 class Answer(NamedTuple):
@@ -45,7 +37,7 @@ class Sender:
 
     def __init__(self, settings: Settings, url: str | None, endpoint: str | None) -> None:
         self._settings, self._endpoint = settings, endpoint
-        self._url = (url or url_of(settings.host, settings.port)).rstrip("/")
+        self.url = (url or url_of(settings.host, settings.port)).rstrip("/")
         self._client = httpx.Client(timeout=_TIMEOUT_S)
         self._token: str | None = None
 
@@ -58,60 +50,42 @@ class Sender:
     def post(self, body: bytes, provider: Provider | None) -> Answer:
         """Post one body."""
         if (provider or provider_of(body)) == "afosto":
-            response = self._post("/webhook/afosto", content=body, headers=self._signed(body))
+            response = self._post(
+                "/webhook/afosto", content=body, headers=AfostoSigner(self._settings, self._endpoint).headers(body)
+            )
         else:
-            self._token = self._token or self._fetch_token()
-            response = self._post("/webhook", content=body, headers={**_JSON, "Authorization": f"Bearer {self._token}"})
+            self._token = self._token or self.fetch_token()
+            response = self._post("/webhook", content=body, headers={**JSON, "Authorization": f"Bearer {self._token}"})
         said = _json(response)
         if response.is_success and isinstance(said.get("id"), str):
             return Answer(response.status_code, said["id"], None)
-        detail = said.get("detail") or f"{self._url} answered something else than Curbside does"
+        detail = said.get("detail") or f"{self.url} answered something else than Curbside does"
         return Answer(response.status_code, None, str(detail))
 
-    def _signed(self, body: bytes) -> dict[str, str]:
-        """Afosto's headers, signed with the endpoint's secret, or with the first."""
-        pairs = [_endpoint_and_secret(each) for each in self._settings.afosto_secrets]
-        fitting = [pair for pair in pairs if self._endpoint in (None, pair[0]) or pair[0] is None]
-        if not fitting:
-            raise CommandError(f"AFOSTO_SECRETS holds no secret for the endpoint {self._endpoint}.")
-        endpoint, secret = fitting[0]
-        signature = hmac.digest(secret.encode(), body, hashlib.sha256).hex()
-        named = self._endpoint or endpoint or _ANY_ENDPOINT
-        return {**_AFOSTO, "X-Afosto-Endpoint": named, "X-Afosto-Hmac-Sha256": signature}
-
-    def _fetch_token(self) -> str:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self._settings.instacart_client_id,
-            "client_secret": self._settings.instacart_client_secret[0],
-        }
-        response = self._post("/oauth/token", data=form)
+    def fetch_token(self) -> str:
+        """Ask for a token. Raises CommandError, saying why there is none."""
+        response = self._post("/oauth/token", data=token_form(self._settings))
         said = _json(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise CommandError(
-                f"{self._url} refuses our client: INSTACART_CLIENT_ID and INSTACART_CLIENT_SECRET are not what it expects.",
+                f"{self.url} refuses our client: INSTACART_CLIENT_ID and INSTACART_CLIENT_SECRET are not what it expects.",
                 NOT_DONE,
             )
         if not response.is_success or not isinstance(said.get("access_token"), str):
             why = said.get("error_description") or said.get("detail") or "not with a token"
-            raise CommandError(f"{self._url}/oauth/token answered {response.status_code}: {why}.", NOT_DONE)
+            raise CommandError(f"{self.url}/oauth/token answered {response.status_code}: {why}.", NOT_DONE)
         return str(said["access_token"])
 
     def _post(self, path: str, **request: Any) -> httpx.Response:
         try:
-            return self._client.post(self._url + path, **request)
+            return self._client.post(self.url + path, **request)
         except httpx.ConnectError as error:
             advice = "start Curbside with `make run`, or name its address with --url"
-            raise CommandError(f"Nothing listens at {self._url}: {advice}.", NOT_DONE) from error
+            raise CommandError(f"Nothing listens at {self.url}: {advice}.", NOT_DONE) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise CommandError(f"--url is wrong: expected http://… or https://…, got {self._url!r}.") from error
+            raise CommandError(f"--url is wrong: expected http://… or https://…, got {self.url!r}.") from error
         except httpx.HTTPError as error:
-            raise CommandError(f"{self._url} did not answer properly ({type(error).__name__}).", NOT_DONE) from error
-
-
-def _endpoint_and_secret(text: str) -> tuple[str | None, str]:
-    endpoint, equals, secret = text.partition("=")
-    return (endpoint.strip(), secret.strip()) if equals else (None, text)
+            raise CommandError(f"{self.url} did not answer properly ({type(error).__name__}).", NOT_DONE) from error
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from deploy import generated
 from deploy.errors import NOT_DONE, CommandError
 from deploy.local import banner, parts
+from deploy.local.errand import Errand
 from deploy.local.folder import Folder, clear_leftovers, only_one, open_folder
 from deploy.local.logs import Tail, last_line
 from deploy.local.ports import check_ports, listeners_of
@@ -39,8 +40,11 @@ class Stop:
         self.asked = True
 
 
-def run(environment: Mapping[str, str], screen: Screen) -> int:
-    """Start all parts, watch over them, stop them in order. The exit code. Raises CommandError or SettingError before any starts."""
+def run(environment: Mapping[str, str], screen: Screen, errand: Errand | None = None) -> int:
+    """Start all parts, watch over them until told to stop or the errand is done, stop them in order. The exit code.
+
+    Raises CommandError or SettingError before any starts.
+    """
     stop = Stop()
     folder = open_folder(generated.path_in(environment).parent)
     with only_one(folder):
@@ -52,7 +56,7 @@ def run(environment: Mapping[str, str], screen: Screen) -> int:
             _write_private(parts.valkey_config_path(folder), parts.valkey_config(settings, folder))
         chosen = parts.parts_of(settings, folder, embedded_valkey=embedded_valkey)
         supervisor = Supervisor(folder, chosen, _environment_of_parts(environment, folder))
-        run_of_parts = _Run(settings, folder, chosen, supervisor, screen, stop)
+        run_of_parts = _Run(settings, folder, chosen, supervisor, screen, stop, errand)
         return run_of_parts.whole(environment)
 
 
@@ -67,8 +71,9 @@ class _Run:
         supervisor: Supervisor,
         screen: Screen,
         stop: Stop,
+        errand: Errand | None,
     ) -> None:
-        self._settings, self._folder, self._parts = settings, folder, chosen
+        self._settings, self._folder, self._parts, self._errand = settings, folder, chosen, errand
         self._supervisor, self._screen, self._stop = supervisor, screen, stop
         self._watch = Watch(supervisor, folder)
         self._tails = {name: Tail(folder.log(name)) for part in chosen for name in part.process_names}
@@ -81,20 +86,23 @@ class _Run:
                 self._start_others()
                 if not self._over:
                     self._screen.banner(banner.sections(self._settings, self._folder, environment))
+                    if self._errand:
+                        self._errand.start(self._folder, _environment_of_parts(environment, self._folder))
             while not self._over:
                 self._look()
         finally:
             self._screen.waiting(None)
+            exit_code = self._errand.end() if self._errand else 0
             ended_by_itself = self._supervisor.has_ended and not self._stop.asked
             self._end()
         if ended_by_itself:
             raise CommandError(f"The supervisor ended: {last_line(self._folder.log('supervisord'))}", NOT_DONE)
         self._screen.say("stopped; everything accepted is kept, and the next run carries on with it")
-        return 0
+        return exit_code
 
     @property
     def _over(self) -> bool:
-        return self._stop.asked or self._supervisor.has_ended
+        return self._stop.asked or self._supervisor.has_ended or (self._errand is not None and self._errand.has_ended)
 
     def _look(self) -> None:
         """Show what is new, and rest a little."""

@@ -1,8 +1,8 @@
 """Customer MIA: the driver is there, the customer is not. One alert while it is open, at once, in a lane of its own.
 
-Open means: reported after the order was last delivered or canceled. The timeline closes alerts; an old report that arrives after the
-end of the order opens nothing. A report that arrived before the end, but is handled after it (the lanes do not wait for each other),
-leaves a closed alert, and nobody is called for it. Both handlers hold the order's row while they decide: neither misses the other.
+Open means: reported after the order was last delivered or canceled. The timeline closes alerts; an old report opens nothing once the
+end of the order is handled (the lanes do not wait for each other: handled before it, it opens an alert, which the end closes). A report
+that arrived before the end, but is handled after it, leaves a closed alert, and nobody is called for it. Both handlers hold the order's row while they decide: neither misses the other.
 """
 
 from collections.abc import Sequence

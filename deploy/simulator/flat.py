@@ -1,0 +1,74 @@
+"""Instacart's flat dialect, as its published AsyncAPI document (2.6.0) has it: a step of an order's life as a fact and its body."""
+
+import random
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import orjson
+
+from deploy.simulator.facts import INSTACART, Fact, Line
+from deploy.simulator.instacart_life import Step
+
+_ITEMS = ("order_item_replacement", "order_item_refund")
+
+
+class Flat:
+    """Tells the life of one order."""
+
+    def __init__(self, rng: random.Random, order_id: str, fulfillment_type: str, created_at: datetime) -> None:
+        self._order_id, self._type, self._created_at = order_id, fulfillment_type, created_at
+        self._user_id = f"customer-{rng.randrange(10**8)}"
+
+    def tell(self, step: Step) -> Fact:
+        """The fact, with its body."""
+        name = f"fulfillment.{step.kind}"
+        about_items = step.kind in _ITEMS
+        head = {"event": name, "order_id": self._order_id}
+        content = head | (self._items(step) if about_items else self._order(step))
+        return Fact(
+            provider=INSTACART,
+            kind=step.kind,
+            name=name,
+            order_ids=(self._order_id,),
+            at=step.at,
+            body=orjson.dumps(content),
+            status=None if about_items else step.status,
+            fulfillment_type=None if about_items else self._type,
+            expected_at=None if about_items else step.expected.ends_at,
+            lines=step.lines if about_items else (),
+            retold=msgspec.json.format(orjson.dumps(dict(reversed(content.items()))), indent=1),
+        )
+
+    def _order(self, step: Step) -> dict[str, Any]:
+        order = {
+            "id": self._order_id,
+            "user_id": self._user_id,
+            "fulfillment_type": self._type,
+            "created_at": rfc3339(self._created_at),
+            "estimated_delivery_at": rfc3339(step.expected.ends_at),
+        }
+        return {"status": step.status, "timestamp": rfc3339(step.at), "order": order}
+
+    def _items(self, step: Step) -> dict[str, Any]:
+        return {"timestamp": rfc3339(step.at), "items": [_item(line) for line in step.lines]}
+
+
+def _item(line: Line) -> dict[str, Any]:
+    status = "refunded" if line.refunded else "replaced" if line.substitute else "found"
+    item = {"product_id": line.product, "name": line.name, "quantity": _whole(line.quantity), "status": status}
+    item |= {"refunded": line.refunded}
+    if line.substitute is not None:
+        new = line.substitute
+        item |= {"replacement": {"product_id": new.product, "name": new.name, "quantity": _whole(new.quantity)}}
+    return item
+
+
+def _whole(quantity: Decimal) -> int:
+    return int(quantity)
+
+
+def rfc3339(time: datetime) -> str:
+    """A UTC time as the providers write it."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,218 @@
+"""`curbside simulate --verify` finds each kind of wrong row, on SQLite and PostgreSQL, and names it.
+
+A plan's bodies are handled without processes, in the order of the posts, as if all had been acknowledged; then one thing is spoiled.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Table, delete, insert, select, update
+
+from deploy.simulator.books import read_orders
+from deploy.simulator.plan import Knobs, Nature, Plan, make_plan
+from deploy.simulator.poster import Answer, Fate
+from deploy.simulator.received import Received, received_of
+from deploy.simulator.verdict import Difference, Verdict, judge
+from schemas.decoding import decode
+from schemas.events import Event
+from schemas.failures import Failure, Reason
+from tests.support.books import Books
+from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, refunds, replacements
+
+PLAN = make_plan(
+    Knobs(
+        seed=18,
+        start=datetime(2026, 3, 1, 6, tzinfo=UTC),
+        zone=UTC,
+        orders=80,
+        duplicates=0.1,
+        reordering=0.2,
+        reverts=0.1,
+        stale=0.1,
+        bad_bodies=0.05,
+        bad_signatures=0.05,
+    )
+)
+FIRST_ID = 1_772_345_000_000
+BATCH = 25
+
+
+class Trade:
+    """A plan that was posted and handled; what `judge` says of it."""
+
+    def __init__(self, books: Books, plan: Plan) -> None:
+        self.books, self.fates = books, [self._answered(place, fate) for place, fate in enumerate(map(Fate, plan.posts))]
+        self.plan = plan
+        self.failures: dict[tuple[int, int], list[Failure]] = defaultdict(list)
+        self._handle()
+
+    def _answered(self, place: int, fate: Fate) -> Fate:
+        is_forged = fate.post.nature is Nature.FORGED
+        return replace(fate, answers=[Answer(401, None, 0.0) if is_forged else Answer(200, (FIRST_ID + place, 0), 0.0)])
+
+    def _handle(self) -> None:
+        """What the drain and the handlers do, in batches."""
+        seen: dict[str, Event] = {}
+        for fate in self.fates:
+            if (event_id := fate.answers[0].event_id) is None:
+                continue
+            if fate.post.nature is Nature.BAD_BODY:
+                self.failures[event_id].append(failure(event_id, "drain", Reason.MALFORMED))
+            else:
+                event = decode(fate.post.provider, fate.post.body, f"{event_id[0]}-0", UTC)
+                seen.setdefault(event.identity, event)
+        events = list(seen.values())
+        for first in range(0, len(events), BATCH):
+            self.books.tell_at_once(*events[first : first + BATCH])
+
+    @property
+    def received(self) -> Received:
+        return received_of(self.plan.facts, self.fates)
+
+    def verdict(self) -> Verdict:
+        received = self.received
+        return judge(received, read_orders(self.books.ledger, [*received.heard, *received.forged]), self.failures)
+
+    def the_difference(self) -> Difference:
+        (difference,) = self.verdict().differences
+        return difference
+
+    def spoil(self, table: Table, **values: object) -> str:
+        """Delete the first row of a table, or change it; the order it is of."""
+        its_key = list(table.primary_key)
+        with self.books.ledger.begin() as connection:
+            row = connection.execute(select(*its_key).order_by(*its_key).limit(1)).mappings().one()
+            where = [column == row[column.name] for column in its_key]
+            connection.execute(update(table).where(*where).values(values) if values else delete(table).where(*where))
+        return str(row["order_id"])
+
+    def invent(self, table: Table, **values: object) -> str:
+        """Add a row like the table's first, with some things different; the order it is of."""
+        with self.books.ledger.begin() as connection:
+            row = connection.execute(select(table).order_by(*table.primary_key).limit(1)).mappings().one()
+            connection.execute(insert(table).values(dict(row) | values))
+        return str(row["order_id"])
+
+
+def failure(event_id: tuple[int, int], handler: str, reason: Reason) -> Failure:
+    return Failure(event_id=f"{event_id[0]}-0", handler=handler, provider="instacart", reason=reason, message="", body=b"")
+
+
+@pytest.fixture
+def trade(books: Books) -> Trade:
+    return Trade(books, PLAN)
+
+
+def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
+    verdict = trade.verdict()
+    assert verdict.differences == []
+    assert verdict.orders == len(trade.received.heard) >= 80
+    for table in (refunds, replacements, late_deliveries, customer_mia_alerts):
+        assert trade.books.rows(table.name), f"{table.name}: nothing to compare"
+    assert any(row["superseded_by"] for row in trade.books.rows("replacements"))
+    assert {row["closed_at"] is None for row in trade.books.rows("customer_mia_alerts")} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        (orders, "order"),
+        (order_events, "history: "),
+        (refunds, "refund "),
+        (replacements, "replacement "),
+        (late_deliveries, "late delivery"),
+        (customer_mia_alerts, "customer MIA"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Table) else "",
+)
+def test_a_lost_row_is_named(trade: Trade, table: Table, what: str) -> None:
+    order_id = trade.spoil(table)
+    found = trade.verdict().differences
+    assert {each.order_id for each in found} == {order_id}
+    assert any(each.what.startswith(what) and each.expected != each.found for each in found)
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        (orders, "status", "picking somewhere"),
+        (orders, "status_at", NOON),
+        (orders, "promised_at", NOON),
+        (orders, "fulfillment_type", "balloon"),
+        (refunds, "quantity", "0.001"),
+        (refunds, "occurred_at", NOON),
+        (replacements, "superseded_by", "another"),
+        (replacements, "substitute_quantity", "77"),
+        (late_deliveries, "minutes_late", 3),
+        (late_deliveries, "promised_at", NOON),
+    ],
+    ids=lambda value: value.name if isinstance(value, Table) else str(value),
+)
+def test_a_wrong_value_is_named(trade: Trade, table: Table, column: str, value: object) -> None:
+    order_id = trade.spoil(table, **{column: Decimal(str(value)) if "quantity" in column else value})
+    difference = trade.the_difference()
+    assert difference.order_id == order_id
+    assert difference.what.endswith(f": {column}")
+    assert difference.found == (f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
+
+
+def test_what_happened_twice_is_named(trade: Trade) -> None:
+    doubled = {
+        trade.invent(order_events, identity="another"): "history: ",
+        trade.invent(refunds, line="another"): "refund another",
+        trade.invent(replacements, substitute="another"): "replacement ",
+        trade.invent(customer_mia_alerts, identity="another", closed_at=NOON): "customer MIA",
+    }
+    found = trade.verdict().differences
+    assert {each.order_id for each in found} == doubled.keys()
+    for order_id, what in doubled.items():
+        assert any(each.order_id == order_id and each.what.startswith(what) for each in found)
+
+
+def test_an_alert_that_was_never_closed_is_named(trade: Trade) -> None:
+    with trade.books.ledger.begin() as connection:
+        its = customer_mia_alerts.c
+        closed = connection.execute(select(its.order_id).where(its.closed_at.is_not(None))).scalars().first()
+        connection.execute(update(customer_mia_alerts).where(its.order_id == closed).values(closed_at=None))
+    difference = trade.the_difference()
+    assert (difference.order_id, difference.what) == (closed, "customer MIA")
+
+
+def test_a_bad_body_that_left_no_record_is_named(trade: Trade) -> None:
+    event_id, order_id = next(iter(trade.received.bad.items()))
+    del trade.failures[event_id]
+    assert trade.the_difference()[:3] == (order_id, f"bad body {event_id[0]}-0", "on record as undecodable")
+
+
+def test_a_good_event_that_failed_is_named(trade: Trade) -> None:
+    event_id, order_id = next(iter(trade.received.good.items()))
+    trade.failures[event_id].append(failure(event_id, "refunds", Reason.HANDLER_ERROR))
+    assert trade.the_difference() == (order_id, f"event {event_id[0]}-0", "applied", "failed in refunds: handler_error")
+
+
+def test_a_forged_post_that_came_in_is_named(trade: Trade) -> None:
+    order_id, other = list(trade.received.forged)[:2]
+    trade.invent(orders, order_id=order_id)
+    for place, fate in enumerate(trade.fates):
+        if other in fate.post.order_ids:
+            trade.fates[place] = replace(fate, answers=[Answer(200, (1, 0), 0.0)])
+    found = trade.verdict().differences
+    assert {(each.order_id, each.what) for each in found} >= {(order_id, "bad signature"), (other, "bad signature")}
+
+
+def test_an_order_of_which_nobody_knows_what_came_in_is_not_compared(trade: Trade) -> None:
+    place = next(place for place, fate in enumerate(trade.fates) if fate.post.kind == "picking")
+    order_id, told = trade.fates[place].post.order_ids[0], trade.fates[place].post.fact
+    for place, fate in enumerate(trade.fates):
+        if fate.post.fact == told:
+            trade.fates[place] = replace(fate, answers=[Answer(None, None, 5.0)])
+    with trade.books.ledger.begin() as connection:
+        connection.execute(delete(order_events).where(order_events.c.order_id == order_id))
+    verdict = trade.verdict()
+    assert (verdict.unclear, verdict.differences) == (1, [])

@@ -1,0 +1,70 @@
+"""An ingress that answers as a test says: a real HTTP server on loopback, in the test's own event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from tests.support.ports import LOOPBACK
+
+
+@dataclass(frozen=True)
+class Request:
+    """One post: header names as they came, in any case."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Target:
+    """`answer` gives the status of a post; `lifetime_seconds` is that of the tokens, which are numbered from 1."""
+
+    answer: Callable[[Request], Awaitable[int]]
+    lifetime_seconds: int = 3600
+    url: str = ""
+    tokens: int = 0
+    requests: list[Request] = field(default_factory=list)
+
+    async def token(self, request: web.Request) -> web.Response:
+        """The token endpoint."""
+        self.tokens += 1
+        return web.json_response(
+            {"access_token": f"token-{self.tokens}", "token_type": "Bearer", "expires_in": self.lifetime_seconds}
+        )
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        """Both webhooks."""
+        kept = Request(request.path, dict(request.headers), await request.read())
+        self.requests.append(kept)
+        number = len(self.requests)
+        status = await self.answer(kept)
+        return web.json_response({"id": f"{number}-0"} if status == 200 else {"detail": "no"}, status=status)
+
+
+async def accept(request: Request) -> int:
+    """Accept everything."""
+    await asyncio.sleep(0)
+    return 200
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[Request], Awaitable[int]] = accept, lifetime_seconds: int = 3600) -> AsyncIterator[Target]:
+    """Serve until the test is done."""
+    target = Target(answer, lifetime_seconds)
+    app = web.Application()
+    app.router.add_post("/oauth/token", target.token)
+    app.router.add_post("/webhook", target.webhook)
+    app.router.add_post("/webhook/afosto", target.webhook)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, LOOPBACK, 0)
+        await site.start()
+        target.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
+        yield target
+    finally:
+        await runner.cleanup()
