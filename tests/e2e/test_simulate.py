@@ -95,6 +95,7 @@ def test_for_people_it_tells_counts_a_verdict_and_how_to_do_it_again(on_sqlite: 
 
 
 def test_a_ledger_that_loses_a_refund_is_found_out(on_sqlite: Shop) -> None:
+    assert curbside("migrate", environment=environment_for_tests(**on_sqlite.environment)).exit_code == 0
     engine = create_engine(on_sqlite.environment["DATABASE_URL"])
     with engine.begin() as connection:
         connection.execute(
