@@ -17,7 +17,7 @@ ifneq ($(INSTALLED_IN),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help run demo test lint fmt lock bench setup
+.PHONY: help run demo test lint fmt lock bench fuzz setup
 
 help: ## say what each command does
 	@echo "Usage: make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -44,6 +44,10 @@ fmt: $(STAMP) ## format the code and fix what ruff can fix
 bench: $(STAMP) ## measure this machine: ingress, drain and handlers, beside rivals in the same run
 	@$(BIN)/python -c "import fastapi" 2>/dev/null || $(BIN)/python -m pip install --quiet -r tests/bench/rivals/requirements.txt
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(STAMP) ## random and damaged bodies through the decoders for 30 s; ARGS="--seconds 300", "--bodies 2000000 --engine loop", "--replay FILE"
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --only-binary :all: -r tests/fuzz/requirements.txt
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: $(STAMP) ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also takes newer releases
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

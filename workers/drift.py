@@ -73,7 +73,10 @@ class Drift:
                     self._look(event, name, body, seen)
 
     def _look(self, event: Event, name: str, body: bytes, seen: _Seen) -> None:
-        document = _document(body)
+        try:
+            document = _document(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return  # placed without being read in full: what was skipped is no JSON that we can hold
         differences, present = compare(document, CONTRACTS[event.provider].shape_for(document))
         seen.looked += 1
         seen.present.update(present)

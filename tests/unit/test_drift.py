@@ -144,3 +144,13 @@ def test_the_drain_shows_its_events_to_the_alarm(watch: Watch) -> None:
     watch.parts.append(with_fields(PICKING, aisle=1), b"{", with_fields(status("b"), aisle=1))
     drain.process(watch.parts.take())
     assert watch.found() == [(NAME, What.UNKNOWN_FIELD, "$.aisle", "number", 1)]
+
+
+@pytest.mark.parametrize(
+    "unread", [b"1e400", b'"\xff"', b"9" * 5000, b"[" * 900 + b"]" * 900], ids=["number", "bytes", "digits", "depth"]
+)
+def test_a_body_that_can_be_placed_but_not_read_in_full_harms_no_other(watch: Watch, unread: bytes) -> None:
+    placed = b'{"event_name":"picking","event_id":1,"event_timestamp":"2024-11-22T16:31:40Z","event_metadata":{"order_id":"o"},"tip":%s}'
+    watch.see(placed % unread)
+    watch.see(with_fields(PICKING, aisle="7b"))
+    assert (NAME, "unknown_field", "$.aisle", "string", 1) in watch.found()

@@ -1,0 +1,121 @@
+"""The judge: runs one body through all that reads a provider's bytes, and says what may never happen.
+
+A decoder gives an event that the ledger can hold, or raises `Undecodable`, whose text names a place and is made of our own words only:
+so it quotes nothing, whatever the body holds. Failure records are not read from outside: we write them, in msgpack.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from schemas.contracts import CONTRACTS
+from schemas.decoding import decode
+from schemas.drift import compare
+from schemas.events import Event
+from schemas.failures import Undecodable
+from schemas.masking import masked
+from schemas.texts import MAX_KEY_CHARS
+from schemas.times import read_time
+from tests.fuzz.strategies import FIELDS
+
+EVENT_ID = "1732300000123-4"
+ZONE = ZoneInfo("America/New_York")
+DECODED = "decoded"
+_MESSAGE = re.compile(
+    r"(?P<places>\$.*?)(?: \((?:the line's key|the substitute)\))?: (?P<text>expected .+, (?:got|found) .+)", re.DOTALL
+)
+_STEP = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)?\]", re.ASCII)
+_MARKS = re.compile(r"""[-'"(){}\[\],:]""")
+_WORDS = """
+    expected got found or of a an and the at most it in one none no too deep early ends that before another other larger out range can we hold
+    array boolean integer null number object string text decimal date time quantity milliseconds since characters digits body id name
+    order s event delivery JSON UTF utf 8 16 RFC 3339 1970 60 255 byte mark keys must be strings invalid trailing comma character unicode
+    escape escaped hex surrogate pair unexpected end nested
+"""
+"""All words of all messages, and the numbers that stand in them by themselves."""
+_OUR_WORDS = frozenset(_WORDS.split())
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def judged(body: bytes) -> list[str]:
+    """What becomes of a body at every provider: `decoded`, or the reason of its refusal. Raises if something else does."""
+    check_masked(masked(body), body)
+    read_time(body[:40].decode("utf-8", "replace"), ZONE)
+    return [judged_at(provider, body) for provider in CONTRACTS]
+
+
+def judged_at(provider: str, body: bytes) -> str:
+    """What becomes of a body at one provider."""
+    try:
+        event = decode(provider, body, EVENT_ID, ZONE)
+    except Undecodable as refused:
+        check_refusal(refused, body)
+        return refused.reason.value
+    check_event(event)
+    check_drift(provider, body)
+    return DECODED
+
+
+def check_drift(provider: str, body: bytes) -> None:
+    """The drift alarm tells of fields by the names that the models have, or that look like one; never by what stands in them."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return  # placed without being read in full; the alarm passes over it
+    differences, _ = compare(document, CONTRACTS[provider].shape_for(document))
+    assert not [each for each in differences if "@" in each.path or "@" in each.found], "an address is told"
+
+
+def check_refusal(refused: Undecodable, body: bytes) -> None:
+    """A refusal names fields that the models have, and says the rest in our own words."""
+    message = str(refused)
+    match = _MESSAGE.fullmatch(message)
+    assert match, f"no message of ours: {message}"
+    for place in match["places"].split(" or "):
+        steps = _STEP.sub("", place.removeprefix("$"))
+        assert not steps, f"a place with something else in it: {message}"
+        assert FIELDS.issuperset(filter(None, _STEP.findall(place))), f"a place that no model has: {message}"
+    said = _MARKS.sub(" ", match["text"]).split()
+    strange = [word for word in said if word not in _OUR_WORDS and not _is_measure(word, body)]
+    assert not strange, f"words that are not ours, {strange}: {message}"
+
+
+def _is_measure(word: str, body: bytes) -> bool:
+    """A place in the body, or the length of something in it."""
+    return word.isascii() and word.isdecimal() and len(word) < 12 and int(word) <= len(body)
+
+
+def check_event(event: Event) -> None:
+    """Whatever decodes can be stored: keys that fit, no NUL, exact and bounded quantities, times in UTC."""
+    keys = [event.name, *event.order_ids, *(line.line for line in event.lines)]
+    keys += [line.substitute.product for line in event.lines if line.substitute]
+    assert all(0 < len(key) <= MAX_KEY_CHARS for key in keys), "a key that does not fit"
+    assert len(event.order_ids) == len(set(event.order_ids)) > 0, "no order, or one named twice"
+    assert len({line.line for line in event.lines}) == len(event.lines), "two lines of one key"
+    assert re.fullmatch(r"[\w-]{22}", event.identity, re.ASCII), "no identity"
+    assert {time.tzinfo for time in _times(event)} == {UTC}, "a time that is not in UTC"
+    assert all(quantity.is_finite() for quantity in _quantities(event)), "a quantity that is no number"
+    assert not _NUL.search(msgspec.json.encode(event)), "a NUL"
+
+
+def _times(event: Event) -> Iterator[datetime]:
+    windows = (window for window in (event.window, event.new_window) if window)
+    inside = (time for window in windows for time in (window.starts_at, window.ends_at))
+    yield from (time for time in (event.occurred_at, event.received_at, event.promised_at, *inside) if time)
+
+
+def _quantities(event: Event) -> Iterator[Decimal]:
+    for line in event.lines:
+        yield from (each.quantity for each in (line, line.substitute) if each and each.quantity is not None)
+
+
+def check_masked(text: str, body: bytes) -> None:
+    """What is shown of a body is JSON, or its size; and no address of an e-mail."""
+    if text != f"{len(body)} bytes that are no JSON":
+        json.loads(text)
+    assert "@" not in text, "an address is shown"
