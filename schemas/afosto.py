@@ -63,7 +63,7 @@ class DeliveryWebhook(Webhook, gc=False):
 
 
 _NO_DATA = Data()
-_decode = msgspec.json.Decoder(Webhook).decode
+_decode = msgspec.json.Decoder(Webhook, float_hook=float).decode
 
 
 _ORDER, _DELIVERY = shape_of(OrderWebhook), shape_of(DeliveryWebhook)

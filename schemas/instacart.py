@@ -94,8 +94,9 @@ class Envelope(Struct, gc=False):
 
 _NO_ORDER = FlatOrder()
 _NO_METADATA = Metadata()
-_decode_flat = msgspec.json.Decoder(Flat).decode
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
+# float_hook: in a lenient field, a fraction that no float could hold is infinite, and fails no event
+_decode_flat = msgspec.json.Decoder(Flat, float_hook=float).decode
+_decode_envelope = msgspec.json.Decoder(Envelope, float_hook=float).decode
 
 
 _FLAT, _ENVELOPE = shape_of(Flat), shape_of(Envelope)

@@ -36,7 +36,7 @@ log = logging.getLogger("curbside.workers")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Finding).decode
-_document = msgspec.json.Decoder().decode
+_document = msgspec.json.Decoder(float_hook=float).decode
 
 
 @dataclass(slots=True)

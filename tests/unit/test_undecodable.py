@@ -178,6 +178,8 @@ def test_an_unknown_provider_is_refused_by_name() -> None:
 
 
 GOOD = [
+    envelope('"status":1e400'),
+    items('"name":-1e999,"item_upc":1e400'),
     flat(f'"x":{BIG}'),
     flat('"event_id":1e400'),
     flat('"x":1e400'),
