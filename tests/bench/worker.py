@@ -20,6 +20,7 @@ from schemas.settings import load
 from schemas.tasks import broker_options
 from workers.bells import Bells
 from workers.drain import Drain, Router
+from workers.drift import Drift
 from workers.handle import Handle
 from workers.handler import registered
 from workers.lane import CHECKS, Lane
@@ -44,7 +45,7 @@ def main(lane: str, consumer: str) -> Worked:
     celery.conf.update(broker_options(settings.celery_broker_url))
     bells, handlers, ledger = Bells(celery, store), registered(), Ledger(settings)
     seen_ms = milliseconds(settings.dedupe_window)
-    drain = Drain(store, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms)
+    drain = Drain(store, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=Drift(store.client))
     stream, process = keys.INBOX, cast(Callable[[Sequence[Entry]], None], drain.process)
     if lane != keys.DRAIN:
         handler = next(each for each in handlers if each.name == lane)
