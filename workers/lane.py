@@ -16,9 +16,9 @@ from workers.errors import Unreachable
 from workers.store import UNAVAILABLE, Entry, Store
 from workers.turn import Turn
 
-BATCH = 256
+BATCH = 512
 """Events that are taken at once, about: a claim check may name several."""
-CHECKS = 32
+CHECKS = 16
 """Claim checks that are taken at once at the most: were each of them full, it would still be only a second's work."""
 LINGER_MS = 1_000
 SIGN_LIFETIME_MS = 3_000
