@@ -51,13 +51,16 @@ class Ingress(Starlette):
     They see every other request, and would lead to the same endpoint. Theirs is also the answer to a bug, so it is given here too.
     """
 
-    webhook: Webhook
-    hot: dict[str, dict[str, str]]
-    """Paths that events come in by, and the path parameters that the router would find for them."""
+    def __init__(self, webhook: Webhook, **options: Any) -> None:
+        super().__init__(**options)
+        self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
+        self.webhook = webhook
+        # Paths that events come in by, and the path parameters that the router would find for them.
+        self._hot = {"/webhook": {}} | {f"/webhook/{provider}": {"provider": str(provider)} for provider in CONTRACTS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["method"] != "POST" or (found := self.hot.get(scope["path"])) is None:
+        if scope["type"] != "http" or scope["method"] != "POST" or (found := self._hot.get(scope["path"])) is None:
             await super().__call__(scope, receive, send)
             return
         scope["path_params"] = found
@@ -98,7 +101,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def readyz(_: Request) -> Response:
         return await _ready(valkey, inbox)
 
-    app = Ingress(
+    return Ingress(
+        webhook,
         routes=[
             Route("/webhook", webhook, methods=["POST"]),
             Route("/webhook/{provider}", webhook, methods=["POST"]),
@@ -110,10 +114,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
         exception_handlers={HTTPException: _problem, Exception: _problem},
         lifespan=lifespan,
     )
-    app.webhook = webhook
-    app.hot = {"/webhook": {}} | {f"/webhook/{provider}": {"provider": str(provider)} for provider in CONTRACTS}
-    app.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
-    return app
 
 
 def _collect_garbage_rarely() -> None:

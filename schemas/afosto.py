@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from schemas.afosto_data import DeliveryData, OrderData
+from schemas.afosto_delivery import DeliveryData
+from schemas.afosto_order import OrderData
 from schemas.drift import Shape, shape_of
 from schemas.events import Event, Kind, Provider, received_at
 from schemas.failures import Reason, Undecodable

@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.support.books",
     "tests.support.parts",
     "tests.support.receiver",
+    "tests.support.slow_lane",
 ]

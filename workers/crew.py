@@ -14,6 +14,7 @@ from workers.channel import Channels
 from workers.deliver import Deliver
 from workers.drain import Drain, Router
 from workers.drift import Drift
+from workers.entries import Entry, events_in
 from workers.errors import Unreachable
 from workers.failures import Failures
 from workers.handle import Handle
@@ -22,7 +23,7 @@ from workers.housekeeping import Housekeeping
 from workers.lane import CHECKS, Lane
 from workers.ledger.ledger import Ledger
 from workers.retry import Retrier, Retries
-from workers.store import UNAVAILABLE, Entry, Store, events_in
+from workers.store import UNAVAILABLE, Store
 from workers.turn import Turn
 
 log = logging.getLogger("curbside.workers")

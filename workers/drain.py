@@ -16,9 +16,10 @@ from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
 from workers.bells import Bells
 from workers.blame import account_of
 from workers.drift import Drift
+from workers.entries import Batch, Entry
 from workers.failures import first_task_id
 from workers.handler import Handler
-from workers.store import Batch, Entry, Routed, Store
+from workers.store import Routed, Store
 
 log = logging.getLogger("curbside.workers")
 

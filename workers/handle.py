@@ -20,11 +20,12 @@ from schemas.tasks import LANE_DELIVER
 from workers.bells import Bells
 from workers.blame import after_try, reason_of
 from workers.drain import provider_of, undecodable_failure
+from workers.entries import Entry, event_ids
 from workers.errors import Unreachable
 from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.ledger.ledger import Ledger
-from workers.store import UNAVAILABLE, Entry, Store, event_ids
+from workers.store import UNAVAILABLE, Store
 
 log = logging.getLogger("curbside.workers")
 

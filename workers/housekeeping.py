@@ -8,7 +8,8 @@ from datetime import timedelta
 from schemas import keys
 from schemas.durations import milliseconds
 from workers.drift import note_missing
-from workers.store import Store, event_ids
+from workers.entries import event_ids
+from workers.store import Store
 
 PERIOD_MS = 30_000
 FORGET_CONSUMER_MS = 3_600_000

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from workers.bells import Bells
+from workers.entries import Entry
 from workers.errors import Unreachable
-from workers.store import UNAVAILABLE, Entry, Store
+from workers.store import UNAVAILABLE, Store
 from workers.turn import Turn
 
 BATCH = 512

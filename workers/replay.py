@@ -18,9 +18,10 @@ from schemas.events import Event, Kind, Provider
 from schemas.settings import Settings
 from workers import scripts
 from workers.drain import Router, provider_of
+from workers.entries import Entry
 from workers.handler import Handler
 from workers.housekeeping import stream_id
-from workers.store import Entry, Routed, Store
+from workers.store import Routed, Store
 
 PAGE = 500
 

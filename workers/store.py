@@ -17,13 +17,11 @@ from redis.retry import Retry
 from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
 from workers import scripts
+from workers.entries import Batch, Entry, Fields, entries_of, pairs_of
 
 SOCKET_TIMEOUT_SECONDS = 10.0
 """Longer than any blocking read below."""
 BELL_MS = 1_000
-
-Fields = dict[bytes, bytes]
-
 
 UNAVAILABLE = (
     redis.ConnectionError,
@@ -33,19 +31,6 @@ UNAVAILABLE = (
     redis.exceptions.OutOfMemoryError,
 )
 """Valkey is away, does not answer, or takes no writes: the world's fault, nobody's event."""
-
-
-class Entry(NamedTuple):
-    """A stream entry taken for work: its id in that stream, and its fields."""
-
-    id: str
-    fields: Fields
-
-
-class Batch(list[Entry]):
-    """Entries taken together. `taken_over`: how often any had changed hands before; None for such as have, or may have."""
-
-    taken_over: bytes | None = None
 
 
 class Routed(NamedTuple):
@@ -102,7 +87,7 @@ class Store:
     def _read(self, stream: str, consumer: str, after: str, count: int, block_ms: int | None) -> Batch:
         block = () if block_ms is None else ("BLOCK", block_ms)
         reply: Any = self._raw("XREADGROUP", "GROUP", keys.GROUP, consumer, "COUNT", count, *block, "STREAMS", stream, after)
-        return Batch(_entries(reply[0][1]) if reply else ())
+        return Batch(entries_of(reply[0][1]) if reply else ())
 
     def _raw(self, command: str, *args: str | int) -> Any:
         """A command whose reply redis-py leaves to us, since it does not know its name in bytes: its own reading costs tenfold."""
@@ -111,7 +96,7 @@ class Store:
     def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> Batch:
         """Take over entries whose consumer has been silent for `idle_ms`."""
         reply: Any = self._raw("XAUTOCLAIM", stream, keys.GROUP, consumer, idle_ms, "0-0", "COUNT", count)
-        return Batch(_entries(reply[1]))
+        return Batch(entries_of(reply[1]))
 
     def route(
         self,
@@ -162,10 +147,10 @@ class Store:
             pipeline = self.client.pipeline(transaction=False)
             for ids in checks:
                 pipeline.execute_command(b"XRANGE", keys.INBOX, ids[0], ids[-1], "COUNT", 2 * len(ids))  # type: ignore[no-untyped-call]
-            found = dict(entry for reply in pipeline.execute() for entry in _entries(reply))
+            found = dict(entry for reply in pipeline.execute() for entry in entries_of(reply))
         if missing := [event_id for ids in checks for event_id in ids if event_id not in found]:
             reply: Any = self._bodies([keys.INBOX], missing)
-            found |= {event_id: _pairs(fields) for event_id, fields in zip(missing, reply, strict=True) if fields}
+            found |= {event_id: pairs_of(fields) for event_id, fields in zip(missing, reply, strict=True) if fields}
         return found
 
     def lanes_to_ring(self, lanes: Sequence[str]) -> list[str]:
@@ -245,7 +230,7 @@ class Store:
 
     def page(self, stream: str, start: str, count: int, last: str = "+") -> list[Entry]:
         """Entries of a stream from an id on, without taking them."""
-        return _entries(self._raw("XRANGE", stream, start, last, "COUNT", count))
+        return entries_of(self._raw("XRANGE", stream, start, last, "COUNT", count))
 
     def trim_inbox(self, first_kept: str) -> None:
         """Let go of what is older. Approximately: Valkey drops whole nodes, which costs next to nothing."""
@@ -266,22 +251,3 @@ def _is_waiting(groups: Any, stale: Any) -> bool:
         raise groups
     group = next((each for each in groups if each["name"] == keys.GROUP.encode()), None)
     return group is None or group["lag"] is None or group["lag"] > 0 or (isinstance(stale, list) and bool(stale))
-
-
-def _entries(reply: Any) -> list[Entry]:
-    """Entries of a stream reply. A deleted entry that is still pending comes as an id without fields."""
-    return [Entry(entry_id.decode(), _pairs(fields or ())) for entry_id, fields in reply]
-
-
-def event_ids(entry: Entry) -> list[str]:
-    """The events that a claim check names; none, if it was deleted in our hands."""
-    return entry.fields.get(keys.FIELD_EVENT, b"").decode().split()
-
-
-def events_in(entry: Entry) -> int:
-    """How many events a claim check names."""
-    return entry.fields.get(keys.FIELD_EVENT, b"").count(b" ") + 1
-
-
-def _pairs(flat: Sequence[bytes]) -> Fields:
-    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -21,11 +21,12 @@ from schemas.tasks import broker_options
 from workers.bells import Bells
 from workers.drain import Drain, Router
 from workers.drift import Drift
+from workers.entries import Entry, events_in
 from workers.handle import Handle
 from workers.handler import registered
 from workers.lane import CHECKS, Lane
 from workers.ledger.ledger import Ledger
-from workers.store import Entry, Store, connect, events_in
+from workers.store import Store, connect
 
 
 class Worked(msgspec.Struct):

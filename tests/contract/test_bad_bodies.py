@@ -1,15 +1,12 @@
 """Bodies that nobody can decode: kept byte for byte with a reason that names the place, and decoded by a release that can."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from schemas import keys
 from schemas.decoding import decode
 from schemas.failures import FailureState, Reason
 from tests.payloads import recorded
-from tests.support.slow_lane import SlowLane, slow_lane
+from tests.support.slow_lane import SlowLane
 from tests.unit.test_undecodable import BAD, GOOD, SECRET
 from workers.blame import EventFailed
 
@@ -20,14 +17,6 @@ HUGE = [
 ]
 ALL = [*BAD, *HUGE]
 REFUND = recorded("instacart/flat/order_item_refund")
-
-
-@pytest.fixture
-def lane(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[SlowLane]:
-    database = tmp_path / "ledger.db"
-    database.write_bytes(migrated_sqlite.read_bytes())
-    with slow_lane(real_valkey_url, f"sqlite:///{database}") as lane:
-        yield lane
 
 
 def test_every_kind_of_bad_body_ends_as_one_failure_with_its_bytes_and_the_place(lane: SlowLane) -> None:

@@ -1,8 +1,6 @@
 """A third provider is one schema file and one row: it has an address, is authenticated, decoded, deduplicated and watched for drift."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from schemas.drift import What
 from schemas.failures import Reason
 from tests.examples import toyshop
 from tests.support.ingress import Serve, bearer
-from tests.support.slow_lane import SlowLane, slow_lane
+from tests.support.slow_lane import SlowLane
 from workers.drift import Drift, read_drift
 
 PLACED = {"id": "n-1", "type": "order.placed", "order": "toy-7", "at": "2026-03-02T08:00:00Z"}
@@ -21,14 +19,6 @@ PLACED = {"id": "n-1", "type": "order.placed", "order": "toy-7", "at": "2026-03-
 @pytest.fixture(autouse=True)
 def _a_row_for_the_toyshop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONTRACTS, toyshop.NAME, toyshop.CONTRACT)
-
-
-@pytest.fixture
-def lane(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[SlowLane]:
-    database = tmp_path / "ledger.db"
-    database.write_bytes(migrated_sqlite.read_bytes())
-    with slow_lane(real_valkey_url, f"sqlite:///{database}") as lane:
-        yield lane
 
 
 def notice(**fields: Any) -> bytes:

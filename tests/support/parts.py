@@ -15,9 +15,10 @@ from schemas.tasks import broker_options, queue_of
 from tests.support.outcomes import BUILT_IN, Sums, sums
 from tests.support.valkey import broker_of
 from workers.bells import Bells
+from workers.entries import Entry
 from workers.failures import Failures
 from workers.retry import Retries
-from workers.store import Entry, Store, connect
+from workers.store import Store, connect
 
 _NUMBERS = itertools.count(1)
 

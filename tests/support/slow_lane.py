@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from celery import Celery
 
 from schemas import keys
@@ -19,13 +21,14 @@ from tests.support.books import HANDLERS, Books, open_books
 from tests.support.outcomes import Sums, sums
 from workers.bells import Bells
 from workers.drain import Drain, Router, provider_of, undecodable_failure
+from workers.entries import Entry
 from workers.failures import Failures
 from workers.handle import Handle
 from workers.handler import Event, Handler, RetryPolicy, UnitOfWork
 from workers.ledger.tables import metadata
 from workers.replay import Replay
 from workers.retry import Retrier, Retries
-from workers.store import Entry, Store, connect
+from workers.store import Store, connect
 
 AN_HOUR_MS = 3_600_000
 _ME = "test"
@@ -165,6 +168,15 @@ def slow_lane(url: str, database_url: str, handlers: Sequence[Handler] | None = 
             yield lane
         finally:
             lane.client.close()
+
+
+@pytest.fixture
+def lane(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[SlowLane]:
+    """All built-in handlers, on a real Valkey and an empty SQLite ledger."""
+    database = tmp_path / "ledger.db"
+    database.write_bytes(migrated_sqlite.read_bytes())
+    with slow_lane(real_valkey_url, f"sqlite:///{database}") as lane:
+        yield lane
 
 
 def all_rows(books: Books) -> dict[str, list[dict[str, Any]]]:

@@ -18,8 +18,8 @@ from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for
 from tests.support.wiretap import Wiretap
 from workers.drain import Drain, Router
+from workers.entries import Batch, Entry
 from workers.handler import registered
-from workers.store import Batch, Entry
 
 HOUR_MS = 3_600_000
 CUT_OFF = b'{"event": "fulfillment.picking", "order_id": '

@@ -14,9 +14,9 @@ from tests.support.parts import Parts
 from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for
 from workers import lane as lane_module
+from workers.entries import Entry
 from workers.errors import Unreachable
 from workers.lane import Lane
-from workers.store import Entry
 
 NAME = "refunds"
 STREAM = keys.todo(NAME)

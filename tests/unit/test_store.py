@@ -6,7 +6,8 @@ import redis
 from schemas import keys
 from tests.support.parts import Parts, status
 from tests.support.waiting import wait_for
-from workers.store import UNAVAILABLE, Entry
+from workers.entries import Entry
+from workers.store import UNAVAILABLE
 
 
 def test_what_was_appended_before_the_first_worker_started_is_handled(parts: Parts) -> None:

@@ -1,90 +1,15 @@
-"""What Afosto sends in `data`: the whole order or delivery as it was at that moment, all fields that the documentation names.
+"""What Afosto sends in `data` of a delivery: the whole delivery as it was at that moment, all fields that the documentation names.
 
-Which of them are lists is read off the two published examples (`items`, `parcels`) and the documentation's own indices (`i18n`,
-`openings`, `windows`, `links`), and else not stated. So everything below `data` is lenient: documented, and decoded as it comes.
+Which of them are lists is read off the published examples (`parcels`, `items`) and the documentation's own indices (`i18n`, `openings`, `windows`,
+`links`), and else not stated. So everything below `data` is lenient: documented, and decoded as it comes.
 """
 
 from typing import Any
 
 from msgspec import Struct, field
 
+from schemas.afosto_people import Customer, PhoneNumber
 from schemas.lenient import Lenient
-
-
-class Inventory(Struct, gc=False):
-    """How an item's stock is worked on."""
-
-    position: Lenient[str | int] = None
-    is_deducted: Lenient[bool] = None
-    progress: Lenient[str] = None
-
-
-class ItemDetails(Struct, gc=False):
-    """More of an item."""
-
-    inventory: Lenient[Inventory] = None
-
-
-class OrderItem(Struct, gc=False):
-    """A line of an order."""
-
-    sku: Lenient[str] = None
-    gtin: Lenient[str] = None
-    label: Lenient[str] = None
-    quantity: Lenient[float] = None
-    details: Lenient[ItemDetails | list[ItemDetails]] = None
-    """Not stated which."""
-
-
-class Contact(Struct, gc=False):
-    """How a customer is named and reached. Personal data."""
-
-    email: Lenient[str] = None
-    given_name: Lenient[str] = None
-    additional_name: Lenient[str] = None
-    family_name: Lenient[str] = None
-
-
-class Customer(Struct, gc=False):
-    """Who ordered. Personal data."""
-
-    notes: Lenient[str] = None
-    reference: Lenient[str] = None
-    contact: Lenient[Contact] = None
-
-
-class PhoneNumber(Struct, gc=False):
-    """Personal data."""
-
-    number: Lenient[str] = None
-
-
-class OrderAddress(Struct, gc=False):
-    """Where an order goes. Personal data."""
-
-    given_name: Lenient[str] = None
-    additional_name: Lenient[str] = None
-    family_name: Lenient[str] = None
-    organisation: Lenient[str] = None
-    address_line_1: Lenient[str] = None
-    address_line_2: Lenient[str] = None
-    postal_code: Lenient[str] = None
-    locality: Lenient[str] = None
-    country_code: Lenient[str] = None
-
-
-class OrderMethod(Struct, gc=False):
-    """The way of delivery that was chosen."""
-
-    name: Lenient[str] = None
-    id: Lenient[str] = None
-
-
-class OrderDelivery(Struct, gc=False):
-    """How and where an order is to be delivered."""
-
-    method: Lenient[OrderMethod] = None
-    address: Lenient[OrderAddress] = None
 
 
 class Translation(Struct, gc=False):
@@ -241,19 +166,6 @@ class Parcel(Struct, gc=False):
     status: Lenient[str] = None
     track_trace: Lenient[TrackTrace] = None
     items: Lenient[list[ParcelItem]] = None
-
-
-class OrderData(Struct, gc=False):
-    """An order."""
-
-    id: Lenient[str] = None
-    number: Lenient[str | int] = None
-    progress: Lenient[str] = None
-    items: Lenient[list[OrderItem]] = None
-    meta_data: Lenient[dict[str, Any]] = None
-    delivery: Lenient[OrderDelivery] = None
-    customer: Lenient[Customer] = None
-    phone_number: Lenient[PhoneNumber] = None
 
 
 class DeliveryData(Struct, gc=False):
