@@ -56,7 +56,9 @@ class Ingress(Starlette):
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
         self.webhook = webhook
         # Paths that events come in by, and the path parameters that the router would find for them.
-        self._hot = {"/webhook": {}} | {f"/webhook/{provider}": {"provider": str(provider)} for provider in CONTRACTS}
+        self._hot: dict[str, dict[str, str]] = {"/webhook": {}} | {
+            f"/webhook/{provider}": {"provider": str(provider)} for provider in CONTRACTS
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
