@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from tests.bench import ack, drain, handlers, machine
+from tests.bench import ack, drain, handlers, machine, stages
 from tests.bench.backlog import WrongSumError
 from tests.bench.load import LoadError
 from tests.bench.processes import StartError
@@ -25,6 +25,7 @@ class Part(NamedTuple):
 
 
 PARTS = {
+    stages.PART: Part(stages.measure, stages.show),
     ack.PART: Part(ack.measure, ack.show),
     drain.PART: Part(drain.measure, drain.show),
     handlers.PART: Part(handlers.measure, handlers.show),

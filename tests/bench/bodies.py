@@ -30,6 +30,16 @@ def envelopes(count: int, seed: int = 1) -> list[Posted]:
     return _stream(count, seed, ((_envelope, 1.0),))
 
 
+def flat(count: int, seed: int = 1) -> list[Posted]:
+    """Instacart callbacks in the flat dialect."""
+    return _stream(count, seed, ((_flat, 1.0),))
+
+
+def afosto(count: int, seed: int = 1) -> list[Posted]:
+    """Afosto webhooks."""
+    return _stream(count, seed, ((_afosto, 1.0),))
+
+
 def mixed(count: int, seed: int = 1) -> list[Posted]:
     """Half envelope, three tenths flat, two tenths Afosto."""
     return _stream(count, seed, ((_envelope, 0.5), (_flat, 0.3), (_afosto, 0.2)))

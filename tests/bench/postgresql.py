@@ -46,6 +46,15 @@ class Postgresql:
         finally:
             self._run("DROP DATABASE {} WITH (FORCE)", name)
 
+    @contextlib.contextmanager
+    def ledger(self, database: str, folder: Path) -> Iterator[str]:
+        """A fresh ledger's URL: on `PostgreSQL`, or else in a file of SQLite under `folder`."""
+        if database == "SQLite":
+            yield f"sqlite:///{folder / 'ledger.db'}"
+        else:
+            with self.database() as url:
+                yield url
+
     def _run(self, statement: str, database: str) -> None:
         uri = f"postgresql://postgres@/postgres?host={self._folder / 'data'}"
         with psycopg.connect(uri, autocommit=True) as connection:

@@ -65,6 +65,12 @@ class Report:
             mark = "[green]reached[/]" if reached >= wanted else "[red]missed [/]"
             self._console.print(f"  {mark} {what}: {number(reached)}, goal at least {number(wanted)}")
 
+    def goals_below(self, goals: Iterable[tuple[str, float, float]]) -> None:
+        """Print goals as (what, reached, wanted at most). A number that was not measured is no goal reached."""
+        for what, reached, wanted in goals:
+            mark = "[green]reached[/]" if 0 < reached <= wanted else "[red]missed [/]"
+            self._console.print(f"  {mark} {what}: {number(reached)}, goal at most {number(wanted)}")
+
 
 def number(value: float) -> str:
     """Three or so digits, as people read them."""
