@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from tests.bench import ack, drain, handlers, machine, stages
+from tests.bench import ack, drain, handlers, machine, path, stages
 from tests.bench.backlog import WrongSumError
 from tests.bench.load import LoadError
 from tests.bench.processes import StartError
@@ -29,6 +29,7 @@ PARTS = {
     ack.PART: Part(ack.measure, ack.show),
     drain.PART: Part(drain.measure, drain.show),
     handlers.PART: Part(handlers.measure, handlers.show),
+    path.PART: Part(path.measure, path.show),
 }
 
 

@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -28,6 +28,11 @@ class Posted(NamedTuple):
 def envelopes(count: int, seed: int = 1) -> list[Posted]:
     """Instacart callbacks in the envelope dialect, about 700 bytes each."""
     return _stream(count, seed, ((_envelope, 1.0),))
+
+
+def refunding(count: int, seed: int = 1) -> list[Posted]:
+    """Envelopes of orders' lives and of refunds, which only the timeline and the refunds want."""
+    return _stream(count, seed, ((lambda rng, number: _envelope(rng, number, ("order_item_refund",)), 1.0),))
 
 
 def flat(count: int, seed: int = 1) -> list[Posted]:
@@ -64,8 +69,8 @@ def _when(number: int) -> datetime:
     return _START + timedelta(milliseconds=number * 40)
 
 
-def _name(rng: random.Random, number: int) -> str:
-    return rng.choice(_TROUBLE) if rng.random() < 0.15 else _LIFE[number % len(_LIFE)]
+def _name(rng: random.Random, number: int, trouble: Sequence[str] = _TROUBLE) -> str:
+    return rng.choice(trouble) if rng.random() < 0.15 else _LIFE[number % len(_LIFE)]
 
 
 def _order_of(rng: random.Random, number: int) -> str:
@@ -73,8 +78,8 @@ def _order_of(rng: random.Random, number: int) -> str:
     return str(uuid.UUID(int=(number // (1000 * EVENTS_PER_ORDER)) * 1000 + rng.randrange(1000) + (7 << 96), version=4))
 
 
-def _envelope(rng: random.Random, number: int) -> Posted:
-    name, at = _name(rng, number), _when(number)
+def _envelope(rng: random.Random, number: int, trouble: Sequence[str] = _TROUBLE) -> Posted:
+    name, at = _name(rng, number, trouble), _when(number)
     metadata: dict[str, Any] = {
         "order_id": _order_of(rng, number),
         "retailer_id": "279",

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from unittest import mock
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -31,6 +32,19 @@ class Postgresql:
 
             self._server = get_server(self._folder / "data", start=True)
         return self
+
+    @property
+    def pid(self) -> int:
+        """The server's first process, above all others."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def environment(self, url: str) -> dict[str, str]:
+        """How every client library finds a database of ours, by its SQLAlchemy URL."""
+        return {"PGHOST": str(self._folder / "data"), "PGUSER": "postgres", "PGDATABASE": urlsplit(url).path.strip("/")}
+
+    def connect(self, url: str) -> psycopg.Connection:
+        """A connection to a database of ours."""
+        return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._server.cleanup()  # stops it

@@ -2,15 +2,16 @@
 
 import contextlib
 import importlib
-import importlib.util
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from tests.bench.processes import StartError, free_port, is_listening, python, running
+from tests.bench.environments import python_with
+from tests.bench.processes import free_port, is_listening, running
 
 DURABILITY = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
 """Of every Valkey here, the rivals' too."""
@@ -44,10 +45,12 @@ def valkey(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def asgi(app: str, folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[Server]:
+def asgi(
+    app: str, folder: Path, environment: Mapping[str, str], *options: str, interpreter: str = sys.executable
+) -> Iterator[Server]:
     """One uvicorn process with uvloop and httptools."""
     port = free_port()
-    command = python("-m", "uvicorn", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools")
+    command = [interpreter, "-m", "uvicorn", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     command += ["--no-access-log", "--log-level", "warning", *options]
     folder.mkdir(parents=True, exist_ok=True)
     with running(command, lambda: is_listening(port), folder / "uvicorn.log", environment) as pid:
@@ -71,11 +74,12 @@ def empty_asgi(folder: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def fastapi_celery(folder: Path, app: str = "app") -> Iterator[Server]:
     """(c); `app` is `threaded` for FastAPI's thread pool."""
-    if importlib.util.find_spec("fastapi") is None:
-        raise StartError("fastapi is missing: pip install -r tests/bench/rivals/requirements.txt")
+    interpreter = python_with("requirements.txt")
     with (
         valkey(folder / "valkey") as broker,
-        asgi(f"tests.bench.rivals.fastapi_celery:{app}", folder, {"BENCH_BROKER_URL": broker.url}) as server,
+        asgi(
+            f"tests.bench.rivals.fastapi_celery:{app}", folder, {"BENCH_BROKER_URL": broker.url}, interpreter=interpreter
+        ) as server,
     ):
         yield server
 
@@ -100,12 +104,11 @@ def curbside(folder: Path) -> Iterator[Server]:
         valkey(folder / "valkey") as inbox,
         asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), "--factory") as server,
     ):
-        yield Server(server.url, server.pid, f"Bearer {_token(server.url)}")
+        yield Server(server.url, server.pid, bearer(server.url))
 
 
-def _token(webhook_url: str) -> str:
-    """Fetch a token as the provider does."""
+def bearer(webhook_url: str) -> str:
+    """What to send as `Authorization` to Curbside; fetches a token as the provider does."""
     form = {"grant_type": "client_credentials", "client_id": _CLIENT[0], "client_secret": _CLIENT[1]}
     answer = httpx.post(webhook_url.replace("/webhook", "/oauth/token"), data=form, trust_env=False).raise_for_status()
-    token: str = answer.json()["access_token"]
-    return token
+    return f"Bearer {answer.json()['access_token']}"
