@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from tests.bench import ack, drain, handlers, machine, path, stages
+from tests.bench import ack, drain, handlers, latency, machine, path, stages, urgent
 from tests.bench.backlog import WrongSumError
 from tests.bench.load import LoadError
 from tests.bench.processes import StartError
@@ -30,6 +30,8 @@ PARTS = {
     drain.PART: Part(drain.measure, drain.show),
     handlers.PART: Part(handlers.measure, handlers.show),
     path.PART: Part(path.measure, path.show),
+    latency.PART: Part(latency.measure, latency.show),
+    urgent.PART: Part(urgent.measure, urgent.show),
 }
 
 
@@ -55,7 +57,8 @@ def main(
         console.print(machine.CAVEAT, "", *(f"{fact}: {text}" for fact, text in facts.items()), "", sep="\n")
         try:
             for part in chosen:
-                PARTS[part].measure(report, folder, runs, quick)
+                (folder / part).mkdir()
+                PARTS[part].measure(report, folder / part, runs, quick)
                 PARTS[part].show(report)
         except (LoadError, StartError, WrongSumError) as error:
             console.print(f"[red]stopped:[/] {error}")

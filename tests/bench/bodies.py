@@ -27,12 +27,20 @@ class Posted(NamedTuple):
 
 def envelopes(count: int, seed: int = 1) -> list[Posted]:
     """Instacart callbacks in the envelope dialect, about 700 bytes each."""
-    return _stream(count, seed, ((_envelope, 1.0),))
+    return _stream(count, seed, ((_any_envelope, 1.0),))
 
 
 def refunding(count: int, seed: int = 1) -> list[Posted]:
     """Envelopes of orders' lives and of refunds, which only the timeline and the refunds want."""
-    return _stream(count, seed, ((lambda rng, number: _envelope(rng, number, ("order_item_refund",)), 1.0),))
+    return _stream(
+        count, seed, ((lambda rng, number: _envelope(rng, number, _name(rng, number, ("order_item_refund",))), 1.0),)
+    )
+
+
+def missing_customers(count: int, seed: int = 1) -> list[Posted]:
+    """Envelopes that each report the missing customer of another order, none of which is in `refunding`."""
+    rng = random.Random(seed)  # noqa: S311 - the same bodies in every run
+    return [_envelope(rng, (10**6 + number) * 1000 * EVENTS_PER_ORDER, "customer_mia") for number in range(count)]
 
 
 def flat(count: int, seed: int = 1) -> list[Posted]:
@@ -47,7 +55,7 @@ def afosto(count: int, seed: int = 1) -> list[Posted]:
 
 def mixed(count: int, seed: int = 1) -> list[Posted]:
     """Half envelope, three tenths flat, two tenths Afosto."""
-    return _stream(count, seed, ((_envelope, 0.5), (_flat, 0.3), (_afosto, 0.2)))
+    return _stream(count, seed, ((_any_envelope, 0.5), (_flat, 0.3), (_afosto, 0.2)))
 
 
 _Maker = Callable[[random.Random, int], Posted]
@@ -78,8 +86,12 @@ def _order_of(rng: random.Random, number: int) -> str:
     return str(uuid.UUID(int=(number // (1000 * EVENTS_PER_ORDER)) * 1000 + rng.randrange(1000) + (7 << 96), version=4))
 
 
-def _envelope(rng: random.Random, number: int, trouble: Sequence[str] = _TROUBLE) -> Posted:
-    name, at = _name(rng, number, trouble), _when(number)
+def _any_envelope(rng: random.Random, number: int) -> Posted:
+    return _envelope(rng, number, _name(rng, number))
+
+
+def _envelope(rng: random.Random, number: int, name: str) -> Posted:
+    at = _when(number)
     metadata: dict[str, Any] = {
         "order_id": _order_of(rng, number),
         "retailer_id": "279",

@@ -40,13 +40,22 @@ class _Envelope(msgspec.Struct):
 def expected(posted: Sequence[Posted]) -> Rows:
     """The rows that these envelopes ask for, each once."""
     orders, events, refunds = set[str](), set[int](), set[tuple[str, str]]()
-    for each in msgspec.json.decode(b"[%b]" % b",".join(body for _, body in posted), type=list[_Envelope]):
+    for each in _decoded(posted):
         order_id = each.event_metadata.order_id
         orders.add(order_id)
         events.add(each.event_id)
         if each.event_name.endswith("order_item_refund"):
             refunds |= {(order_id, item.line_num) for item in each.event_metadata.order_items if item.refunded}
     return Rows(len(orders), len(events), len(refunds))
+
+
+def event_ids(posted: Sequence[Posted]) -> list[str]:
+    """The provider's own ids of these envelopes."""
+    return [str(each.event_id) for each in _decoded(posted)]
+
+
+def _decoded(posted: Sequence[Posted]) -> list[_Envelope]:
+    return msgspec.json.decode(b"[%b]" % b",".join(body for _, body in posted), type=list[_Envelope])
 
 
 def count(connection: psycopg.Connection) -> Rows:

