@@ -17,7 +17,7 @@ _EVENTS = {CURBSIDE: 100_000, CELERY: 6_000, ARQ: 15_000, TASKIQ: 30_000, BULLMQ
 """So many that each works for some seconds."""
 _QUICK_SHARE = 10
 _LIMIT_SECONDS = 120.0
-_COLUMNS = (
+COLUMNS = (
     ("per_second", "events/s"),
     ("cpu_us", "CPU µs/event"),
     ("workers_us", "workers"),
@@ -36,17 +36,20 @@ def measure(report: Report, folder: Path, runs: int, quick: bool) -> None:
             for contender in found[turn:] + found[:turn]:
                 posted = refunding(_EVENTS[contender.name] // (_QUICK_SHARE if quick else 1))
                 at = folder / f"{PART}{run}{found.index(contender)}"
-                report.add(PART, contender.name, run, _emptied(contender, at, postgresql, posted))
+                report.add(PART, contender.name, run, emptied(contender, at, postgresql, posted))
 
 
-def _emptied(contender: Contender, folder: Path, postgresql: Postgresql, posted: list[Posted]) -> Numbers:
+def emptied(
+    contender: Contender, folder: Path, postgresql: Postgresql, posted: list[Posted], limit_seconds: float = _LIMIT_SECONDS
+) -> Numbers:
+    """Work off a backlog, and check the rows."""
     wanted = committed.expected(posted)
     with site(contender, folder, postgresql) as its:
         its.preload(posted)
         with its.workers() as workers, postgresql.connect(its.database_url) as connection:
-            first = committed.wait_for_first(connection, _LIMIT_SECONDS)
+            first = committed.wait_for_first(connection, limit_seconds)
             before = _cpu(its, workers)
-            last = committed.wait_for_all(connection, wanted, _LIMIT_SECONDS)
+            last = committed.wait_for_all(connection, wanted, limit_seconds)
             after = _cpu(its, workers)
     events = len(posted) * (last.lines - first.lines) / last.lines  # duplicates too, which leave no line
     spent = {f"{name}_us": (after[name] - before[name]) / events * 1e6 for name in after}
@@ -69,7 +72,7 @@ def _cpu(its: Site, workers: list[int]) -> Numbers:
 def show(report: Report) -> None:
     """Print the table and the goals."""
     title = "From a backlog to committed rows: timeline and refunds, PostgreSQL, two worker processes; median (least…most)"
-    report.table(PART, title, _COLUMNS, (CELERY, ARQ, TASKIQ, BULLMQ), "per_second")
+    report.table(PART, title, COLUMNS, (CELERY, ARQ, TASKIQ, BULLMQ), "per_second")
     ratios = ((CELERY, 20), (ARQ, 4), (TASKIQ, 4), (BULLMQ, 2))
     report.goals(
         [

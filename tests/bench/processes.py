@@ -77,15 +77,6 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """CPU time a process has used, user and system; None where the system does not tell."""
-    try:
-        numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except OSError:
-        return None
-    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def tree_cpu_seconds(*pids: int) -> float:
     """CPU time of processes and all below them, also of those that have ended and were waited for; 0 where the system does not tell."""
     spent, children = dict[int, float](), defaultdict[int, list[int]](list)

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -16,6 +16,7 @@ from tests.bench.processes import free_port, is_listening, running
 
 DURABILITY = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
 """Of every Valkey here, the rivals' too."""
+_AS_DEPLOYED = {"auto-aof-rewrite-min-size": "512mb"}
 
 _CLIENT = ("bench", secrets.token_urlsafe(24))
 
@@ -27,6 +28,8 @@ class Server:
     url: str
     pid: int
     authorization: str = "Bearer none"
+    beside: tuple[int, ...] = ()
+    """Other processes at work for it."""
 
 
 def valkey_binary() -> str:
@@ -38,7 +41,7 @@ def valkey_binary() -> str:
 def valkey(folder: Path) -> Iterator[Server]:
     """An empty Valkey with its data in `folder`, which goes with it: a long run would fill the disk."""
     port = free_port()
-    options = [part for name, value in DURABILITY.items() for part in (f"--{name}", value)]
+    options = [part for name, value in (DURABILITY | _AS_DEPLOYED).items() for part in (f"--{name}", value)]
     folder.mkdir(parents=True)
     command = [valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     with running(command, lambda: is_listening(port), folder / "valkey.log") as pid:
@@ -83,7 +86,7 @@ def fastapi_celery(folder: Path, app: str = "app") -> Iterator[Server]:
             f"tests.bench.rivals.fastapi_celery:{app}", folder, {"BENCH_BROKER_URL": broker.url}, interpreter=interpreter
         ) as server,
     ):
-        yield server
+        yield replace(server, beside=(broker.pid,))
 
 
 def curbside_environment(valkey_url: str, folder: Path) -> dict[str, str]:
@@ -100,13 +103,14 @@ def curbside_environment(valkey_url: str, folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def curbside(folder: Path) -> Iterator[Server]:
+def curbside(folder: Path, processes: int = 1) -> Iterator[Server]:
     """(d): authentication on, every commit fsynced."""
+    options = ("--factory", *(("--workers", str(processes)) if processes > 1 else ()))
     with (
         valkey(folder / "valkey") as inbox,
-        asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), "--factory") as server,
+        asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), *options) as server,
     ):
-        yield Server(server.url, server.pid, bearer(server.url))
+        yield Server(server.url, server.pid, bearer(server.url), (inbox.pid,))
 
 
 def bearer(webhook_url: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import Celery
 
@@ -22,11 +22,12 @@ from tests.bench.postgresql import Postgresql
 from tests.bench.report import Report
 from workers.bells import Bells
 from workers.drain import Drain, Router
+from workers.drift import Drift
 from workers.handle import Handle
 from workers.handler import registered
-from workers.lane import BATCH
+from workers.lane import BATCH, CHECKS
 from workers.ledger.ledger import Ledger
-from workers.store import Store, connect
+from workers.store import Store, connect, events_in
 
 PART = "stages"
 DIALECTS: dict[str, Callable[[int], list[Posted]]] = {"envelope": envelopes, "flat": flat, "Afosto": afosto}
@@ -93,33 +94,41 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     celery.conf.update(broker_options(settings.celery_broker_url))
     handlers, ledger, bells = registered(), Ledger(settings), Bells(celery, store)
     ledger.migrate()
-    drain = Drain(clocked, bells, Router(handlers), zone=settings.store_timezone, seen_ms=milliseconds(settings.dedupe_window))
-    _batches(clocked, keys.INBOX, drain.process, spent, report, run, "drain")
+    drift: Any = _Clocked(Drift(store.client), spent, "drift")
+    seen_ms = milliseconds(settings.dedupe_window)
+    drain = Drain(clocked, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
+    _emptied(clocked, keys.INBOX, drain.process, spent).report(report, run, "drain")
     for handler in handlers:
         if handler.name in {"timeline", "refunds"}:
             clocked_ledger: Any = _Clocked(ledger, spent, "SQL")
             handle = Handle(handler, clocked, bells, clocked_ledger, settings.store_timezone)
-            _batches(clocked, keys.todo(handler.name), handle.process, spent, report, run, f"{handler.name} on {database}")
+            emptied = _emptied(clocked, keys.todo(handler.name), handle.process, spent)
+            emptied.report(report, run, f"{handler.name} on {database}")
     ledger.close()
 
 
-def _batches(
-    store: Any,
-    stream: str,
-    process: Callable[[Sequence[Any]], None],
-    spent: dict[str, float],
-    report: Report,
-    run: int,
-    lane: str,
-) -> None:
+class _Emptied(NamedTuple):
+    """What it took to empty a stream, in seconds."""
+
+    events: int
+    stages: dict[str, float]
+
+    def report(self, report: Report, run: int, lane: str) -> None:
+        """One row a stage, and one for all."""
+        for stage, seconds in {**self.stages, "all": sum(self.stages.values())}.items():
+            report.add(PART, f"{lane}: {stage}", run, {"cpu_us": seconds / self.events * 1e6, "events": self.events})
+
+
+def _emptied(store: Any, stream: str, process: Callable[[Sequence[Any]], None], spent: dict[str, float]) -> _Emptied:
+    """In batches as large as a busy lane's. `spent` is what `store` and others add up to."""
     spent.clear()
+    count = BATCH if stream == keys.INBOX else CHECKS
     events, begin = 0, time.thread_time()
-    while entries := store.read(stream, "bench", BATCH):
+    while entries := store.read(stream, "bench", count):
         process(entries)
-        events += len(entries)
+        events += sum(map(events_in, entries))
     whole = time.thread_time() - begin
-    for stage, seconds in {**spent, "the rest": whole - sum(spent.values()), "all": whole}.items():
-        report.add(PART, f"{lane}: {stage}", run, {"cpu_us": seconds / events * 1e6, "events": events})
+    return _Emptied(events, {**spent, "the rest": whole - sum(spent.values())})
 
 
 def show(report: Report) -> None:

@@ -72,9 +72,9 @@ def _while_waiting(its: Site, receiver: Receiver, waiting: int, seconds: int) ->
         with its.postgresql.connect(its.database_url) as connection:
             committed.wait_for_first(connection, _LIMIT_SECONDS)
         time.sleep(1)  # the other worker begins too
-        before = client.xlen(keys.todo("timeline"))
+        before = backlog.waiting(client, "timeline")
         sent = openloop.post(server.url, server.authorization, [each.body for each in posted], _PER_SECOND)
-        after = client.xlen(keys.todo("timeline"))
+        after = backlog.waiting(client, "timeline")
         orders = [msgspec.json.decode(each.body, type=_Envelope).event_metadata.order_id for each in posted]
         _wait_for(at, orders)
     if not after:
