@@ -41,8 +41,7 @@ fmt: $(STAMP) ## format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure this machine: ingress, drain and handlers, beside rivals in the same run
-	@$(BIN)/python -c "import fastapi" 2>/dev/null || $(BIN)/python -m pip install --quiet -r tests/bench/rivals/requirements.txt
+bench: $(STAMP) ## measure this machine beside rivals in the same run (they are installed into .venv-bench); ARGS=--help lists parts
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 fuzz: $(STAMP) ## random and damaged bodies through the decoders for 30 s; ARGS="--seconds 300", "--bodies 2000000 --engine loop", "--replay FILE"

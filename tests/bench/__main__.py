@@ -4,13 +4,14 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 
-from tests.bench import ack, drain, handlers, machine
+from tests.bench import ack, drain, growth, handlers, latency, machine, memory, path, recovery, sizes, stages, urgent
 from tests.bench.backlog import WrongSumError
 from tests.bench.load import LoadError
 from tests.bench.processes import StartError
@@ -25,14 +26,26 @@ class Part(NamedTuple):
 
 
 PARTS = {
+    stages.PART: Part(stages.measure, stages.show),
     ack.PART: Part(ack.measure, ack.show),
+    sizes.PART: Part(sizes.measure, sizes.show),
     drain.PART: Part(drain.measure, drain.show),
     handlers.PART: Part(handlers.measure, handlers.show),
+    path.PART: Part(path.measure, path.show),
+    latency.PART: Part(latency.measure, latency.show),
+    urgent.PART: Part(urgent.measure, urgent.show),
+    memory.PART: Part(memory.measure, memory.show),
+    growth.PART: Part(growth.measure, growth.show),
+    recovery.PART: Part(recovery.measure, recovery.show),
+    growth.LARGE: Part(partial(growth.measure, part=growth.LARGE), partial(growth.show, part=growth.LARGE)),
 }
+WHEN_ASKED = (recovery.PART, growth.LARGE)
+"""They take minutes a round."""
+_DEFAULT = ",".join(name for name in PARTS if name not in WHEN_ASKED)
 
 
 def main(
-    only: Annotated[str, typer.Option(help=f"Parts to run, separated by commas: {', '.join(PARTS)}.")] = ",".join(PARTS),
+    only: Annotated[str, typer.Option(help=f"Parts to run, separated by commas: {', '.join(PARTS)}.")] = _DEFAULT,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Rounds; each runs every contender once.")] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="Short rounds and small backlogs, to see that it works.")] = False,
     out: Annotated[Path | None, typer.Option(help="Append raw rows to this file, as JSON lines.")] = None,
@@ -53,7 +66,8 @@ def main(
         console.print(machine.CAVEAT, "", *(f"{fact}: {text}" for fact, text in facts.items()), "", sep="\n")
         try:
             for part in chosen:
-                PARTS[part].measure(report, folder, runs, quick)
+                (folder / part).mkdir()
+                PARTS[part].measure(report, folder / part, runs, quick)
                 PARTS[part].show(report)
         except (LoadError, StartError, WrongSumError) as error:
             console.print(f"[red]stopped:[/] {error}")

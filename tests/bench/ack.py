@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.bench import load, servers
 from tests.bench.bodies import envelopes
-from tests.bench.processes import cpu_seconds, rss_mb
+from tests.bench.processes import rss_mb, tree_cpu_seconds
 from tests.bench.report import Numbers, Report
 
 PART = "ack"
@@ -24,11 +24,12 @@ CONTENDERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[servers
     CELERY_THREADS: functools.partial(servers.fastapi_celery, app="threaded"),
     CURBSIDE: servers.curbside,
 }
-_COLUMNS = (
+COLUMNS = (
     ("per_second", "requests/s"),
     ("p50_ms", "p50 ms"),
     ("p99_ms", "p99 ms"),
     ("cpu_us", "CPU µs/request"),
+    ("all_us", "with Valkey"),
     ("rss_mb", "RSS MB"),
 )
 
@@ -42,24 +43,26 @@ def measure(report: Report, folder: Path, runs: int, quick: bool) -> None:
         for name in names[turn:] + names[:turn]:
             at = folder / f"{PART}{run}{names.index(name)}"
             with CONTENDERS[name](at) as server:
-                report.add(PART, name, run, _under_load(server, bodies, 1 if quick else 4))
+                report.add(PART, name, run, under_load(server, bodies, 1 if quick else 4))
 
 
-def _under_load(server: servers.Server, bodies: Path, seconds: int) -> Numbers:
+def under_load(server: servers.Server, bodies: Path, seconds: int) -> Numbers:
+    """Rate, latency and CPU of one server under a closed loop."""
     load.post(server.url, bodies, server.authorization, 1)  # connections, caches, imports
-    before = cpu_seconds(server.pid)
+    before, before_all = tree_cpu_seconds(server.pid), tree_cpu_seconds(server.pid, *server.beside)
     result = load.post(server.url, bodies, server.authorization, seconds)
-    after, rss = cpu_seconds(server.pid), rss_mb(server.pid)
+    after, after_all, rss = tree_cpu_seconds(server.pid), tree_cpu_seconds(server.pid, *server.beside), rss_mb(server.pid)
     numbers = {"per_second": result.requests / result.seconds, "p50_ms": result.p50_ms, "p99_ms": result.p99_ms}
-    if before is not None and after is not None:
+    if after:
         numbers["cpu_us"] = (after - before) / result.requests * 1e6
+        numbers["all_us"] = (after_all - before_all) / result.requests * 1e6
     return numbers | ({"rss_mb": rss} if rss else {})
 
 
 def show(report: Report) -> None:
     """Print the table and the goals."""
     title = f"Acknowledged: one uvicorn process, {load.CONNECTIONS} connections, 700-byte bodies; median (least…most)"
-    report.table(PART, title, _COLUMNS, (STARLETTE, CELERY), "per_second")
+    report.table(PART, title, COLUMNS, (STARLETTE, CELERY), "per_second")
     to = functools.partial(report.ratio, PART, CURBSIDE)
     report.goals(
         (

@@ -10,11 +10,13 @@ import redis
 
 from ingress.inbox import pack_append
 from schemas import keys
+from schemas.settings import load
 from tests.bench.bodies import Posted
 from tests.bench.processes import ROOT, StartError, python
 from tests.bench.report import Numbers
 from tests.bench.worker import Worked
 from workers.handler import registered
+from workers.ledger.ledger import Ledger
 from workers.store import Store
 
 _CHUNK = 500
@@ -37,10 +39,10 @@ def preload(url: str, posted: Sequence[Posted]) -> None:
     client.close()
 
 
-def work(lane: str, processes: int, environment: Mapping[str, str]) -> Numbers:
-    """Empty a lane with some worker processes; what they took together, from the first batch to the last commit."""
+def work(lane: str, processes: int, environment: Mapping[str, str], most: int = 0) -> Numbers:
+    """Empty a lane with some worker processes, or have each take `most` events; what they took together, from the first batch to the last commit."""
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(lane, number, environment)) for number in range(processes)]
+        workers = [stack.enter_context(_worker(lane, number, environment, most)) for number in range(processes)]
         for worker in workers:
             _line(worker)  # `ready`
         for worker in workers:
@@ -58,8 +60,8 @@ def work(lane: str, processes: int, environment: Mapping[str, str]) -> Numbers:
 
 
 @contextlib.contextmanager
-def _worker(lane: str, number: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    command = python("-m", "tests.bench.worker", lane, f"bench-{number}")
+def _worker(lane: str, number: int, environment: Mapping[str, str], most: int) -> Iterator[subprocess.Popen[str]]:
+    command = python("-m", "tests.bench.worker", lane, f"bench-{number}", str(most))
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -79,6 +81,13 @@ def _line(worker: subprocess.Popen[str]) -> str:
     return line
 
 
+def migrate(environment: Mapping[str, str]) -> None:
+    """Make the ledger's tables."""
+    ledger = Ledger(load({**environment}))
+    ledger.migrate()
+    ledger.close()
+
+
 def check_drained(url: str, received: int) -> None:
     """Every event has exactly one outcome, and all could be decoded. Raises `WrongSumError`."""
     client = redis.Redis.from_url(url, protocol=2)
@@ -96,3 +105,11 @@ def check_applied(url: str, handler: str) -> None:
     client.close()
     if routed is None or routed != applied:
         raise WrongSumError(f"{handler}: {routed!r} routed, {applied!r} applied")
+
+
+def waiting(client: redis.Redis, handler: str) -> int:
+    """Events that are routed to the handler and not yet applied."""
+    routed, applied = (
+        int(client.hget(keys.COUNTERS, name(handler)) or 0) for name in (keys.Counter.routed, keys.Counter.applied)
+    )
+    return routed - applied

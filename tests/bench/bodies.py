@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -27,12 +27,55 @@ class Posted(NamedTuple):
 
 def envelopes(count: int, seed: int = 1) -> list[Posted]:
     """Instacart callbacks in the envelope dialect, about 700 bytes each."""
-    return _stream(count, seed, ((_envelope, 1.0),))
+    return _stream(count, seed, ((_any_envelope, 1.0),))
+
+
+def refunding(count: int, seed: int = 1) -> list[Posted]:
+    """Envelopes of orders' lives and of refunds, which only the timeline and the refunds want."""
+    return _stream(
+        count, seed, ((lambda rng, number: _envelope(rng, number, _name(rng, number, ("order_item_refund",))), 1.0),)
+    )
+
+
+def missing_customers(count: int, seed: int = 1) -> list[Posted]:
+    """Envelopes that each report the missing customer of another order, none of which is in `refunding`."""
+    rng = random.Random(seed)  # noqa: S311 - the same bodies in every run
+    return [_envelope(rng, (10**6 + number) * 1000 * EVENTS_PER_ORDER, "customer_mia") for number in range(count)]
+
+
+def of_orders(count: int, orders: int, seed: int = 1) -> list[Posted]:
+    """Envelopes, each once, of orders whose ids are the first numbers."""
+    rng = random.Random(seed)  # noqa: S311 - the same bodies in every run
+    return [
+        _envelope(rng, number, _LIFE[number % len(_LIFE)], order=f"{rng.randrange(orders):032x}") for number in range(count)
+    ]
+
+
+SIZES = ("300 B", "700 B", "6 kB", "60 kB")
+
+
+def sized(size: str, count: int, seed: int = 1) -> list[Posted]:
+    """Bodies of about this size: what grows is the list of items."""
+    rng = random.Random(seed)  # noqa: S311 - the same bodies in every run
+    if size == "300 B":
+        return [_flat(rng, number, lines=0) for number in range(count)]
+    lines = {"700 B": 2, "6 kB": 41, "60 kB": 435}[size]
+    return [_envelope(rng, number, _name(rng, number), lines) for number in range(count)]
+
+
+def flat(count: int, seed: int = 1) -> list[Posted]:
+    """Instacart callbacks in the flat dialect."""
+    return _stream(count, seed, ((_flat, 1.0),))
+
+
+def afosto(count: int, seed: int = 1) -> list[Posted]:
+    """Afosto webhooks."""
+    return _stream(count, seed, ((_afosto, 1.0),))
 
 
 def mixed(count: int, seed: int = 1) -> list[Posted]:
     """Half envelope, three tenths flat, two tenths Afosto."""
-    return _stream(count, seed, ((_envelope, 0.5), (_flat, 0.3), (_afosto, 0.2)))
+    return _stream(count, seed, ((_any_envelope, 0.5), (_flat, 0.3), (_afosto, 0.2)))
 
 
 _Maker = Callable[[random.Random, int], Posted]
@@ -54,8 +97,8 @@ def _when(number: int) -> datetime:
     return _START + timedelta(milliseconds=number * 40)
 
 
-def _name(rng: random.Random, number: int) -> str:
-    return rng.choice(_TROUBLE) if rng.random() < 0.15 else _LIFE[number % len(_LIFE)]
+def _name(rng: random.Random, number: int, trouble: Sequence[str] = _TROUBLE) -> str:
+    return rng.choice(trouble) if rng.random() < 0.15 else _LIFE[number % len(_LIFE)]
 
 
 def _order_of(rng: random.Random, number: int) -> str:
@@ -63,10 +106,14 @@ def _order_of(rng: random.Random, number: int) -> str:
     return str(uuid.UUID(int=(number // (1000 * EVENTS_PER_ORDER)) * 1000 + rng.randrange(1000) + (7 << 96), version=4))
 
 
-def _envelope(rng: random.Random, number: int) -> Posted:
-    name, at = _name(rng, number), _when(number)
+def _any_envelope(rng: random.Random, number: int) -> Posted:
+    return _envelope(rng, number, _name(rng, number))
+
+
+def _envelope(rng: random.Random, number: int, name: str, lines: int = 2, order: str = "") -> Posted:
+    at = _when(number)
     metadata: dict[str, Any] = {
-        "order_id": _order_of(rng, number),
+        "order_id": order or _order_of(rng, number),
         "retailer_id": "279",
         "user_id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
         "fulfillment_type": "delivery",
@@ -76,7 +123,7 @@ def _envelope(rng: random.Random, number: int) -> Posted:
     }
     if name == "rescheduled":
         metadata["new_window"] = {"starts_at": f"{at:%Y-%m-%d} 15:00:00", "ends_at": f"{at:%Y-%m-%d} 16:00:00"}
-    metadata["order_items"] = [_envelope_item(rng, line, name) for line in range(1, 3)]
+    metadata["order_items"] = [_envelope_item(rng, line, name) for line in range(1, lines + 1)]
     body = {
         "event_id": 1_201_895_966_044_343_904 + number,
         "event_name": f"fulfillment.{name}",
@@ -98,7 +145,7 @@ def _envelope_item(rng: random.Random, line: int, name: str) -> dict[str, Any]:
     }
 
 
-def _flat(rng: random.Random, number: int) -> Posted:
+def _flat(rng: random.Random, number: int, lines: int = 3) -> Posted:
     name, at, order = _name(rng, number), _when(number), _order_of(rng, number)
     items = [
         {
@@ -111,7 +158,7 @@ def _flat(rng: random.Random, number: int) -> Posted:
             if name == "order_item_replacement" and line == 0
             else None,
         }
-        for line in range(3)
+        for line in range(lines)
     ]
     body = {
         "event": f"fulfillment.{name}",

@@ -1,7 +1,5 @@
 """Part `handlers`: how fast worker processes apply a handler's preloaded stream to SQLite and to PostgreSQL."""
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from schemas import keys
@@ -24,22 +22,13 @@ def measure(report: Report, folder: Path, runs: int, quick: bool) -> None:
             turn = run % len(CASES)
             for database, processes in CASES[turn:] + CASES[:turn]:
                 at = folder / f"{PART}{run}{database}{processes}"
-                with servers.valkey(at) as valkey, _ledger(database, at, postgresql) as url:
+                with servers.valkey(at) as valkey, postgresql.ledger(database, at) as url:
                     environment = servers.curbside_environment(valkey.url, at) | {"DATABASE_URL": url}
                     backlog.preload(valkey.url, posted)
                     backlog.work(keys.DRAIN, 1, environment)
                     numbers = backlog.work(HANDLER, processes, environment)
                     backlog.check_applied(valkey.url, HANDLER)
                 report.add(PART, _name(database, processes), run, numbers)
-
-
-@contextlib.contextmanager
-def _ledger(database: str, folder: Path, postgresql: Postgresql) -> Iterator[str]:
-    if database == "SQLite":
-        yield f"sqlite:///{folder / 'ledger.db'}"
-    else:
-        with postgresql.database() as url:
-            yield url
 
 
 def _name(database: str, processes: int) -> str:

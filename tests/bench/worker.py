@@ -1,4 +1,4 @@
-"""One worker process that works a single lane, as `python -m tests.bench.worker LANE CONSUMER`; settings by environment.
+"""One worker process that works a single lane, as `python -m tests.bench.worker LANE CONSUMER MOST`; settings by environment.
 
 It says `ready`, waits for a line, works until its lane is empty, and prints when its first batch began and its last one was committed
 (system-wide monotonic clock), how many events it had, and its CPU time. The lane's own code runs: claims, signs, doorbells and all.
@@ -38,8 +38,8 @@ class Worked(msgspec.Struct):
     cpu_seconds: float = 0.0
 
 
-def main(lane: str, consumer: str) -> Worked:
-    """Work the lane."""
+def main(lane: str, consumer: str, most: int) -> Worked:
+    """Work the lane; no longer than until `most` events are done, if that is not 0."""
     settings = load(os.environ)
     store = Store(connect(settings.redis_url))
     celery = Celery("curbside", set_as_current=False)
@@ -53,13 +53,13 @@ def main(lane: str, consumer: str) -> Worked:
         stream, process = keys.todo(lane), Handle(handler, store, bells, ledger, settings.store_timezone).process
         with ledger.begin():  # connected and migrated before the clock starts
             pass
-    worked = Worked()
+    worked, stopping = Worked(), threading.Event()
     print("ready", flush=True)
     sys.stdin.readline()
     cpu = time.process_time()
-    timed = _timed(process, worked, cpu)
+    timed = _timed(process, worked, cpu, most or sys.maxsize, stopping)
     options: dict[str, Any] = {"events_in": events_in, "most_at_once": CHECKS} if lane != keys.DRAIN else {}
-    works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=threading.Event(), **options)
+    works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=stopping, **options)
     before = -1
     while worked.events > before:  # a run ends when its time is up, empty or not
         before = worked.events
@@ -68,15 +68,19 @@ def main(lane: str, consumer: str) -> Worked:
     return worked
 
 
-def _timed(process: Callable[[Sequence[Entry]], None], worked: Worked, cpu: float) -> Callable[[Sequence[Entry]], None]:
+def _timed(
+    process: Callable[[Sequence[Entry]], None], worked: Worked, cpu: float, most: int, stopping: threading.Event
+) -> Callable[[Sequence[Entry]], None]:
     def timed(entries: Sequence[Entry]) -> None:
         worked.began = worked.began or time.monotonic()
         process(entries)
         worked.events += sum(map(events_in, entries))
         worked.ended, worked.cpu_seconds = time.monotonic(), time.process_time() - cpu
+        if worked.events >= most:
+            stopping.set()
 
     return timed
 
 
 if __name__ == "__main__":
-    print(msgspec.json.encode(main(*sys.argv[1:3])).decode(), flush=True)
+    print(msgspec.json.encode(main(sys.argv[1], sys.argv[2], int(sys.argv[3]))).decode(), flush=True)
