@@ -23,11 +23,12 @@ from tests.bench.report import Report
 from workers.bells import Bells
 from workers.drain import Drain, Router
 from workers.drift import Drift
+from workers.entries import events_in
 from workers.handle import Handle
 from workers.handler import registered
 from workers.lane import BATCH, CHECKS
 from workers.ledger.ledger import Ledger
-from workers.store import Store, connect, events_in
+from workers.store import Store, connect
 
 PART = "stages"
 DIALECTS: dict[str, Callable[[int], list[Posted]]] = {"envelope": envelopes, "flat": flat, "Afosto": afosto}
