@@ -14,7 +14,13 @@ import httpx
 from tests.bench.environments import python_with
 from tests.bench.processes import free_port, is_listening, running
 
-DURABILITY = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
+DURABILITY = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "auto-aof-rewrite-min-size": "512mb",
+    "maxmemory-policy": "noeviction",
+    "save": "",
+}
 """Of every Valkey here, the rivals' too."""
 _AS_DEPLOYED = {"auto-aof-rewrite-min-size": "512mb"}
 
