@@ -22,7 +22,6 @@ DURABILITY = {
     "save": "",
 }
 """Of every Valkey here, the rivals' too."""
-_AS_DEPLOYED = {"auto-aof-rewrite-min-size": "512mb"}
 
 _CLIENT = ("bench", secrets.token_urlsafe(24))
 
@@ -47,7 +46,7 @@ def valkey_binary() -> str:
 def valkey(folder: Path) -> Iterator[Server]:
     """An empty Valkey with its data in `folder`, which goes with it: a long run would fill the disk."""
     port = free_port()
-    options = [part for name, value in (DURABILITY | _AS_DEPLOYED).items() for part in (f"--{name}", value)]
+    options = [part for name, value in DURABILITY.items() for part in (f"--{name}", value)]
     folder.mkdir(parents=True)
     command = [valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options]
     with running(command, lambda: is_listening(port), folder / "valkey.log") as pid:
