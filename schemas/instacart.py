@@ -19,7 +19,7 @@ from schemas.events import Event, Kind, Provider, Window, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of, identity_of_content
 from schemas.instacart_lines import Item, lines_of
-from schemas.lenient import Lenient
+from schemas.lenient import ABSENT, Lenient, Unread
 from schemas.messages import kinds_of
 from schemas.texts import key, text_or_none
 from schemas.times import read_time
@@ -37,9 +37,9 @@ class FlatOrder(Struct, gc=False):
     """`order` of a flat callback. Published."""
 
     id: str | None = None
-    user_id: Lenient[str] = None
+    user_id: Unread[str] = ABSENT
     fulfillment_type: Lenient[str] = None
-    created_at: Lenient[str] = None
+    created_at: Unread[str] = ABSENT
     estimated_delivery_at: Lenient[str] = None
 
 
@@ -73,13 +73,13 @@ class Metadata(Struct, gc=False):
     order_items: list[Item] | None = None
     delivery_window: Lenient[SentWindow] = None
     new_window: Lenient[SentWindow] = None
-    store_location: Lenient[str] = None
-    retailer_id: Lenient[str | int] = None
-    user_id: Lenient[str] = None
-    cancellation_reason: Lenient[str] = None
-    order_url: Lenient[str] = None
-    status_link: Lenient[str] = None
-    pickup_link: Lenient[str] = None
+    store_location: Unread[str] = ABSENT
+    retailer_id: Unread[str | int] = ABSENT
+    user_id: Unread[str] = ABSENT
+    cancellation_reason: Unread[str] = ABSENT
+    order_url: Unread[str] = ABSENT
+    status_link: Unread[str] = ABSENT
+    pickup_link: Unread[str] = ABSENT
 
 
 class Envelope(Struct, gc=False):

@@ -1,11 +1,13 @@
-"""Fields that nothing depends on: any value decodes, so that none fails an event, and yet the documented type is on record.
+"""Fields that nothing depends on: what comes in them fails no event, and yet the documented type is on record.
 
-From it come the published documents (`schemas.documents`) and the drift alarm (`schemas.drift`).
+`Lenient` is read where it holds what it should. `Unread` is passed over, so that it may hold even what cannot be decoded at all: bytes that
+are no UTF-8, an integer of a thousand digits. From the documented types come the documents (`deploy.documents`) and the drift alarm
+(`schemas.drift`).
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
-from msgspec import Meta, inspect
+from msgspec import Meta, Raw, inspect
 
 T = TypeVar("T")
 
@@ -13,6 +15,7 @@ _DOCUMENTED = "documented"
 
 if TYPE_CHECKING:
     Lenient: TypeAlias = T | Any
+    Unread: TypeAlias = T | Raw
 else:
 
     class Lenient:
@@ -21,8 +24,18 @@ else:
         def __class_getitem__(cls, documented: Any) -> Any:
             return Annotated[Any, Meta(extra={_DOCUMENTED: documented})]
 
+    class Unread:
+        """`Unread[str]`: documented as a string, kept as the bytes that came."""
+
+        def __class_getitem__(cls, documented: Any) -> Any:
+            return Annotated[Raw, Meta(extra={_DOCUMENTED: documented})]
+
+
+ABSENT = Raw()
+"""The default of an unread field."""
+
 
 def documented(field: inspect.Metadata) -> inspect.Type | None:
-    """The documented type of a lenient field; None of any other annotated type."""
+    """The documented type of a lenient or unread field; None of any other annotated type."""
     extra = field.extra or {}
     return inspect.type_info(extra[_DOCUMENTED]) if _DOCUMENTED in extra else None

@@ -203,6 +203,20 @@ def test_an_odd_body_that_can_be_placed_is_placed(body: bytes) -> None:
     assert read("instacart", body).order_ids
 
 
+IDENTIFIED = (
+    b'{"event_id":7,"event_name":"picking","event_timestamp":"2024-11-22T16:31:40Z","event_metadata":{"order_id":"o","%b":%b}}'
+)
+UNREAD = ["user_id", "store_location", "retailer_id", "cancellation_reason", "order_url", "status_link", "pickup_link"]
+
+
+@pytest.mark.parametrize(
+    "value", [b'"caf\xe9"', BIG.encode(), b"1e400", b'{"a":["\xff"]}'], ids=["latin1", "big", "infinite", "deep"]
+)
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_field_that_nothing_reads_may_hold_what_nobody_could_read(name: str, value: bytes) -> None:
+    assert read("instacart", IDENTIFIED % (name.encode(), value)).order_ids == ("o",)
+
+
 def _read_or_refuse(provider: str, body: bytes) -> None:
     refusal = ""
     try:
