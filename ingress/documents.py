@@ -20,8 +20,9 @@ class Document:
         }
 
     async def __call__(self, request: Request) -> Response:
-        """The document; 304 if the caller has it."""
-        if self._headers["ETag"] in request.headers.get("if-none-match", ""):
+        """The document; 304 if the caller has it (`*`: any; RFC 9110, 13.1.2)."""
+        known = request.headers.get("if-none-match", "")
+        if known.strip() == "*" or self._headers["ETag"] in known:
             return Response(status_code=304, headers=self._headers)
         return Response(self._body, headers=self._headers, media_type="application/json")
 

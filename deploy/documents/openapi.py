@@ -10,6 +10,10 @@ Answers = dict[str, Any]
 _PROBLEM = "#/components/schemas/Problem"
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "What is missing or wrong.", "schema": {"type": "string"}}}
+_CACHED = {
+    "ETag": {"description": "Of this text; send it back in `If-None-Match`.", "schema": {"type": "string"}},
+    "Cache-Control": {"schema": {"type": "string"}},
+}
 
 
 def document(version: str) -> dict[str, Any]:
@@ -22,7 +26,10 @@ def document(version: str) -> dict[str, Any]:
         "info": {
             "title": "Curbside ingress",
             "version": version,
-            "description": "Takes events in and answers once they are on disk. What is wrong is told as RFC 9457 problem details.",
+            "description": (
+                "Takes events in and answers once they are on disk. What is wrong is told as RFC 9457 problem details, "
+                "so are 404 of any other path and 405, with `Allow`, of any other method."
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -30,11 +37,12 @@ def document(version: str) -> dict[str, Any]:
             "/webhook": {"post": _event("Instacart Connect", "receiveInstacart", callback, "instacart")},
             "/webhook/instacart": {"post": _event("Instacart Connect", "receiveInstacartByName", callback, "instacart")},
             "/webhook/afosto": {"post": _event("Afosto", "receiveAfosto", webhook, "afosto", _ENDPOINT)},
+            "/webhook/{provider}": {"post": _NO_SUCH_PROVIDER},
             "/oauth/token": {"post": _token()},
             "/healthz": {"get": _look("healthz", "Whether the process lives.", {"status": "ok"})},
             "/readyz": {"get": _look("readyz", "Whether Valkey takes writes.", {"status": "ready"}, _unavailable())},
-            "/asyncapi.json": {"get": _look("asyncapi", "The AsyncAPI document of all messages.", None, _UNCHANGED)},
-            "/openapi.json": {"get": _look("openapi", "This document.", None, _UNCHANGED)},
+            "/asyncapi.json": {"get": _look("asyncapi", "The AsyncAPI document of all messages.", None, _UNCHANGED, _CACHED)},
+            "/openapi.json": {"get": _look("openapi", "This document.", None, _UNCHANGED, _CACHED)},
         },
         "components": {
             "schemas": dict(sorted((components.schemas | _SCHEMAS).items())),
@@ -50,7 +58,7 @@ _ENDPOINT = {
     "description": "The endpoint's UUID: chooses the secret.",
     "schema": {"type": "string", "format": "uuid"},
 }
-_UNCHANGED: Answers = {"304": {"description": "It is what `If-None-Match` names."}}
+_UNCHANGED: Answers = {"304": {"description": "It is what `If-None-Match` names.", "headers": _CACHED}}
 _SECURITY = {
     "instacart": {
         "type": "oauth2",
@@ -125,6 +133,7 @@ def _event(provider: str, operation: str, body: Any, security: str, *headers: An
             "200": _answer("It is on disk.", {"$ref": "#/components/schemas/Accepted"}),
             **{status: _problem(text, more) for status, (text, more) in problems.items()},
             **_unavailable(),
+            **_BUG,
         },
     }
 
@@ -145,13 +154,15 @@ def _token() -> dict[str, Any]:
             "401": {**_answer("The client is not known, or its secret is wrong.", error), "headers": _CHALLENGE},
             "408": _answer("The form did not arrive in time.", error),
             "413": _answer("The form is too large.", error),
+            **_BUG,
         },
     }
 
 
-def _look(operation: str, summary: str, example: Any, more: Answers | None = None) -> dict[str, Any]:
+def _look(operation: str, summary: str, example: Any, more: Answers | None = None, headers: Any = None) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object"} | ({"examples": [example]} if example else {})
-    answers = {"200": _answer(summary, schema), **(more or {})}
+    found = _answer(summary, schema) | ({"headers": headers} if headers else {})
+    answers = {"200": found, **(more or {}), **_BUG}
     return {"operationId": operation, "summary": summary, "security": [], "responses": answers}
 
 
@@ -166,3 +177,13 @@ def _problem(text: str, headers: Any) -> dict[str, Any]:
 
 def _unavailable() -> Answers:
     return {"503": _problem("Valkey is away, full or too slow: not accepted, send it again.", _RETRY_AFTER)}
+
+
+_BUG: Answers = {"500": _problem("An error of ours: send it again.", {})}
+_NO_SUCH_PROVIDER: dict[str, Any] = {
+    "operationId": "receiveFromNobody",
+    "summary": "Any other name: there is no such provider.",
+    "security": [],
+    "parameters": [{"name": "provider", "in": "path", "required": True, "schema": _TEXT}],
+    "responses": {"404": _problem("No such provider; the detail names those there are.", {}), **_BUG},
+}

@@ -12,9 +12,10 @@ from openapi_spec_validator import validate
 
 from deploy.documents.files import MAKERS, is_current, path_of
 from deploy.documents.json_schema import STRICT
+from schemas.contracts import CONTRACTS
 from schemas.events import Provider
 from tests.support.command_line import curbside, in_process
-from tests.support.ingress import Serve
+from tests.support.ingress import Serve, bearer
 
 CHECKER = Path(__file__).parents[1] / "asyncapi"
 REQUIRED = os.environ.get("CURBSIDE_ASYNCAPI_PARSER") == "required"
@@ -76,6 +77,36 @@ def test_the_openapi_document_is_valid_and_names_every_path(serve: Serve) -> Non
             assert str(answer.status_code) in operation["responses"], f"{method} {path} answered {answer.status_code}"
 
 
+def test_what_a_post_is_answered_is_in_the_openapi_document_with_its_headers(serve: Serve, real_valkey_url: str) -> None:
+    paths = json.loads(path_of("openapi").read_bytes())["paths"]
+    client = serve(REDIS_URL=real_valkey_url, MAX_BODY_BYTES="100")
+    sent: list[tuple[str, dict[str, str], bytes, int]] = [
+        ("/webhook", bearer(), b"{}", 200),
+        ("/webhook", bearer(), b"", 400),
+        ("/webhook", {}, b"{}", 401),
+        ("/webhook", bearer(), b"x" * 101, 413),
+        ("/webhook/afosto", {}, b"{}", 401),
+        ("/webhook/{provider}", {}, b"{}", 404),
+        ("/oauth/token", {}, b"", 400),
+        ("/oauth/token", {"Content-Type": "application/x-www-form-urlencoded"}, b"grant_type=client_credentials", 401),
+    ]
+    for path, headers, body, status in sent:
+        answer = client.post(path, headers=headers, content=body)
+        assert answer.status_code == status
+        told = paths[path]["post"]["responses"][str(status)]
+        assert answer.headers["content-type"] in told["content"]
+        assert {name.lower() for name in told.get("headers", {})} <= answer.headers.keys(), path
+    assert all("500" in operation["responses"] for methods in paths.values() for operation in methods.values())
+
+
+def test_a_provider_that_is_received_is_in_both_documents() -> None:
+    """A row of `CONTRACTS` without its messages and addresses here would be a provider that the documents pass over."""
+    documents = {name: json.loads(path_of(name).read_bytes()) for name in MAKERS}
+    assert documents["asyncapi"]["channels"].keys() == CONTRACTS.keys()
+    named = {path.removeprefix("/webhook/") for path in documents["openapi"]["paths"] if path.startswith("/webhook/")}
+    assert named == {*CONTRACTS, "{provider}"}
+
+
 def test_lenient_fields_show_their_documented_type_and_strict_ones_say_so() -> None:
     schemas: dict[str, Any] = json.loads(path_of("asyncapi").read_bytes())["components"]["schemas"]
     item = schemas["Item"]["properties"]
@@ -91,8 +122,10 @@ def test_the_ingress_serves_it_and_says_when_it_has_not_changed(serve: Serve, na
     answer = client.get(f"/{name}.json")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert answer.content == path_of(name).read_bytes()
-    again = client.get(f"/{name}.json", headers={"If-None-Match": answer.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    for known in (answer.headers["etag"], f'"another", W/{answer.headers["etag"]}', "*"):
+        again = client.get(f"/{name}.json", headers={"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
+    assert client.get(f"/{name}.json", headers={"If-None-Match": '"another"'}).status_code == 200
 
 
 def test_the_command_prints_it_checks_it_and_refuses_another() -> None:
