@@ -3,6 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from schemas import keys
@@ -58,6 +60,8 @@ class Crew:
             LANE_DELIVER: _alone(_deliver(store, Deliver(self._ledger, store, self._channels))),
             LANE_HOUSEKEEP: _alone(Housekeeping(store, names, settings.inbox_retention).run),
         }
+        self._alerting = ThreadPoolExecutor(1, "deliver")
+        bells.at_hand[LANE_DELIVER] = self._deliver_at_once
         for each in handlers:
             handle = Handle(each, store, bells, self._ledger, zone)
             self._lanes[each.name] = lane(
@@ -83,8 +87,20 @@ class Crew:
         """Work a lane until there is nothing to do."""
         self._lanes[lane]()
 
+    def _deliver_at_once(self) -> None:
+        """Send alerts in a thread of our own: a Celery message would take its turn behind all that the worker is at."""
+        with suppress(RuntimeError):  # the worker is ending: another one's timer rings
+            self._alerting.submit(self._deliver_safely)
+
+    def _deliver_safely(self) -> None:
+        try:
+            self.run(LANE_DELIVER)
+        except Exception as error:  # nobody waits for this thread: a bug of ours has to be said
+            log.error("a bug in delivering alerts: %s; a timer will ring again", type(error).__name__)  # noqa: TRY400 - its text may quote
+
     def close(self) -> None:
-        """Close what the crew opened."""
+        """Close what the crew opened, after the alerts that are on their way."""
+        self._alerting.shutdown(cancel_futures=True)
         self._channels.close()
         self._ledger.close()
 

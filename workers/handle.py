@@ -57,7 +57,7 @@ class Handle:
             failures.setdefault(todo_id, []).append(failure)
         self._store.settle(self._handler.name, [(name, len(ids), failures.get(name, ())) for name, ids in checks.items()])
         if alerted:
-            self._bells.ring([LANE_DELIVER])
+            self._bells.start(LANE_DELIVER)
 
     def _redeem(
         self, entries: Sequence[Entry], checks: Mapping[str, Sequence[str]], now_ms: int

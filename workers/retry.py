@@ -131,7 +131,7 @@ class Retrier:
         alerted = self._ledger.apply(handler, [self._event(failure)], self._store.outbox_due)
         self._failures.applied(failure)
         if alerted:
-            self._bells.ring([LANE_DELIVER])
+            self._bells.start(LANE_DELIVER)
 
     def _decode_again(self, failure: Failure) -> None:
         event = self._event(failure)
