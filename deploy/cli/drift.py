@@ -24,7 +24,7 @@ def drift(
     """Show unknown event names, unknown fields, wrong types and fields that no longer come: no failures, but somebody should know.
 
     Every new finding is also one line in the workers' log. Under load only some bodies are looked at, and counted: the first of
-    each event, then one every quarter of a second and every sixteenth; unknown names are all counted. Values are never shown, only their types.
+    each event, then one every quarter of a second and every thirty-second; unknown names are all counted. Values are never shown, only their types.
 
     Example: curbside drift --provider instacart
     """
