@@ -1,9 +1,9 @@
 """The drift alarm: notices when a provider's bodies move away from the contract, long before anything fails for it.
 
 Bodies are looked at after their commit. Of an event's name the first is looked at, then one every quarter of a second at most, and
-every thirty-second: at low load that is every body, at high load some 4 %, which costs the drain some 3 %. Unknown names are all counted. What was seen is told to
-Valkey once a second by the worker's timer, so that all workers share one record, and a new finding is logged once, by whoever was
-first. A worker that is killed forgets what it saw in its last second.
+every thirty-second: at low load that is every body, at high load some 4 %, which costs the drain some 3 %. Unknown names are all
+counted. What was seen is told to Valkey once a second by the worker's timer, so that all workers share one record, and a new finding is
+logged once, by whoever was first. A worker that is killed, or finds Valkey away, forgets what it saw in its last second.
 """
 
 import logging

@@ -25,8 +25,8 @@ from tests.support.settings import make_settings
 from workers.errors import Unreachable
 from workers.ledger import migrations
 from workers.ledger.ledger import Ledger, open_engine
-from workers.ledger.migrations import current, upgrade
-from workers.ledger.revision import HEAD
+from workers.ledger.migrations import upgrade
+from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import metadata, orders
 from workers.ledger.unit_of_work import UnitOfWork
 
@@ -83,7 +83,7 @@ def test_four_threads_that_start_at_once_make_one_schema(ledger_url: str) -> Non
     def begin(ledger: Ledger) -> str | None:
         start.wait(30)
         with ledger.begin() as connection:
-            return current(connection)
+            return revision_of(connection)
 
     with ThreadPoolExecutor(4) as pool:
         revisions = set(pool.map(begin, ledgers))

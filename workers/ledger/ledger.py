@@ -87,7 +87,9 @@ class Ledger:
         if not self._is_current:
             with self._lock:
                 if not self._is_current:
-                    if revision_of(self.engine) != HEAD:
+                    with self.engine.connect() as connection:
+                        revision = revision_of(connection)
+                    if revision != HEAD:
                         from workers.ledger.migrations import upgrade  # noqa: PLC0415 - 7 MB that a worker seldom needs
 
                         upgrade(self.engine)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from workers.errors import Unreachable
+from workers.ledger.revision import revision_of
 
 _LOCK = 0x63757262  # "curb"
 
@@ -25,7 +25,7 @@ def upgrade(engine: Engine) -> str | None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
-        before = current(connection)
+        before = revision_of(connection)
         if before == script.get_current_head():
             return before
         if before is not None and before not in {known.revision for known in script.walk_revisions()}:
@@ -36,8 +36,3 @@ def upgrade(engine: Engine) -> str | None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before
-
-
-def current(connection: Connection) -> str | None:
-    """The schema's revision; None if there is none."""
-    return MigrationContext.configure(connection).get_current_revision()
