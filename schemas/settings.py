@@ -187,7 +187,9 @@ class Settings:
     )
     flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", _text, "", "user:password of Flower", secret=True)
     valkey_password: str = _setting("CURBSIDE_VALKEY_PASSWORD", _text, "", "password of the embedded Valkey", secret=True)
-    worker_processes: int = _setting("WORKER_PROCESSES", _whole(1, 256), "2", "Celery worker processes that `make run` starts")
+    worker_processes: int = _setting(
+        "WORKER_PROCESSES", _whole(1, 256), "2", "worker processes that `make run` starts beside the one for what is urgent"
+    )
 
 
 def embedded_valkey_url(port: int, password: str) -> str:

@@ -1,13 +1,15 @@
-"""The Celery application: its tasks, one queue for each lane, and the worker's life. `celery -A workers.app worker`.
+"""The Celery application: its tasks, one queue for each lane, and the worker's life. `python -m workers` runs it.
 
 `workers.app.app` is made from the environment when somebody asks for it; a wrong setting ends the program with one line that says
 so. Nothing is connected until a worker starts. The pool is threads: a process has one crew, and one lane of each kind.
 """
 
+import gc
 import os
 import sys
 import threading
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from celery import Celery, signals
@@ -16,7 +18,7 @@ from schemas import keys
 from schemas.settings import SettingError, Settings, load
 from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, LANE_RETRY, broker_options, queue_of, retry_task_of, task_of
 from workers.bells import Bells
-from workers.blame import EventFailed
+from workers.blame import URGENT, EventFailed
 from workers.crew import Crew
 from workers.drift import Drift
 from workers.failures import MAX_IN_FLIGHT, Failures
@@ -33,6 +35,31 @@ SWITCH_SECONDS = 0.0005
 """How long a lane may keep the interpreter while another wants it: an alert waits so long at each of its steps beside a busy lane."""
 
 
+class Lanes(StrEnum):
+    """Which lanes a worker process works."""
+
+    ALL = "all"
+    URGENT = "urgent"
+    """The inbox, handlers whose events are tried again within seconds, and alerts: short turns, with nothing long in their way."""
+    BULK = "bulk"
+    """The others."""
+
+
+def queues_of(handlers: Sequence[Handler], lanes: Lanes) -> list[str]:
+    """The queues that a worker of these lanes listens to."""
+    urgent = [keys.DRAIN, *(each.name for each in handlers if each.retry == URGENT), LANE_DELIVER]
+    bulk = [*(each.name for each in handlers if each.retry != URGENT), LANE_HOUSEKEEP, LANE_RETRY]
+    chosen = {Lanes.ALL: urgent + bulk, Lanes.URGENT: urgent, Lanes.BULK: bulk}[lanes]
+    return [queue_of(lane) for lane in chosen]
+
+
+def tune_interpreter() -> None:
+    """Let lanes take turns quickly, and leave what is imported out of the search for garbage: it stopped all lanes for 60 ms."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+
+
 def create_app(settings: Settings) -> Celery:
     """Build the application for these settings."""
     handlers = registered(settings.handler_modules)
@@ -40,7 +67,7 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("curbside", set_as_current=False)
     app.conf.update(
         broker_options(settings.celery_broker_url),
-        task_queues={queue_of(lane): {} for lane in (*lanes, LANE_RETRY)},
+        task_queues={queue: {} for queue in queues_of(handlers, Lanes.ALL)},
         task_default_queue=queue_of(keys.DRAIN),
         worker_pool="threads",
         worker_concurrency=len(lanes) + SPARE_SLOTS,
@@ -89,7 +116,7 @@ def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler],
     stopping = threading.Event()
 
     def on_setup(sender: str, **_: Any) -> None:
-        sys.setswitchinterval(SWITCH_SECONDS)
+        tune_interpreter()
         crew[:] = [
             Crew(
                 settings,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import demo, drift, failed, migrate, replay, retry, run, schema, send, settings, simulate, status, trace
+from deploy.cli import demo, drift, failed, migrate, replay, retry, run, schema, send, settings, simulate, status, trace, worker
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -44,6 +44,12 @@ app = typer.Typer(
 )
 for _panel, _name, _function in _COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
+app.command(
+    "worker",
+    rich_help_panel=RUN,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(worker.worker)
 app.add_typer(failed.app, name="failed", rich_help_panel=MEND)
 
 

@@ -38,7 +38,8 @@ class Part:
 def parts_of(settings: Settings, folder: Folder, *, embedded_valkey: bool) -> list[Part]:
     """The parts, in the order in which they start."""
     ours = [
-        Part("worker", "Celery workers", _worker(), 200, 10, settings.worker_processes),
+        Part("urgent", "urgent Celery worker", _worker("urgent", "urgent@%h"), 200, 10),
+        Part("worker", "Celery workers", _worker("bulk", f"worker{NUMBER}@%h"), 200, 10, settings.worker_processes),
         Part("flower", "Flower", _flower(settings), 300, 3),
         Part("ingress", "ingress", _ingress(settings), 400, 6),
     ]
@@ -51,20 +52,15 @@ def _valkey(folder: Folder) -> tuple[str, ...]:
     return str(get_binary_path()), str(valkey_config_path(folder))
 
 
-def _celery(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "celery", "-A", "workers.app", *arguments)
-
-
-def _worker() -> tuple[str, ...]:
+def _worker(lanes: str, name: str) -> tuple[str, ...]:
     """A name of its own for each process; Celery fills in the host. The app sets queues and slots."""
-    return _celery(
-        "worker", "--pool=threads", "-n", f"worker{NUMBER}@%h", "--loglevel=INFO", "--without-gossip", "--without-mingle"
-    )
+    return (sys.executable, "-m", "workers", f"--lanes={lanes}", f"--name={name}")
 
 
 def _flower(settings: Settings) -> tuple[str, ...]:
     conf = Path(flower_extension.__file__).with_name("config.py")
-    return _celery("flower", f"--address={settings.host}", f"--port={settings.flower_port}", f"--conf={conf}")
+    celery = (sys.executable, "-m", "celery", "-A", "workers.app")
+    return (*celery, "flower", f"--address={settings.host}", f"--port={settings.flower_port}", f"--conf={conf}")
 
 
 def _ingress(settings: Settings) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ def checks_of(settings: Settings) -> Mapping[str, Callable[[], bool]]:
     return {
         "ingress": lambda: _answers(f"{url_of(settings.host, settings.port)}/readyz"),
         "flower": lambda: _answers(f"{url_of(settings.host, settings.flower_port)}/healthcheck"),
-        "worker": lambda: _workers_answer(celery, settings.worker_processes),
+        "worker": lambda: _workers_answer(celery, 1 + settings.worker_processes),
     }
 
 

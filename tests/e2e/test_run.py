@@ -19,7 +19,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
 FIRST_EVENT = "tests/payloads/instacart/flat/order_created.json"
-PARTS = ["flower", "ingress", "supervisord", "valkey", "worker1", "worker2"]
+PARTS = ["flower", "ingress", "supervisord", "urgent", "valkey", "worker1", "worker2"]
 START_SECONDS = 90.0
 STOP_SECONDS = 45.0
 
@@ -143,7 +143,7 @@ def test_from_first_start_to_second(run: Run) -> None:
 
     assert run.stop(signal.SIGTERM) == 0
     assert run.folder.still_running() == {}
-    assert run.stopped_in_order() == ["ingress", "flower", "worker", "worker", "valkey"]
+    assert run.stopped_in_order() == ["ingress", "flower", "worker", "worker", "urgent", "valkey"]
     assert not any(run.listens(name) for name in run.environment if name.endswith("_PORT"))
 
     run.start()

@@ -99,11 +99,11 @@ class Program:
 
 
 class Worker(Program):
-    """A Celery worker on all queues, in threads."""
+    """A worker of all lanes."""
 
     def __init__(self, name: str, folder: Path, **environment: str) -> None:
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-n", f"{name}@test", "--loglevel=INFO"]
-        super().__init__([*command, "--without-gossip", "--without-mingle"], environment, folder / f"{name}.log")
+        command = [sys.executable, "-m", "workers", "--name", f"{name}@test"]
+        super().__init__(command, environment, folder / f"{name}.log")
         self._name = name
 
     def _says_that_it_is_ready(self) -> bool:

@@ -1,0 +1,65 @@
+"""`curbside worker`: which lanes a process works, and what it says when it cannot start."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.events import Kind
+from schemas.tasks import queue_of
+from tests.support.command_line import curbside
+from tests.support.outcomes import BUILT_IN
+from workers.app import Lanes, queues_of
+from workers.handler import PATIENT, URGENT, Handler, RetryPolicy, registered
+
+
+def test_each_lane_is_either_urgent_or_bulk_and_a_worker_of_all_has_both() -> None:
+    handlers = registered()
+    everything, urgent, bulk = (set(queues_of(handlers, lanes)) for lanes in (Lanes.ALL, Lanes.URGENT, Lanes.BULK))
+    assert urgent == {queue_of(lane) for lane in ("drain", "late_deliveries", "customer_mia", "deliver")}
+    assert bulk == {queue_of(lane) for lane in ({*BUILT_IN} - {"late_deliveries", "customer_mia"}) | {"retry", "housekeep"}}
+    assert everything == urgent | bulk
+
+
+@pytest.mark.parametrize(("retry", "lanes"), [(URGENT, Lanes.URGENT), (PATIENT, Lanes.BULK)])
+def test_a_handler_of_ones_own_is_urgent_if_it_retries_so(retry: RetryPolicy, lanes: Lanes) -> None:
+    own = Handler("own", frozenset({Kind.DELIVERED}), lambda work, events: None, retry)
+    queues = {each: queues_of([own], each) for each in (Lanes.URGENT, Lanes.BULK)}
+    assert [each for each, names in queues.items() if queue_of("own") in names] == [lanes]
+
+
+def test_its_help_says_what_kinds_of_lanes_there_are() -> None:
+    said = curbside("worker", "--help", environment={})
+    assert said.exit_code == 0
+    assert said.output.startswith("usage: curbside worker ")
+    assert "{all,urgent,bulk}" in said.output
+
+
+@pytest.mark.parametrize("arguments", [["--lanes", "some"], ["--loglevel", "loud"], ["--unknown"]])
+def test_a_wrong_option_is_said(arguments: list[str]) -> None:
+    said = curbside("worker", *arguments, environment={})
+    assert said.exit_code == 2
+    assert "curbside worker: error: " in said.errors
+
+
+def test_a_missing_setting_is_named_and_no_traceback_is_shown(tmp_path: Path) -> None:
+    said = curbside("worker", environment={"CURBSIDE_DATA_DIR": str(tmp_path)})
+    assert said.exit_code == 2
+    assert "REDIS_URL is missing" in said.errors
+    assert "Traceback" not in said.errors
+
+
+def test_a_handler_module_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    settings = dict.fromkeys(
+        ("INSTACART_CLIENT_ID", "INSTACART_CLIENT_SECRET", "TOKEN_SIGNING_KEYS", "AFOSTO_SECRETS"), "x" * 40
+    )
+    environment = {
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "HANDLER_MODULES": "no_such_module",
+        "CURBSIDE_DATA_DIR": str(tmp_path),
+    }
+    said = curbside("worker", environment=settings | environment)
+    assert (said.exit_code, said.errors.splitlines()) == (
+        2,
+        ["HANDLER_MODULES: cannot import 'no_such_module': No module named 'no_such_module'"],
+    )
+    assert list(tmp_path.iterdir()) == []
