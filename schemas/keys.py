@@ -16,7 +16,7 @@
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
 | `unreachable`           | hash   | what a lane cannot reach now                                | when it can, or in minutes       |
-| `outbox`                | string | epoch ms at which an alert is due                           | when none waits                  |
+| `outbox-due`            | zset   | `due`: epoch ms at which an alert is due                    | when none waits                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
 | `bell:<lane>`           | string | a doorbell was rung a moment ago                            | in a second                      |
 | `linger:<lane>`         | string | a task waits on the lane's stream: no bell is needed        | in seconds                       |
@@ -37,7 +37,7 @@ DRIFT = f"{TAG}:drift"
 DRIFT_COUNTS = f"{TAG}:drift-counts"
 DRIFT_FIELDS = f"{TAG}:drift-fields"
 UNREACHABLE = f"{TAG}:unreachable"
-OUTBOX = f"{TAG}:outbox"
+OUTBOX = f"{TAG}:outbox-due"
 SEEN_PREFIX = f"{TAG}:seen:"
 TAKEN_OVER = f"{TAG}:taken-over"
 TODO_PREFIX = f"{TAG}:todo:"

@@ -1,7 +1,7 @@
 """Doorbells: Celery messages that say to a lane that there is something to do. Losing any of them costs a second."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -20,15 +20,6 @@ class Bells:
 
     def __init__(self, celery: Celery, store: Store) -> None:
         self._celery, self._store = celery, store
-        self.at_hand: dict[str, Callable[[], None]] = {}
-        """How to start a lane in this very process, where a message would only delay it."""
-
-    def start(self, lane: str) -> None:
-        """Have a lane worked at once: here, if it is at hand, or by whoever hears the bell. A crash leaves it to the timers."""
-        if lane in self.at_hand:
-            self.at_hand[lane]()
-        else:
-            self.ring([lane])
 
     def ring(self, lanes: Sequence[str]) -> None:
         """Ring for those of the lanes that need it."""

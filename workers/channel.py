@@ -1,12 +1,11 @@
 """Sending one alert through one channel."""
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from schemas.settings import Settings
-from workers.channels import LOG, WEBHOOK, apprise_channel
+from workers.channels import LOG, WEBHOOK, Message, apprise_channel
 
 if TYPE_CHECKING:
     from workers.webhook import Webhook
@@ -20,18 +19,6 @@ class NotDelivered(Exception):  # noqa: N818 - reads as what it says
 
 class NoSuchChannel(Exception):  # noqa: N818 - reads as what it says
     """The channel was set up when the alert was written, and is no longer."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """An alert on its way: `payload` is JSON, `idempotency_key` the same each time it is sent."""
-
-    idempotency_key: str
-    channel: str
-    topic: str
-    title: str
-    payload: str
-    created_at: datetime
 
 
 class Channels:

@@ -3,8 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from schemas import keys
@@ -49,6 +47,7 @@ class Crew:
     ) -> None:
         zone, seen_ms = settings.store_timezone, milliseconds(settings.dedupe_window)
         self._ledger, self._channels = Ledger(settings), Channels(settings)
+        self._deliver = Deliver(self._ledger, store, bells, self._channels)
 
         def lane(name: str, stream: str, process: Callable[[Sequence[Entry]], None], **options: Any) -> Callable[[], None]:
             return Lane(name, stream, process, store=store, bells=bells, consumer=consumer, stopping=stopping, **options).run
@@ -57,13 +56,11 @@ class Crew:
         names = [each.name for each in handlers]
         self._lanes = {
             keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process),
-            LANE_DELIVER: _alone(_deliver(store, Deliver(self._ledger, store, self._channels))),
+            LANE_DELIVER: _alone(self._deliver.run),
             LANE_HOUSEKEEP: _alone(Housekeeping(store, names, settings.inbox_retention).run),
         }
-        self._alerting = ThreadPoolExecutor(1, "deliver")
-        bells.at_hand[LANE_DELIVER] = self._deliver_at_once
         for each in handlers:
-            handle = Handle(each, store, bells, self._ledger, zone)
+            handle = Handle(each, store, self._ledger, self._deliver, zone)
             self._lanes[each.name] = lane(
                 each.name, keys.todo(each.name), handle.process, events_in=events_in, most_at_once=CHECKS
             )
@@ -75,6 +72,7 @@ class Crew:
             store=store,
             bells=bells,
             ledger=self._ledger,
+            deliver=self._deliver,
             zone=zone,
             seen_ms=seen_ms,
         )
@@ -87,30 +85,11 @@ class Crew:
         """Work a lane until there is nothing to do."""
         self._lanes[lane]()
 
-    def _deliver_at_once(self) -> None:
-        """Send alerts in a thread of our own: a Celery message would take its turn behind all that the worker is at."""
-        with suppress(RuntimeError):  # the worker is ending: another one's timer rings
-            self._alerting.submit(self._deliver_safely)
-
-    def _deliver_safely(self) -> None:
-        try:
-            self.run(LANE_DELIVER)
-        except Exception as error:  # nobody waits for this thread: a bug of ours has to be said
-            log.error("a bug in delivering alerts: %s; a timer will ring again", type(error).__name__)  # noqa: TRY400 - its text may quote
-
     def close(self) -> None:
         """Close what the crew opened, after the alerts that are on their way."""
-        self._alerting.shutdown(cancel_futures=True)
+        self._deliver.close()
         self._channels.close()
         self._ledger.close()
-
-
-def _deliver(store: Store, outbox: Deliver) -> Callable[[], None]:
-    def deliver() -> None:
-        store.answer_bell(LANE_DELIVER)  # whoever writes an alert from now on rings again, and is heard
-        outbox.run()
-
-    return deliver
 
 
 def _alone(run: Callable[[], None]) -> Callable[[], None]:

@@ -2,25 +2,37 @@
 
 A row is leased before it is sent, outside any transaction, so a slow channel holds no lock; a crash after sending and before the
 mark sends it again once the lease is over. What could not be sent is tried again, at longer and longer intervals.
+
+A new row is leased by the transaction that writes it, and sent by that very process as soon as it is committed: no doorbell, no look
+into the outbox is in its way. The lane sends the others: what failed, what a worker left that died, what one had no room for.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, tuple_, update
 
-from workers.channel import Channels, Message, NoSuchChannel, NotDelivered
+from schemas.tasks import LANE_DELIVER
+from workers.bells import Bells
+from workers.channel import Channels, NoSuchChannel, NotDelivered
+from workers.channels import Message
+from workers.errors import Unreachable
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
-from workers.store import Store
+from workers.ledger.unit_of_work import LEASE, Alerts
+from workers.store import UNAVAILABLE, Store
+from workers.turn import Turn
 
-LEASE = timedelta(seconds=30)
 PARALLEL = 8
 BATCH = 2 * PARALLEL
 """So few that their lease outlasts them, though every channel takes as long as it may."""
+LONGEST_WAIT = LEASE / 2
+"""A leased alert that could not be begun for so long is left: its lease might not outlast it."""
 URGENT_TOPIC = "customer_mia"
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
 
@@ -31,25 +43,91 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Deliver:
-    """Empties the outbox."""
+class Done(NamedTuple):
+    """An alert that nothing more is to be done for; its fields are the parameters of `_MARK`."""
 
-    def __init__(self, ledger: Ledger, store: Store, channels: Channels, clock: Callable[[], datetime] = _now) -> None:
-        self._ledger, self._store, self._channels, self._clock = ledger, store, channels, clock
+    key: str
+    on: str
+    at: datetime
+    never_sent: bool = False
+    why: str | None = None
+
+
+_MARK = (
+    update(outbox)
+    .where(outbox.c.idempotency_key == bindparam("key"), outbox.c.channel == bindparam("on"))
+    .values(
+        sent_at=bindparam("at"),
+        dropped=bindparam("never_sent"),
+        last_error=bindparam("why"),
+        attempts=outbox.c.attempts + 1,
+        leased_until=None,
+    )
+)
+
+
+class Deliver:
+    """Empties the outbox. Safe to share between threads, but for `run`."""
+
+    def __init__(
+        self, ledger: Ledger, store: Store, bells: Bells, channels: Channels, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self._ledger, self._store, self._bells, self._channels, self._clock = ledger, store, bells, channels, clock
+        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="alert")
+        self._under_way: set[Future[None]] = set()
+        self._done, self._marking = deque[Done](), Turn()
+
+    @property
+    def room(self) -> int:
+        """How many alerts `take` would begin to send without delay."""
+        return max(0, BATCH - len(self._under_way))
+
+    def take(self, alerts: Alerts) -> int | None:
+        """See to the alerts of a transaction that is committed; gives when the outbox is to be looked at, in epoch ms, if it is.
+
+        That is to be remembered (`Store.outbox_due`) no later than the events are acknowledged. So a crash at any moment loses none:
+        events that were not acknowledged are applied again.
+        """
+        if not alerts:
+            return None
+        now = self._clock()
+        for message in alerts.leased:
+            with suppress(RuntimeError):  # the worker is ending: another sends it when the lease is over
+                future = self._pool.submit(self._deliver_leased, message, now)
+                self._under_way.add(future)
+                future.add_done_callback(self._under_way.discard)
+        if alerts.waiting:
+            self._bells.ring([LANE_DELIVER])
+        return _epoch_ms(now if alerts.waiting else now + LEASE)
 
     def run(self) -> None:
         """Send all that is due, and remember when the next is. Raises `Unreachable` if the ledger is away."""
-        self._store.outbox_done()  # before we look: who writes another row from now on says so again
+        self._store.answer_bell(LANE_DELIVER)
+        self._store.outbox_done()  # before we look: who writes another row from now on says so again, and rings
         try:
-            with ThreadPoolExecutor(PARALLEL, thread_name_prefix="alert") as pool:
-                while messages := self._lease():
-                    list(pool.map(self._deliver, messages))
+            while messages := self._lease():
+                list(self._pool.map(self._deliver, messages))
             next_due = self._next_due()
         except BaseException:
-            self._store.outbox_due(int(self._clock().timestamp() * 1000))
+            self._store.outbox_due(_epoch_ms(self._clock()))
             raise
-        if next_due is not None and self._store.outbox_due_at() is None:  # what others said since then is sooner
-            self._store.outbox_due(int(next_due.timestamp() * 1000))
+        if next_due is not None:
+            self._store.outbox_due(_epoch_ms(next_due))
+
+    def close(self) -> None:
+        """End what is on its way; leave the rest."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _deliver_leased(self, message: Message, leased_at: datetime) -> None:
+        if self._clock() > leased_at + LONGEST_WAIT:
+            return
+        try:
+            self._deliver(message)
+        except (Unreachable, *UNAVAILABLE) as error:
+            away = error if isinstance(error, Unreachable) else "Valkey"
+            log.warning("what became of an alert cannot be noted, it may be sent again: %s is unreachable", away)
+        except Exception as error:  # nobody waits for this thread: a bug of ours has to be said
+            log.error("a bug in delivering an alert, it will be sent again: %s", type(error).__name__)  # noqa: TRY400 - its text may quote
 
     def _lease(self) -> Sequence[Message]:
         """Take due rows for ourselves for a while: customers that cannot be found first, then what was tried less often.
@@ -84,9 +162,9 @@ class Deliver:
             self._mark_failed(message, str(error), now)
         except NoSuchChannel as error:
             log.warning("alert dropped: %s", error)
-            self._mark(message, sent_at=now, dropped=True, last_error=str(error), leased_until=None)
+            self._mark(Done(*message[:2], now, True, str(error)))
         else:
-            self._mark(message, sent_at=now, last_error=None, leased_until=None)
+            self._mark(Done(*message[:2], now))
 
     def _mark_failed(self, message: Message, error: str, now: datetime) -> None:
         with self._ledger.begin() as connection:
@@ -94,10 +172,24 @@ class Deliver:
             pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
             values = {"attempts": attempts, "due_at": now + pause, "last_error": error, "leased_until": None}
             connection.execute(update(outbox).where(_is(message)).values(values))
+        self._store.outbox_due(_epoch_ms(now + pause))
 
-    def _mark(self, message: Message, **values: Any) -> None:
-        with self._ledger.begin() as connection:
-            connection.execute(update(outbox).where(_is(message)).values(attempts=outbox.c.attempts + 1, **values))
+    def _mark(self, done: Done) -> None:
+        """Note it, in one transaction with what others are done with meanwhile: the more there is, the fewer transactions each costs."""
+        self._done.append(done)
+        if not self._marking.take():
+            return
+        try:
+            while True:
+                rows = [self._done.popleft()._asdict() for _ in range(len(self._done))]
+                if rows:
+                    with self._ledger.begin() as connection:
+                        connection.execute(_MARK, rows)
+                if self._marking.end():
+                    return
+        except BaseException:
+            self._marking.abandon()
+            raise
 
     def _next_due(self) -> datetime | None:
         """When the next row is to be tried: when it is due, or when its lease is over."""
@@ -114,3 +206,7 @@ def _waiting() -> ColumnElement[bool]:
 
 def _is(message: Message) -> ColumnElement[bool]:
     return and_(outbox.c.idempotency_key == message.idempotency_key, outbox.c.channel == message.channel)
+
+
+def _epoch_ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -16,9 +16,8 @@ from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import FIELD_BODY
-from schemas.tasks import LANE_DELIVER
-from workers.bells import Bells
 from workers.blame import after_try, reason_of
+from workers.deliver import Deliver
 from workers.drain import provider_of, undecodable_failure
 from workers.entries import Entry, event_ids
 from workers.errors import Unreachable
@@ -41,23 +40,23 @@ class Taken(NamedTuple):
 class Handle:
     """Handles batches of one handler's todo stream."""
 
-    def __init__(self, handler: Handler, store: Store, bells: Bells, ledger: Ledger, zone: tzinfo) -> None:
-        self._handler, self._store, self._bells = handler, store, bells
-        self._ledger, self._zone = ledger, zone
+    def __init__(self, handler: Handler, store: Store, ledger: Ledger, deliver: Deliver, zone: tzinfo) -> None:
+        self._handler, self._store = handler, store
+        self._ledger, self._deliver, self._zone = ledger, deliver, zone
 
     def process(self, entries: Sequence[Entry]) -> None:
         """Give each entry its one outcome. Raises `Unreachable` if the world is away: then nothing is acknowledged."""
         now_ms = int(time.time() * 1000)
         checks = {entry.id: event_ids(entry) for entry in entries}
         taken, failed = self._redeem(entries, checks, now_ms)
-        alerted, refused = self._apply(taken)
+        looks: list[int] = []
+        refused = self._apply(taken, looks)
         failed += [(each.todo_id, self._failure(each, error, now_ms)) for each, error in refused]
         failures: dict[str, list[Failure]] = {}
         for todo_id, failure in failed:
             failures.setdefault(todo_id, []).append(failure)
-        self._store.settle(self._handler.name, [(name, len(ids), failures.get(name, ())) for name, ids in checks.items()])
-        if alerted:
-            self._bells.start(LANE_DELIVER)
+        done = [(name, len(ids), failures.get(name, ())) for name, ids in checks.items()]
+        self._store.settle(self._handler.name, done, min(looks, default=None))
 
     def _redeem(
         self, entries: Sequence[Entry], checks: Mapping[str, Sequence[str]], now_ms: int
@@ -79,23 +78,26 @@ class Handle:
                 failed.append((entry.id, failure))
         return taken, failed
 
-    def _apply(self, taken: Sequence[Taken]) -> tuple[bool, list[tuple[Taken, Exception]]]:
-        """Apply events in one transaction, or in ever smaller ones until those at fault stand alone.
+    def _apply(self, taken: Sequence[Taken], looks: list[int]) -> list[tuple[Taken, Exception]]:
+        """Apply events in one transaction, or in ever smaller ones until those at fault stand alone. Returns these, with why.
 
-        Returns whether alerts wait in the outbox, and what was refused, with why.
+        Adds to `looks` when the outbox is to be looked at.
         """
         if not taken:
-            return False, []
+            return []
         try:
-            return self._ledger.apply(self._handler, [each.event for each in taken], self._store.outbox_due), []
+            alerts = self._ledger.apply(self._handler, [each.event for each in taken], self._deliver.room)
         except (Unreachable, *UNAVAILABLE):
             raise
         except Exception as error:  # a handler may raise anything: it is then this event's, or one half's
             if len(taken) == 1:
-                return False, [(taken[0], error)]
+                return [(taken[0], error)]
+        else:
+            look = self._deliver.take(alerts)
+            looks += [] if look is None else [look]
+            return []
         half = len(taken) // 2
-        first, second = self._apply(taken[:half]), self._apply(taken[half:])
-        return first[0] or second[0], first[1] + second[1]
+        return self._apply(taken[:half], looks) + self._apply(taken[half:], looks)
 
     def _failure(self, taken: Taken, error: Exception, now_ms: int) -> Failure:
         failure = after_try(

@@ -21,9 +21,10 @@ from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, FailureState, Reason, Undecodable
 from schemas.keys import DRAIN
-from schemas.tasks import LANE_DELIVER, LANE_RETRY, queue_of, retry_task_of
+from schemas.tasks import LANE_RETRY, queue_of, retry_task_of
 from workers.bells import Bells
 from workers.blame import NEVER, after_outage, after_try, blamed
+from workers.deliver import Deliver
 from workers.drain import Router
 from workers.errors import Unreachable
 from workers.failures import LEASE_MS, Failures, NotFailed
@@ -84,13 +85,15 @@ class Retrier:
         store: Store,
         bells: Bells,
         ledger: Ledger,
+        deliver: Deliver,
         zone: tzinfo,
         seen_ms: int,
     ) -> None:
         self._handlers = {handler.name: handler for handler in handlers}
         self._router = Router(handlers)
         self._failures, self._retries = failures, retries
-        self._store, self._bells, self._ledger = store, bells, ledger
+        self._store, self._bells = store, bells
+        self._ledger, self._deliver = ledger, deliver
         self._zone, self._seen_ms = zone, seen_ms
 
     def run(self, handler: str, event_id: str) -> None:
@@ -128,10 +131,10 @@ class Retrier:
 
     def _apply_again(self, failure: Failure) -> None:
         handler = self._handlers[failure.handler]
-        alerted = self._ledger.apply(handler, [self._event(failure)], self._store.outbox_due)
+        look = self._deliver.take(self._ledger.apply(handler, [self._event(failure)], self._deliver.room))
+        if look is not None:
+            self._store.outbox_due(look)
         self._failures.applied(failure)
-        if alerted:
-            self._bells.start(LANE_DELIVER)
 
     def _decode_again(self, failure: Failure) -> None:
         event = self._event(failure)

@@ -123,18 +123,20 @@ class Store:
         self._taken_over = reply[0]
         return [handlers[number - 1] for number in reply[1]]
 
-    def settle(self, handler: str, done: Iterable[tuple[str, int, Sequence[Failure]]]) -> None:
-        """A handler's commit point in Valkey, strictly after the one in SQL.
+    def settle(
+        self, handler: str, done: Iterable[tuple[str, int, Sequence[Failure]]], outbox_due_ms: int | None = None
+    ) -> None:
+        """A handler's commit point in Valkey, strictly after the one in SQL; it does what `outbox_due` does as well.
 
         `done`: of each claim check its todo id, how many events it names, and those of them that failed.
         """
-        args: list[Any] = [keys.GROUP, handler]
+        args: list[Any] = [keys.GROUP, handler, "" if outbox_due_ms is None else outbox_due_ms]
         for todo_id, events, failed in done:
             args += (todo_id, events, len(failed))
             for failure in failed:
                 due = failure.next_at_ms if failure.state is FailureState.RETRYING else ""
                 args += (failure.field, encode_failure(failure), due)
-        self._settle([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES], args)
+        self._settle([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES, keys.OUTBOX], args)
 
     def bodies(self, checks: Iterable[Sequence[str]], *, near: bool) -> dict[str, Fields]:
         """The inbox entries of the events that claim checks name, without those that are gone.
@@ -196,8 +198,8 @@ class Store:
         self.client.hdel(keys.UNREACHABLE, lane)
 
     def outbox_due(self, at_ms: int) -> None:
-        """Remember, from before the commit, that an alert may wait in the outbox."""
-        self.client.set(keys.OUTBOX, at_ms)
+        """Remember that an alert may be due then, unless one is due sooner."""
+        self.client.zadd(keys.OUTBOX, {"due": at_ms}, lt=True)
 
     def outbox_done(self) -> None:
         """Forget it; whoever finds another alert says so again."""
@@ -214,7 +216,7 @@ class Store:
 
     def outbox_due_at(self) -> int | None:
         """When an alert is due, in epoch milliseconds; None if none waits."""
-        due: Any = self.client.get(keys.OUTBOX)
+        due: Any = self.client.zscore(keys.OUTBOX, "due")
         return None if due is None else int(due)
 
     def oldest_unacknowledged(self, stream: str) -> str | None:

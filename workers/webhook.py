@@ -9,7 +9,8 @@ import httpx
 import orjson
 import standardwebhooks
 
-from workers.channel import Message, NotDelivered
+from workers.channel import NotDelivered
+from workers.channels import Message
 
 TIMEOUT_SECONDS = 10.0
 

@@ -19,6 +19,8 @@ from tests.support.rows import reading
 from tests.support.settings import make_settings
 from tests.support.wiretap import Wiretap
 from workers.blame import NEVER
+from workers.channel import Channels
+from workers.deliver import Deliver
 from workers.drain import Drain, Router
 from workers.errors import Unreachable
 from workers.handle import Handle
@@ -37,7 +39,8 @@ class Bench:
     def __init__(self, parts: Parts, ledger: Ledger, handler: Handler) -> None:
         self.parts, self.handler, self.stream = parts, handler, keys.todo(handler.name)
         self._drain = Drain(parts.store, parts.bells, Router([handler]), zone=UTC, seen_ms=60_000)
-        self.process = Handle(handler, parts.store, parts.bells, ledger, UTC).process
+        self.deliver = Deliver(ledger, parts.store, parts.bells, Channels(make_settings()))
+        self.process = Handle(handler, parts.store, ledger, self.deliver, UTC).process
 
     def feed(self, *bodies: bytes) -> list[str]:
         """Have events routed to the handler; their ids."""
@@ -63,9 +66,11 @@ class Bench:
 @contextmanager
 def bench(parts: Parts, ledger_url: str, handler: Handler = TIMELINE) -> Iterator[Bench]:
     ledger = Ledger(make_settings(DATABASE_URL=ledger_url))
+    made = Bench(parts, ledger, handler)
     try:
-        yield Bench(parts, ledger, handler)
+        yield made
     finally:
+        made.deliver.close()
         ledger.close()
 
 

@@ -178,7 +178,7 @@ def test_rows_the_database_refuses_are_the_event_s_fault_and_none_of_the_batch_i
     books: Books, rows: list[dict[str, Any]]
 ) -> None:
     with pytest.raises(DBAPIError):
-        books.ledger.apply(_Writes({"provider": "a", "order_id": "0"}, *rows), [], lambda at_ms: None)
+        books.ledger.apply(_Writes({"provider": "a", "order_id": "0"}, *rows), [])
     assert books.rows("orders") == []
 
 
@@ -188,7 +188,7 @@ def test_a_wrong_statement_is_the_handler_s_fault(books: Books) -> None:
             work.connection.execute(text("SELECT nothing FROM nowhere"))
 
     with pytest.raises(DBAPIError):
-        books.ledger.apply(Wrong(), [], lambda at_ms: None)
+        books.ledger.apply(Wrong(), [])
 
 
 def test_a_refusal_passes_through_as_it_is(books: Books) -> None:
@@ -197,7 +197,7 @@ def test_a_refusal_passes_through_as_it_is(books: Books) -> None:
             raise Reject("not ours")
 
     with pytest.raises(Reject):
-        books.ledger.apply(Refuses(), [], lambda at_ms: None)
+        books.ledger.apply(Refuses(), [])
 
 
 def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(books: Books) -> None:

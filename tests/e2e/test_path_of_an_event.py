@@ -235,7 +235,9 @@ def test_a_new_field_and_a_new_event_are_drift_within_seconds(on_sqlite: Route) 
         return found == {(What.UNKNOWN_FIELD, "$.shelf"), (What.UNKNOWN_EVENT, "$")}
 
     wait_for(are_found, what="both to be found")
+    said = "drift: instacart fulfillment.picking: unknown_field $.shelf (string), first in event "
+    wait_for(lambda: said in on_sqlite.deployment.logs, what="the log's line, after the record")
     logs = on_sqlite.deployment.logs
-    assert logs.count("drift: instacart fulfillment.picking: unknown_field $.shelf (string), first in event ") == 1
+    assert logs.count(said) == 1
     assert logs.count("drift: instacart fulfillment.weighed: unknown_event $ ") == 1
     assert "behind the oat milk" not in logs

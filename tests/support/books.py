@@ -31,7 +31,7 @@ class Books:
     def apply(self, handler: str, *events: Event) -> bool:
         """One handler applies a batch in a transaction; gives whether somebody is to be alerted."""
         known: Handler = HANDLERS[handler]
-        return self.ledger.apply(known, events, lambda at_ms: None)
+        return bool(self.ledger.apply(known, events))
 
     def tell(self, *events: Event) -> None:
         """Every handler that wants them applies these events, one by one, as at low load."""

@@ -20,6 +20,8 @@ from schemas.tasks import retry_task_of
 from tests.support.books import HANDLERS, Books, open_books
 from tests.support.outcomes import Sums, sums
 from workers.bells import Bells
+from workers.channel import Channels
+from workers.deliver import Deliver
 from workers.drain import Drain, Router, provider_of, undecodable_failure
 from workers.entries import Entry
 from workers.failures import Failures
@@ -69,12 +71,20 @@ class SlowLane:
         bells = Bells(celery, self.store)
         self.retries = Retries(celery, self.failures)
         self._drain = Drain(self.store, bells, Router(handlers), zone=self.zone, seen_ms=self.seen_ms)
-        self._handles = {each.name: Handle(each, self.store, bells, books.ledger, self.zone) for each in handlers}
+        self._channels = Channels(books.settings)
+        self._deliver = Deliver(books.ledger, self.store, bells, self._channels)
+        self._deliver.close()  # nobody delivers here: alerts wait in the outbox
+        self._handles = {each.name: Handle(each, self.store, books.ledger, self._deliver, self.zone) for each in handlers}
         self.retrier = Retrier(
             handlers, failures=self.failures, retries=self.retries, store=self.store, bells=bells, ledger=books.ledger,
-            zone=self.zone, seen_ms=self.seen_ms,
+            deliver=self._deliver, zone=self.zone, seen_ms=self.seen_ms,
         )  # fmt: skip
         self._now_ms = int(time.time() * 1000)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channels.close()
+        self.client.close()
 
     @property
     def sums(self) -> Sums:
@@ -167,7 +177,7 @@ def slow_lane(url: str, database_url: str, handlers: Sequence[Handler] | None = 
         try:
             yield lane
         finally:
-            lane.client.close()
+            lane.close()
 
 
 @pytest.fixture

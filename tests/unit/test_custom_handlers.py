@@ -13,6 +13,8 @@ from tests.support.parts import Parts, refund, status
 from tests.support.processes import Worker
 from tests.support.settings import make_settings
 from workers import handler as handler_module
+from workers.channel import Channels
+from workers.deliver import Deliver
 from workers.drain import Drain, Router
 from workers.handle import Handle
 from workers.handler import HandlerError, registered
@@ -58,7 +60,9 @@ def test_it_gets_its_kinds_and_no_others(module: Write, parts: Parts) -> None:
     parts.append(status("a", "delivered"), status("b", "picking"), refund("c", "bread"))
     Drain(parts.store, parts.bells, Router(handlers), zone=UTC, seen_ms=60_000).process(parts.take())
     ledger = Ledger(make_settings())
-    Handle(handlers[-1], parts.store, parts.bells, ledger, UTC).process(parts.take("{curbside}:todo:loyalty"))
+    deliver = Deliver(ledger, parts.store, parts.bells, Channels(make_settings()))
+    Handle(handlers[-1], parts.store, ledger, deliver, UTC).process(parts.take("{curbside}:todo:loyalty"))
+    deliver.close()
     ledger.close()
     assert sys.modules["own_loyalty"].seen == [("a", Kind.DELIVERED), ("c", Kind.ORDER_ITEM_REFUND)]
     looked = parts.sums([*BUILT_IN, "loyalty"])

@@ -5,9 +5,12 @@ end of the order is handled (the lanes do not wait for each other: handled befor
 that arrived before the end, but is handled after it, leaves a closed alert, and nobody is called for it. Both handlers hold the order's row while they decide: neither misses the other.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
@@ -16,62 +19,112 @@ from workers.ledger.news import news_key
 from workers.ledger.orders import End, Name, ends_of, lock_orders, names_of
 from workers.ledger.tables import customer_mia_alerts as table
 from workers.ledger.unit_of_work import Alert
-from workers.ledger.upsert import greatest, insert_new, least
+from workers.ledger.upsert import among, insert_new
 
 
 @handler("customer_mia", Kind.CUSTOMER_MIA, retry=URGENT)
 def customer_mia(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Open the alerts of these orders, or keep them open."""
     named = [(event, name) for event in sorted(events, key=news_key) for name in names_of(event)]
-    lock_orders(work.connection, (name for _, name in named))
-    its_ends = ends_of(work.connection, [name for _, name in named])
+    names = {name for _, name in named}
+    lock_orders(work.connection, names)
+    its_ends, its_alerts = ends_of(work.connection, names), _alerts_of(work.connection, names)
     for event, name in named:
         ends = [end for end in its_ends.get(name, []) if end.occurred_at >= event.occurred_at]
+        known = its_alerts[name]
         if not ends:
-            work.alert(_alert(event, name[1], _report(work.connection, event, name, None)))
-        elif not any(end.arrived_before(event.event_id) for end in ends) and not _is_noted(work.connection, event, name):
-            _report(work.connection, event, name, ends[0])
+            work.alert(_alert(event, name[1], _report(event, known, None)))
+        elif not any(end.arrived_before(event.event_id) for end in ends) and not any(each.covers(event) for each in known):
+            _report(event, known, ends[0])
+    _write(work.connection, its_alerts)
 
 
-def _report(connection: Connection, event: Event, name: Name, closed: End | None) -> str:
-    """Note the report on the alert it belongs to, or make one. Returns the identity of the event that opened it."""
-    same = _same_alert(name, closed)
-    identity: str | None = connection.scalar(select(table.c.identity).where(same))
-    if identity is not None:
-        reported = literal(event.occurred_at, UtcTime)
-        first, last = least(table.c.first_reported_at, reported), greatest(table.c.last_reported_at, reported)
-        connection.execute(update(table).where(same).values(first_reported_at=first, last_reported_at=last))
-        return identity
-    row = {
+@dataclass
+class _Reported:
+    """An alert of an order: a row, as it was or is to be."""
+
+    identity: str
+    first_reported_at: datetime
+    last_reported_at: datetime
+    closed: End | None
+    opened_by: Event | None = None
+    """The event that makes it now; None if it was there."""
+    changed: bool = False
+
+    def covers(self, event: Event) -> bool:
+        """Whether it stands for this report already."""
+        return self.first_reported_at <= event.occurred_at <= self.last_reported_at
+
+
+def _alerts_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[_Reported]]:
+    its = table.c
+    columns = (
+        its.provider,
+        its.order_id,
+        its.identity,
+        its.first_reported_at,
+        its.last_reported_at,
+        its.closed_at,
+        its.closed_by,
+    )
+    found: dict[Name, list[_Reported]] = defaultdict(list)
+    for provider, order_id, identity, first, last, closed_at, closed_by in connection.execute(
+        select(*columns).where(among(connection, table, names))
+    ):
+        closed = None if closed_at is None else End(closed_at, closed_by)
+        found[provider, order_id].append(_Reported(identity, first, last, closed))
+    return found
+
+
+def _report(event: Event, known: list[_Reported], closed: End | None) -> str:
+    """Note the report on the alert it belongs to, the open one or the one that the same event closed, or make one.
+
+    Returns the identity of the event that opened it.
+    """
+    same = next((each for each in known if (each.closed and each.closed.event_id) == (closed and closed.event_id)), None)
+    if same is None:
+        same = _Reported(event.identity, event.occurred_at, event.occurred_at, closed, event)
+        known.append(same)
+    same.first_reported_at = min(same.first_reported_at, event.occurred_at)
+    same.last_reported_at = max(same.last_reported_at, event.occurred_at)
+    same.changed = True
+    return same.identity
+
+
+def _write(connection: Connection, its_alerts: dict[Name, list[_Reported]]) -> None:
+    changed = [(name, each) for name, alerts in its_alerts.items() for each in alerts if each.changed]
+    insert_new(connection, table, [_row(name, each, each.opened_by) for name, each in changed if each.opened_by])
+    if noted := [_noted(name, each) for name, each in changed if not each.opened_by]:
+        connection.execute(_NOTE, noted)
+
+
+def _row(name: Name, alert: _Reported, opened_by: Event) -> dict[str, object]:
+    return {
         "provider": name[0],
         "order_id": name[1],
-        "identity": event.identity,
-        "event_id": event.event_id,
-        "occurred_at": event.occurred_at,
-        "received_at": event.received_at,
-        "first_reported_at": event.occurred_at,
-        "last_reported_at": event.occurred_at,
-        "closed_at": closed and closed.occurred_at,
-        "closed_by": closed and closed.event_id,
+        "identity": alert.identity,
+        "event_id": opened_by.event_id,
+        "occurred_at": opened_by.occurred_at,
+        "received_at": opened_by.received_at,
+        "first_reported_at": alert.first_reported_at,
+        "last_reported_at": alert.last_reported_at,
+        "closed_at": alert.closed and alert.closed.occurred_at,
+        "closed_by": alert.closed and alert.closed.event_id,
     }
-    insert_new(connection, table, [row])
-    return event.identity
 
 
-def _same_alert(name: Name, closed: End | None) -> ColumnElement[bool]:
-    """The open alert of the order, or the one that the same event closed."""
-    ended = table.c.closed_at.is_(None) if closed is None else table.c.closed_by == closed.event_id
-    return and_(_of_order(name), ended)
+_NOTE = (
+    update(table)
+    .where(
+        table.c.provider == bindparam("of"), table.c.order_id == bindparam("order"), table.c.identity == bindparam("opened_by")
+    )
+    .values(first_reported_at=bindparam("first", type_=UtcTime), last_reported_at=bindparam("last", type_=UtcTime))
+)
 
 
-def _is_noted(connection: Connection, event: Event, name: Name) -> bool:
-    """Whether some alert of the order, open or closed, stands for this report already."""
-    covers = literal(event.occurred_at, UtcTime).between(table.c.first_reported_at, table.c.last_reported_at)
-    return connection.scalar(select(table.c.identity).where(_of_order(name), covers).limit(1)) is not None
-
-
-def _of_order(name: Name) -> ColumnElement[bool]:
-    return and_(table.c.provider == name[0], table.c.order_id == name[1])
+def _noted(name: Name, alert: _Reported) -> dict[str, object]:
+    times = {"first": alert.first_reported_at, "last": alert.last_reported_at}
+    return {"of": name[0], "order": name[1], "opened_by": alert.identity, **times}
 
 
 def _alert(event: Event, order_id: str, opened_by: str) -> Alert:

@@ -17,7 +17,7 @@ from schemas.settings import Settings
 from workers.errors import Unreachable
 from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import orders
-from workers.ledger.unit_of_work import UnitOfWork
+from workers.ledger.unit_of_work import Alerts, UnitOfWork
 
 BUSY_TIMEOUT_SECONDS = 15
 STATEMENT_TIMEOUT_MS = 15_000
@@ -60,19 +60,15 @@ class Ledger:
                 raise Unreachable("the ledger, which has no tables yet: a worker makes them, or `curbside migrate`,")
             yield connection
 
-    def apply(self, handler: Applies, events: Sequence[Event], before_alerts: Callable[[int], None]) -> bool:
-        """Apply events in one transaction. Returns whether alerts wait; `before_alerts(epoch ms)` is called before the commit.
+    def apply(self, handler: Applies, events: Sequence[Event], room: int = 0) -> Alerts:
+        """Apply events in one transaction. Returns what alerts it left, up to `room` of them leased to the caller.
 
         The transaction begins when the handler first asks for the connection: one that only calls another service holds no lock.
         """
-        now = datetime.now(UTC)
         with ExitStack() as stack:
-            work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, now)
+            work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, datetime.now(UTC))
             handler.apply(work, events)
-            if work.alerts:
-                work.write_outbox()
-                before_alerts(int(now.timestamp() * 1000))
-        return bool(work.alerts)
+            return work.write_outbox(room) if work.alerts else Alerts()
 
     def close(self) -> None:
         """Close all connections."""
@@ -125,7 +121,9 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
-    options = f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={STATEMENT_TIMEOUT_MS}"
+    # Every statement of ours looks rows up by an index, whatever is in the tables: so one plan is right for ever, and is made once.
+    plans = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
+    options = f"-c timezone=UTC {plans} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={STATEMENT_TIMEOUT_MS}"
     return create_engine(
         url, hide_parameters=True, pool_pre_ping=False, pool_size=8, connect_args={"connect_timeout": 5, "options": options}
     )

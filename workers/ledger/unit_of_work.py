@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection
 
 from schemas.settings import Settings
-from workers.channels import channels_of
+from workers.channels import Message, channels_of
 from workers.ledger.tables import outbox
-from workers.ledger.upsert import insert_new
+from workers.ledger.upsert import inserted
+
+LEASE = timedelta(seconds=30)
+"""How long a row of the outbox is one worker's to send."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,18 @@ class Alert:
     topic: str
     title: str
     data: dict[str, Any]
+
+
+class Alerts(NamedTuple):
+    """What a transaction has left to be sent."""
+
+    leased: Sequence[Message] = ()
+    """New, and the caller's to send at once: nobody else does before their lease is over."""
+    waiting: bool = False
+    """Whether there are others: such as were written before, or more than the caller takes."""
+
+    def __bool__(self) -> bool:
+        return bool(self.leased) or self.waiting
 
 
 @dataclass
@@ -46,21 +61,26 @@ class UnitOfWork:
         """Have an alert sent after the commit, at least once, always under the same key."""
         self.alerts.append(alert)
 
-    def write_outbox(self) -> None:
-        """Write the alerts of this transaction, one row for each channel; sorted, so that nobody waits in a circle."""
-        alerts = sorted(self.alerts, key=lambda alert: alert.idempotency_key)
-        insert_new(self.connection, outbox, [row for alert in alerts for row in self._rows(alert)])
+    def write_outbox(self, room: int) -> Alerts:
+        """Write the alerts of this transaction, one row for each channel, and lease the first `room` rows to the caller.
 
-    def _rows(self, alert: Alert) -> Sequence[dict[str, Any]]:
+        Sorted, so that nobody waits in a circle.
+        """
+        first_said = {alert.idempotency_key: alert for alert in reversed(self.alerts)}
+        messages = [message for _, alert in sorted(first_said.items()) for message in self._messages(alert)]
+        leases = [self.now + LEASE] * room + [None] * len(messages)
+        rows = [
+            {**message._asdict(), "due_at": self.now, "leased_until": lease}
+            for message, lease in zip(messages, leases, strict=False)
+        ]
+        new = set(inserted(self.connection, outbox, rows))
+        leased = [message for message in messages[:room] if (message.idempotency_key, message.channel) in new]
+        return Alerts(leased, waiting=len(leased) < len(messages))
+
+    def _messages(self, alert: Alert) -> Sequence[Message]:
+        title = " ".join(alert.title.split())  # one line, whatever an order's id holds
+        payload = orjson.dumps(alert.data).decode()
         return [
-            {
-                "idempotency_key": alert.idempotency_key,
-                "channel": channel,
-                "topic": alert.topic,
-                "title": " ".join(alert.title.split()),  # one line, whatever an order's id holds
-                "payload": orjson.dumps(alert.data).decode(),
-                "created_at": self.now,
-                "due_at": self.now,
-            }
+            Message(alert.idempotency_key, channel, alert.topic, title, payload, self.now)
             for channel in channels_of(self.settings)
         ]

@@ -4,20 +4,42 @@ SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one
 seventh of the CPU of a statement for each row; so there no two of the rows may have the same key, but where new ones are only inserted.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Table, Text, bindparam, case, cast, column, func, literal, select, tuple_
+from sqlalchemy import (
+    CollectionAggregate,
+    ColumnElement,
+    Connection,
+    Result,
+    Table,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
 Row = dict[str, Any]
 Insert = postgresql.Insert | sqlite.Insert
 Assignments = Mapping[str, ColumnElement[Any]]
+
+Key = tuple[Any, ...]
+"""The values of a row's primary key."""
 
 Assign = Callable[[Insert], Assignments]
 """A function of a module, no closure: statements are built and compiled once for each."""
@@ -35,15 +57,34 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
     _run(connection, table, rows, None)
 
 
+def inserted(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Key]:
+    """The same; gives the keys of those that were not there yet."""
+    return [tuple(row) for row in _run(connection, table, rows, None, returning=True) or ()]
+
+
 def among(connection: Connection, table: Table, keys: Collection[tuple[str, str]]) -> ColumnElement[bool]:
-    """Whether a row is of one of these orders. On PostgreSQL the same text however many they are, so that it is prepared once."""
-    its = tuple_(table.c.provider, table.c.order_id)
-    wanted = sorted(set(keys))
+    """Whether a row is of one of these orders.
+
+    On PostgreSQL a search of the key's index and no join, under one text however many orders there are: it is prepared, and its plan is
+    kept. A join planned while a table was small would go on to read all of it when it has grown: 16 ms where the index takes 0.5.
+    """
+    its, wanted = table.c, sorted(set(keys))
     if connection.dialect.name != "postgresql":
-        return its.in_(wanted)
-    columns = [column(name, Text) for name in ("provider", "order_id")]
-    rows = [dict(zip(("provider", "order_id"), key, strict=True)) for key in wanted]
-    return its.in_(select(_recordset(columns, literal(orjson.dumps(rows).decode(), Text))))
+        return tuple_(its.provider, its.order_id).in_(wanted)
+    return and_(
+        its.provider == _any_of({provider for provider, _ in wanted}),
+        its.order_id == _any_of(order_id for _, order_id in wanted),
+        its.provider.concat(" ").concat(its.order_id) == _any_of(f"{provider} {order_id}" for provider, order_id in wanted),
+    )
+
+
+def _any_of(values: Iterable[str]) -> CollectionAggregate[Any]:
+    """Any of them, as PostgreSQL's own text of an array: the driver's takes a tenth of a timeline's time."""
+    quoted = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
+    text = '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+    return any_(
+        cast(literal(text, NullType()), postgresql.ARRAY(Text))
+    )  # of no type: the server reads it once, not for each row
 
 
 def newer(statement: Insert, table: Table, news: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
@@ -77,31 +118,34 @@ def _to_sql(element: FunctionElement[Any], compiler: Any, **options: Any) -> str
     return f"{names.get(element.name, element.name)}({compiler.process(element.clauses, **options)})"
 
 
-def _run(connection: Connection, table: Table, rows: Sequence[Row], assign: Assign | None) -> None:
+def _run(
+    connection: Connection, table: Table, rows: Sequence[Row], assign: Assign | None, *, returning: bool = False
+) -> Result[Any] | None:
     if not rows:
-        return
+        return None
     if connection.dialect.name == "postgresql":
-        text = _postgresql_text(table, tuple(rows[0]), assign)
-        connection.exec_driver_sql(text, {_ROWS: orjson.dumps(rows, default=str).decode()})
-    else:
-        connection.execute(_completed(sqlite.insert(table), table, assign), rows)
+        text = _postgresql_text(table, tuple(rows[0]), assign, returning)
+        return connection.exec_driver_sql(text, {_ROWS: orjson.dumps(rows, default=str).decode()})
+    return connection.execute(_completed(sqlite.insert(table), table, assign, returning), rows)
 
 
 @cache
-def _postgresql_text(table: Table, columns: Sequence[str], assign: Assign | None) -> str:
+def _postgresql_text(table: Table, columns: Sequence[str], assign: Assign | None, returning: bool) -> str:
     """The statement as the driver takes it: building and compiling it anew would cost as much as the rest of a batch."""
     sent = _recordset([column(name, table.c[name].type) for name in columns], bindparam(_ROWS, type_=Text))
     statement = postgresql.insert(table).from_select(list(columns), select(sent))
-    compiled = _completed(statement, table, assign).compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
+    compiled = _completed(statement, table, assign, returning).compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
     if set(compiled.params) != {_ROWS}:
         raise TypeError(f"{table}: expected no value in the statement but the rows, got {sorted(compiled.params)}")
     return str(compiled)
 
 
-def _completed(statement: Insert, table: Table, assign: Assign | None) -> Insert:
+def _completed(statement: Insert, table: Table, assign: Assign | None, returning: bool) -> Insert | ReturningInsert[Any]:
     if assign is None:
-        return statement.on_conflict_do_nothing()
-    return statement.on_conflict_do_update(index_elements=table.primary_key, set_=assign(statement))
+        statement = statement.on_conflict_do_nothing()
+    else:
+        statement = statement.on_conflict_do_update(index_elements=table.primary_key, set_=assign(statement))
+    return statement.returning(*table.primary_key) if returning else statement
 
 
 def _recordset(columns: Sequence[ColumnElement[Any]], rows: ColumnElement[str]) -> Any:

@@ -1,12 +1,13 @@
 -- A handler's acknowledgement, after its SQL transaction: claim checks leave the todo stream, and what failed of their events goes to
 -- the record of failures. A claim check is counted only if this very call removed it, so a batch handled twice counts once.
 --
--- KEYS: todo stream, counters, failures, retries
--- ARGV: group, handler, then for each claim check its todo id, how many events it names, how many of them failed, and for each of
---       those its field of the failures hash, the record, and the epoch ms at which it is to be tried again ('' for not by itself)
+-- KEYS: todo stream, counters, failures, retries, outbox-due
+-- ARGV: group, handler, epoch ms at which the outbox is to be looked at ('' if it is not),
+--       then for each claim check its todo id, how many events it names, how many of them failed, and for each of those its field of
+--       the failures hash, the record, and the epoch ms at which it is to be tried again ('' for not by itself)
 local group, handler = ARGV[1], ARGV[2]
 local done, applied, failed, again = 0, 0, 0, 0
-local i = 3
+local i = 4
 while i <= #ARGV do
   local id, events, failures = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   i = i + 3
@@ -22,6 +23,7 @@ while i <= #ARGV do
   end
   i = i + 3 * failures
 end
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[5], 'LT', ARGV[3], 'due') end
 if done > 0 then redis.call('HINCRBY', KEYS[2], 'waiting:' .. handler, -done) end
 if applied > 0 then redis.call('HINCRBY', KEYS[2], 'applied:' .. handler, applied) end
 if failed > 0 then redis.call('HINCRBY', KEYS[2], 'failed:' .. handler, failed) end
