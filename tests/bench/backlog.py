@@ -3,7 +3,9 @@
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 import redis
@@ -113,3 +115,12 @@ def waiting(client: redis.Redis, handler: str) -> int:
         int(client.hget(keys.COUNTERS, name(handler)) or 0) for name in (keys.Counter.routed, keys.Counter.applied)
     )
     return routed - applied
+
+
+def wait_for_consumers(client: redis.Redis, handler: str, count: int, seconds: float) -> None:
+    """Wait until so many workers take a handler's events: until then they are starting, at the cost of everything else."""
+    until = time.monotonic() + seconds
+    while len(cast(list[Any], client.xinfo_consumers(keys.todo(handler), keys.GROUP))) < count:
+        if time.monotonic() > until:
+            raise StartError(f"fewer than {count} workers take events of {handler}")
+        time.sleep(0.1)

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas import settings
 from tests.bench import backlog, load, servers
 from tests.bench.bodies import Posted
 from tests.bench.environments import node, python_with
 from tests.bench.postgresql import Postgresql
 from tests.bench.processes import ROOT, StartError, free_port, is_listening, python, running
+from workers.ledger.ledger import Ledger
 
 RIVALS = Path(__file__).with_name("rivals")
 _UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
@@ -46,11 +48,15 @@ CURBSIDE, CELERY, ARQ, TASKIQ, BULLMQ = (
 )
 
 
-def curbside(workers: int = 2) -> Contender:
-    """Ours, as deployed: `uvicorn` and `celery worker` processes."""
-    worker = python("-m", "celery", "-A", "workers.app", "worker", "--without-gossip", "--without-mingle", "--loglevel=WARNING")
+def curbside(workers: int = 2, *, urgent: bool = False) -> Contender:
+    """Ours, as deployed: `uvicorn` and workers of all lanes; or, as `make run` starts them, one for what is `urgent` beside the others."""
     server = python("-m", "uvicorn", "ingress.app:create_app", "--factory", *_UVICORN, "--port")
-    return Contender(CURBSIDE, tuple(server), tuple((*worker, "-n", f"worker{number}@bench") for number in range(workers)))
+    worker = python("-m", "workers", "--loglevel=WARNING")
+    bulk = (*worker, f"--lanes={'bulk' if urgent else 'all'}")
+    started = [(*worker, "--lanes=urgent")] if urgent else []
+    return Contender(
+        CURBSIDE, tuple(server), (*started, *((*bulk, "-n", f"worker{number}@bench") for number in range(workers)))
+    )
 
 
 def contenders() -> list[Contender]:
@@ -141,6 +147,9 @@ def site(contender: Contender, folder: Path, postgresql: Postgresql) -> Iterator
     with servers.valkey(folder) as valkey, postgresql.database() as url:
         if contender.is_ours:
             environment = servers.curbside_environment(valkey.url, folder) | {"DATABASE_URL": url}
+            ledger = Ledger(settings.load(environment))
+            ledger.migrate()
+            ledger.close()
         else:
             with postgresql.connect(url) as connection:
                 connection.execute((RIVALS / "schema.sql").read_bytes())

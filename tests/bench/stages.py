@@ -21,6 +21,8 @@ from tests.bench.bodies import Posted, afosto, envelopes, flat
 from tests.bench.postgresql import Postgresql
 from tests.bench.report import Report
 from workers.bells import Bells
+from workers.channel import Channels
+from workers.deliver import Deliver
 from workers.drain import Drain, Router
 from workers.drift import Drift
 from workers.entries import events_in
@@ -95,6 +97,7 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     celery.conf.update(broker_options(settings.celery_broker_url))
     handlers, ledger, bells = registered(), Ledger(settings), Bells(celery, store)
     ledger.migrate()
+    deliver = Deliver(ledger, store, bells, Channels(settings))
     drift: Any = _Clocked(Drift(store.client), spent, "drift")
     seen_ms = milliseconds(settings.dedupe_window)
     drain = Drain(clocked, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
@@ -102,7 +105,7 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     for handler in handlers:
         if handler.name in {"timeline", "refunds"}:
             clocked_ledger: Any = _Clocked(ledger, spent, "SQL")
-            handle = Handle(handler, clocked, bells, clocked_ledger, settings.store_timezone)
+            handle = Handle(handler, clocked, clocked_ledger, deliver, settings.store_timezone)
             emptied = _emptied(clocked, keys.todo(handler.name), handle.process, spent)
             emptied.report(report, run, f"{handler.name} on {database}")
     ledger.close()

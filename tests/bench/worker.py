@@ -18,7 +18,10 @@ from schemas import keys
 from schemas.durations import milliseconds
 from schemas.settings import load
 from schemas.tasks import broker_options
+from workers.app import tune_interpreter
 from workers.bells import Bells
+from workers.channel import Channels
+from workers.deliver import Deliver
 from workers.drain import Drain, Router
 from workers.drift import Drift
 from workers.entries import Entry, events_in
@@ -49,10 +52,12 @@ def main(lane: str, consumer: str, most: int) -> Worked:
     drain = Drain(store, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=Drift(store.client))
     stream, process = keys.INBOX, cast(Callable[[Sequence[Entry]], None], drain.process)
     if lane != keys.DRAIN:
+        deliver = Deliver(ledger, store, bells, Channels(settings))
         handler = next(each for each in handlers if each.name == lane)
-        stream, process = keys.todo(lane), Handle(handler, store, bells, ledger, settings.store_timezone).process
+        stream, process = keys.todo(lane), Handle(handler, store, ledger, deliver, settings.store_timezone).process
         with ledger.begin():  # connected and migrated before the clock starts
             pass
+    tune_interpreter()
     worked, stopping = Worked(), threading.Event()
     print("ready", flush=True)
     sys.stdin.readline()
