@@ -20,7 +20,7 @@ from workers.failures import Failures
 from workers.handle import Handle
 from workers.handler import Handler
 from workers.housekeeping import Housekeeping
-from workers.lane import CHECKS, Lane
+from workers.lane import CHECKS, DRAIN_BATCH, Lane
 from workers.ledger.ledger import Ledger
 from workers.retry import Retrier, Retries
 from workers.store import UNAVAILABLE, Store
@@ -55,7 +55,7 @@ class Crew:
         drain = Drain(store, bells, Router(handlers), zone=zone, seen_ms=seen_ms, drift=drift)
         names = [each.name for each in handlers]
         self._lanes = {
-            keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process),
+            keys.DRAIN: lane(keys.DRAIN, keys.INBOX, drain.process, batch=DRAIN_BATCH),
             LANE_DELIVER: _alone(self._deliver.run),
             LANE_HOUSEKEEP: _alone(Housekeeping(store, names, settings.inbox_retention).run),
         }

@@ -19,6 +19,8 @@ from workers.turn import Turn
 
 BATCH = 512
 """Events that are taken at once, about: a claim check may name several."""
+DRAIN_BATCH = 1024
+"""A drain takes more: it only passes them on, and each batch costs two turns at Valkey and two fsyncs, whatever its size."""
 CHECKS = 16
 """Claim checks that are taken at once at the most: were each of them full, it would still be only a second's work."""
 LINGER_MS = 1_000
@@ -37,7 +39,8 @@ log = logging.getLogger("curbside.workers")
 class Lane:
     """One per stream and process. `process` handles a batch and acknowledges it, or raises `Unreachable`.
 
-    `events_in`: how many events an entry stands for; `most_at_once`: so many entries are taken at the most (a batch of them).
+    `events_in`: how many events an entry stands for; `batch`: events that are taken at once, about; `most_at_once`: entries that are
+    taken at the most (a batch of them).
     """
 
     def __init__(
@@ -51,11 +54,12 @@ class Lane:
         consumer: str,
         stopping: threading.Event,
         events_in: Callable[[Entry], int] = lambda _: 1,
+        batch: int | None = None,
         most_at_once: int | None = None,
     ) -> None:
         self.name, self.stream = name, stream
-        self._events_in = events_in
-        self._count = self._most_at_once = most_at_once or BATCH
+        self._events_in, self._batch = events_in, batch or BATCH
+        self._count = self._most_at_once = most_at_once or self._batch
         self._process, self._store, self._bells = process, store, bells
         self._consumer, self._stopping = consumer, stopping
         self._turn = Turn()
@@ -121,8 +125,8 @@ class Lane:
     def _process_in_parts(self, entries: Sequence[Entry]) -> None:
         """Handle entries, about a batch of events at a time, and see from them how many to take next."""
         events = max(1, sum(map(self._events_in, entries)))
-        self._count = max(1, min(self._most_at_once, BATCH * len(entries) // events))
-        if events <= 2 * BATCH:
+        self._count = max(1, min(self._most_at_once, self._batch * len(entries) // events))
+        if events <= 2 * self._batch:
             self._process(entries)
             return
         for at in range(0, len(entries), self._count):

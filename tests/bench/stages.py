@@ -28,7 +28,7 @@ from workers.drift import Drift
 from workers.entries import events_in
 from workers.handle import Handle
 from workers.handler import registered
-from workers.lane import BATCH, CHECKS
+from workers.lane import CHECKS, DRAIN_BATCH
 from workers.ledger.ledger import Ledger
 from workers.store import Store, connect
 
@@ -126,7 +126,7 @@ class _Emptied(NamedTuple):
 def _emptied(store: Any, stream: str, process: Callable[[Sequence[Any]], None], spent: dict[str, float]) -> _Emptied:
     """In batches as large as a busy lane's. `spent` is what `store` and others add up to."""
     spent.clear()
-    count = BATCH if stream == keys.INBOX else CHECKS
+    count = DRAIN_BATCH if stream == keys.INBOX else CHECKS
     events, begin = 0, time.thread_time()
     while entries := store.read(stream, "bench", count):
         process(entries)
@@ -137,7 +137,7 @@ def _emptied(store: Any, stream: str, process: Callable[[Sequence[Any]], None], 
 
 def show(report: Report) -> None:
     """Print the cost table and the goal."""
-    title = f"CPU of this process per event by stage, in batches of {BATCH}; median (least…most)"
+    title = f"CPU of this process per event by stage, in batches of {DRAIN_BATCH}; median (least…most)"
     report.table(PART, title, (("cpu_us", "CPU µs/event"), ("events", "events"), ("body_bytes", "bytes/body")))
     report.goals_below(
         (("µs to decode, identify and route an envelope", report.median(PART, f"envelope: {_WHOLE}", "cpu_us"), _GOAL_US),)

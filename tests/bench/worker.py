@@ -27,7 +27,7 @@ from workers.drift import Drift
 from workers.entries import Entry, events_in
 from workers.handle import Handle
 from workers.handler import registered
-from workers.lane import CHECKS, Lane
+from workers.lane import CHECKS, DRAIN_BATCH, Lane
 from workers.ledger.ledger import Ledger
 from workers.store import Store, connect
 
@@ -63,7 +63,7 @@ def main(lane: str, consumer: str, most: int) -> Worked:
     sys.stdin.readline()
     cpu = time.process_time()
     timed = _timed(process, worked, cpu, most or sys.maxsize, stopping)
-    options: dict[str, Any] = {"events_in": events_in, "most_at_once": CHECKS} if lane != keys.DRAIN else {}
+    options: dict[str, Any] = {"events_in": events_in, "most_at_once": CHECKS} if lane != keys.DRAIN else {"batch": DRAIN_BATCH}
     works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=stopping, **options)
     before = -1
     while worked.events > before:  # a run ends when its time is up, empty or not

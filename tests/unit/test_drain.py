@@ -283,3 +283,11 @@ def test_both_providers_share_one_inbox(parts: Parts) -> None:
     parts.append(recorded("instacart/flat/picking"))
     drain_of(parts)(parts.take())
     assert parts.sums().counters == {"routed": 2, "routed:timeline": 2}
+
+
+def test_a_claim_check_names_no_more_events_than_a_handler_takes_at_once(parts: Parts) -> None:
+    ids = parts.append(*(status(f"order-{number}") for number in range(600)))
+    drain_of(parts)(parts.take())
+    checks = [fields[keys.FIELD_EVENT].split() for _, fields in parts.client.xrange(keys.todo("timeline"))]
+    assert [len(check) for check in checks] == [512, 88]
+    assert parts.waiting_for("timeline") == ids

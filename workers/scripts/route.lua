@@ -98,7 +98,9 @@ for name, count in pairs(counts) do
 end
 local ring = {}
 for place, list in pairs(checks) do
-  redis.call('XADD', KEYS[3 + 3 * place], '*', 'e', table.concat(list, ' '))
+  for i = 1, #list, 512 do -- a handler's batch; one of its transactions must not keep others waiting
+    redis.call('XADD', KEYS[3 + 3 * place], '*', 'e', table.concat(list, ' ', i, math.min(i + 511, #list)))
+  end
   redis.call('HINCRBY', KEYS[2], 'routed:' .. names[place], #list)
   redis.call('HINCRBY', KEYS[2], 'waiting:' .. names[place], #list)
   if redis.call('EXISTS', KEYS[5 + 3 * place]) == 0 and redis.call('SET', KEYS[4 + 3 * place], '1', 'NX', 'PX', bell_ms) then
