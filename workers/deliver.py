@@ -162,9 +162,9 @@ class Deliver:
             self._mark_failed(message, str(error), now)
         except NoSuchChannel as error:
             log.warning("alert dropped: %s", error)
-            self._mark(Done(*message[:2], now, True, str(error)))
+            self._mark(Done(message.idempotency_key, message.channel, now, never_sent=True, why=str(error)))
         else:
-            self._mark(Done(*message[:2], now))
+            self._mark(Done(message.idempotency_key, message.channel, now))
 
     def _mark_failed(self, message: Message, error: str, now: datetime) -> None:
         with self._ledger.begin() as connection:

@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 from schemas import keys
 
+BATCH = 512
+"""Events that a handler takes at once, about; a claim check names no more."""
+
 Fields = dict[bytes, bytes]
 
 

@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from workers.bells import Bells
-from workers.entries import Entry
+from workers.entries import BATCH, Entry
 from workers.errors import Unreachable
 from workers.store import UNAVAILABLE, Store
 from workers.turn import Turn
 
-BATCH = 512
-"""Events that are taken at once, about: a claim check may name several."""
 DRAIN_BATCH = 1024
 """A drain takes more: it only passes them on, and each batch costs two turns at Valkey and two fsyncs, whatever its size."""
 CHECKS = 16

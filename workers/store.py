@@ -17,7 +17,7 @@ from redis.retry import Retry
 from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
 from workers import scripts
-from workers.entries import Batch, Entry, Fields, entries_of, pairs_of
+from workers.entries import BATCH, Batch, Entry, Fields, entries_of, pairs_of
 
 SOCKET_TIMEOUT_SECONDS = 10.0
 """Longer than any blocking read below."""
@@ -111,8 +111,8 @@ class Store:
         routes = list(dict.fromkeys(each.routes for each in decoded))
         place = {route: number for number, route in enumerate(routes, 1)}
         unknown = [(number, each.unrecognised_name) for number, each in enumerate(decoded, 1) if each.unrecognised_name]
-        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, BELL_MS, taken_over or b"", len(handlers), *handlers]
-        args += (len(routes), *routes, len(decoded))
+        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, BELL_MS, BATCH, taken_over or b""]
+        args += (len(handlers), *handlers, len(routes), *routes, len(decoded))
         args += [each.event_id for each in decoded]
         args += [each.identity for each in decoded]
         args += (bytes([place[each.routes] for each in decoded]), len(unknown))

@@ -6,7 +6,8 @@
 -- XACK does for all; else each entry is acknowledged, and asked for, by itself.
 --
 -- KEYS: inbox, counters, failures, unrecognised, take-overs, then todo stream, bell and linger key of each handler
--- ARGV: group, prefix of the seen keys, seen_ms, bell_ms, take-overs when the batch was read ('' of entries taken over),
+-- ARGV: group, prefix of the seen keys, seen_ms, bell_ms, events that a claim check names at the most,
+--       take-overs when the batch was read ('' of entries taken over),
 --       number of handlers, their names,
 --       number of routes, the routes (one byte for each handler's place: 1, 2, …),
 --       number n of decoded entries, their ids, their identities, a text with one byte for each: the place of its route,
@@ -23,7 +24,8 @@ local function next_args(count)
   at = at + count
   return {unpack(ARGV, from, at)}
 end
-local group, seen_prefix, seen_ms, bell_ms, known = next_arg(), next_arg(), next_arg(), next_arg(), next_arg()
+local group, seen_prefix, seen_ms, bell_ms = next_arg(), next_arg(), next_arg(), next_arg()
+local most, known = tonumber(next_arg()), next_arg()
 local names = next_args(tonumber(next_arg()))
 local routes = next_args(tonumber(next_arg()))
 local n = tonumber(next_arg())
@@ -98,8 +100,8 @@ for name, count in pairs(counts) do
 end
 local ring = {}
 for place, list in pairs(checks) do
-  for i = 1, #list, 512 do -- a handler's batch; one of its transactions must not keep others waiting
-    redis.call('XADD', KEYS[3 + 3 * place], '*', 'e', table.concat(list, ' ', i, math.min(i + 511, #list)))
+  for i = 1, #list, most do -- a handler's batch; one of its transactions must not keep others waiting
+    redis.call('XADD', KEYS[3 + 3 * place], '*', 'e', table.concat(list, ' ', i, math.min(i + most - 1, #list)))
   end
   redis.call('HINCRBY', KEYS[2], 'routed:' .. names[place], #list)
   redis.call('HINCRBY', KEYS[2], 'waiting:' .. names[place], #list)
