@@ -1,4 +1,4 @@
-"""The Starlette application: routes, and the parts' life from start to stop. `uvicorn ingress.app:create_app --factory`."""
+"""The Starlette application: routes, and the parts' life from start to stop. `ingress.server` serves it."""
 
 import contextlib
 import gc

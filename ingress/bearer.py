@@ -31,7 +31,7 @@ def issue(key: str, client_id: str, now_seconds: float, ttl: timedelta, scope: s
 
 
 class Verifier:
-    """Says whether a token is ours and not expired. A verified token is remembered, by digest, until it expires."""
+    """Says whether a token is ours and not expired. A verified token is remembered until it expires."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = {key_id(key): key for key in keys}
@@ -39,13 +39,12 @@ class Verifier:
 
     def refusal(self, token: bytes, now_seconds: float) -> str | None:
         """None for a valid token, else what is wrong with it, for the caller to read."""
-        digest = hashlib.sha256(token).digest()
-        until = self._valid_until.get(digest)
+        until = self._valid_until.get(token)
         if until is not None and now_seconds < until:
             return None
-        return self._verify(token, digest, now_seconds)
+        return self._verify(token, now_seconds)
 
-    def _verify(self, token: bytes, digest: bytes, now_seconds: float) -> str | None:
+    def _verify(self, token: bytes, now_seconds: float) -> str | None:
         try:
             key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
             if key is None:
@@ -61,9 +60,9 @@ class Verifier:
             return "the token is malformed or its signature is wrong"
         until = float(claims["exp"]) + LEEWAY_SECONDS
         if now_seconds >= until:
-            self._valid_until.pop(digest, None)
+            self._valid_until.pop(token, None)
             return "the token has expired"
         if len(self._valid_until) >= _MAX_CACHED:
             self._valid_until.clear()
-        self._valid_until[digest] = until
+        self._valid_until[token] = until
         return None

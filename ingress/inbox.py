@@ -72,8 +72,9 @@ class Inbox:
                 self._waiting_bytes -= sum(len(command) for command, _, _ in group)
                 try:
                     _answer(group, await self._commit(group))
-                finally:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
+                except BaseException:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
                     _answer(group, [Unavailable("the append was not confirmed")] * len(group))
+                    raise
         finally:
             self._committer = None
 

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import demo, drift, failed, migrate, replay, retry, run, schema, send, settings, simulate, status, trace, worker
+from deploy.cli import (
+    demo,
+    drift,
+    failed,
+    migrate,
+    process,
+    replay,
+    retry,
+    run,
+    schema,
+    send,
+    settings,
+    simulate,
+    status,
+    trace,
+)
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
@@ -44,12 +59,13 @@ app = typer.Typer(
 )
 for _panel, _name, _function in _COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
-app.command(
-    "worker",
-    rich_help_panel=RUN,
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(worker.worker)
+for _name, _function in (("ingress", process.ingress), ("worker", process.worker)):  # their options are the process' own
+    app.command(
+        _name,
+        rich_help_panel=RUN,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(_function)
 app.add_typer(failed.app, name="failed", rich_help_panel=MEND)
 
 

@@ -15,7 +15,6 @@ from schemas.settings import Settings
 VALKEY = "valkey"
 NUMBER = "{number}"
 """In a command: the number of the process, from 1."""
-_LOG_CONFIG = Path(__file__).with_name("ingress-logging.json")
 
 
 @dataclass(frozen=True)
@@ -64,16 +63,7 @@ def _flower(settings: Settings) -> tuple[str, ...]:
 
 
 def _ingress(settings: Settings) -> tuple[str, ...]:
-    server = (sys.executable, "-m", "uvicorn", "ingress.app:create_app", "--factory", "--loop=uvloop", "--http=httptools")
-    address = (f"--host={settings.host}", f"--port={settings.port}")
-    return (
-        *server,
-        *address,
-        "--no-access-log",
-        "--no-server-header",
-        f"--log-config={_LOG_CONFIG}",
-        "--timeout-graceful-shutdown=5",
-    )
+    return (sys.executable, "-m", "ingress", f"--host={settings.host}", f"--port={settings.port}")
 
 
 def valkey_config_path(folder: Folder) -> Path:

@@ -50,7 +50,7 @@ CURBSIDE, CELERY, ARQ, TASKIQ, BULLMQ = (
 
 def curbside(workers: int = 2, *, urgent: bool = False) -> Contender:
     """Ours, as deployed: `uvicorn` and workers of all lanes; or, as `make run` starts them, one for what is `urgent` beside the others."""
-    server = python("-m", "uvicorn", "ingress.app:create_app", "--factory", *_UVICORN, "--port")
+    server = python("-m", "ingress", "--loglevel=WARNING", "--port")
     worker = python("-m", "workers", "--loglevel=WARNING")
     bulk = (*worker, f"--lanes={'bulk' if urgent else 'all'}")
     started = [(*worker, "--lanes=urgent")] if urgent else []

@@ -1,18 +1,18 @@
-"""The servers under measurement: a Valkey that fsyncs every commit, and one uvicorn process for each application."""
+"""The servers under measurement: a Valkey that fsyncs every commit, and one process for each application."""
 
 import contextlib
 import importlib
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 
 from tests.bench.environments import python_with
-from tests.bench.processes import free_port, is_listening, running
+from tests.bench.processes import free_port, is_listening, python, running
 
 DURABILITY = {
     "appendonly": "yes",
@@ -55,16 +55,22 @@ def valkey(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def http(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+    """A program that gets `--port` appended, and then listens."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    with running([*command, "--port", str(port)], lambda: is_listening(port), folder / "http.log", environment) as pid:
+        yield Server(f"http://127.0.0.1:{port}/webhook", pid)
+
+
+@contextlib.contextmanager
 def asgi(
     app: str, folder: Path, environment: Mapping[str, str], *options: str, interpreter: str = sys.executable
 ) -> Iterator[Server]:
     """One uvicorn process with uvloop and httptools."""
-    port = free_port()
-    command = [interpreter, "-m", "uvicorn", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
-    command += ["--no-access-log", "--log-level", "warning", *options]
-    folder.mkdir(parents=True, exist_ok=True)
-    with running(command, lambda: is_listening(port), folder / "uvicorn.log", environment) as pid:
-        yield Server(f"http://127.0.0.1:{port}/webhook", pid)
+    command = [interpreter, "-m", "uvicorn", app, "--loop", "uvloop", "--http", "httptools"]
+    with http([*command, "--no-access-log", "--log-level", "warning", *options], folder, environment) as server:
+        yield server
 
 
 @contextlib.contextmanager
@@ -110,10 +116,10 @@ def curbside_environment(valkey_url: str, folder: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def curbside(folder: Path, processes: int = 1) -> Iterator[Server]:
     """(d): authentication on, every commit fsynced."""
-    options = ("--factory", *(("--workers", str(processes)) if processes > 1 else ()))
+    command = python("-m", "ingress", "--loglevel=WARNING", f"--processes={processes}")
     with (
         valkey(folder / "valkey") as inbox,
-        asgi("ingress.app:create_app", folder, curbside_environment(inbox.url, folder), *options) as server,
+        http(command, folder, curbside_environment(inbox.url, folder)) as server,
     ):
         yield Server(server.url, server.pid, bearer(server.url), (inbox.pid,))
 

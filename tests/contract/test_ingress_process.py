@@ -124,7 +124,7 @@ def test_nothing_secret_or_personal_is_logged(real_valkey: RealValkey, tmp_path:
     finally:
         ingress.kill()
 
-    assert '"POST /oauth/token HTTP/1.1" 401' in ingress.log, "the log is the one looked at"
+    assert "Application shutdown complete." in ingress.log, "the log is the one looked at"
     secrets = [CLIENT_SECRET, SIGNING_KEY, AFOSTO_SECRET, "wrong-secret", "stolen-token", pair, *signature.values()]
     for secret in [*secrets, token["Authorization"].split()[1], "Ada", "12345678"]:
         assert secret not in ingress.log

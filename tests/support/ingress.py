@@ -20,6 +20,7 @@ import uvicorn
 
 from ingress.app import create_app
 from ingress.bearer import issue
+from ingress.server import OPTIONS
 from schemas import keys
 from schemas.settings import Settings
 from tests.support.ports import LOOPBACK, free_port
@@ -36,9 +37,7 @@ Serve = Callable[..., httpx.Client]
 @contextmanager
 def running_ingress(settings: Settings) -> Iterator[str]:
     """Serve the application in a thread and give its URL; on leaving it stops as on SIGTERM."""
-    config = uvicorn.Config(
-        create_app(settings), host=LOOPBACK, port=0, loop="uvloop", http="httptools", log_config=None, lifespan="on"
-    )
+    config = uvicorn.Config(create_app(settings), host=LOOPBACK, port=0, log_config=None, **OPTIONS)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="ingress", daemon=True)
     thread.start()
@@ -65,15 +64,15 @@ def serve() -> Iterator[Serve]:
 
 
 class IngressProcess:
-    """`uvicorn ingress.app:create_app --factory` as a process, its log in a file."""
+    """`python -m ingress` as a process, its log in a file."""
 
     def __init__(self, log: Path, **environment: str) -> None:
         self.url = f"http://{LOOPBACK}:{(port := free_port())}"
         self._log = log
-        command = [sys.executable, "-m", "uvicorn", "ingress.app:create_app", "--factory", "--host", LOOPBACK]
+        command = [sys.executable, "-m", "ingress", f"--host={LOOPBACK}", f"--port={port}", "--loglevel=debug"]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command, "--port", str(port), "--log-level", "debug"],
+                command,
                 cwd=_ROOT,
                 env=os.environ | environment_for_tests(**environment),
                 stdout=output,

@@ -111,23 +111,13 @@ class Worker(Program):
 
 
 class Ingress(Program):
-    """uvicorn with the ingress, on the same port for life."""
+    """An ingress, on the same port for life."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "ingress.app:create_app",
-            "--factory",
-            "--host",
-            LOOPBACK,
-            "--port",
-            str(port),
-        ]
-        super().__init__([*command, "--log-level", "debug"], environment, folder / "ingress.log")
+        command = [sys.executable, "-m", "ingress", f"--host={LOOPBACK}", f"--port={port}", "--loglevel=debug"]
+        super().__init__(command, environment, folder / "ingress.log")
 
     def _says_that_it_is_ready(self) -> bool:
         try:

@@ -1,5 +1,6 @@
-"""`curbside worker`: which lanes a process works, and what it says when it cannot start."""
+"""`curbside ingress` and `curbside worker`: what a process takes part in, and what it says when it cannot start."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from schemas.events import Kind
 from schemas.tasks import queue_of
 from tests.support.command_line import curbside
 from tests.support.outcomes import BUILT_IN
+from tests.support.ports import LOOPBACK
+from tests.support.settings import NOBODY_LISTENS, environment_for_tests
 from workers.app import Lanes, queues_of
 from workers.handler import PATIENT, URGENT, Handler, RetryPolicy, registered
 
@@ -27,24 +30,46 @@ def test_a_handler_of_ones_own_is_urgent_if_it_retries_so(retry: RetryPolicy, la
     assert [each for each, names in queues.items() if queue_of("own") in names] == [lanes]
 
 
-def test_its_help_says_what_kinds_of_lanes_there_are() -> None:
-    said = curbside("worker", "--help", environment={})
+@pytest.mark.parametrize(("command", "option"), [("worker", "{all,urgent,bulk}"), ("ingress", "--processes N")])
+def test_its_help_says_what_can_be_chosen(command: str, option: str) -> None:
+    said = curbside(command, "--help", environment={})
     assert said.exit_code == 0
-    assert said.output.startswith("usage: curbside worker ")
-    assert "{all,urgent,bulk}" in said.output
+    assert said.output.startswith(f"usage: curbside {command} ")
+    assert option in said.output
 
 
-@pytest.mark.parametrize("arguments", [["--lanes", "some"], ["--loglevel", "loud"], ["--unknown"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["worker", "--lanes", "some"],
+        ["worker", "--loglevel", "loud"],
+        ["worker", "--unknown"],
+        ["ingress", "--port", "high"],
+        ["ingress", "--port", "65536"],
+        ["ingress", "--processes", "0"],
+        ["ingress", "--unknown"],
+    ],
+)
 def test_a_wrong_option_is_said(arguments: list[str]) -> None:
-    said = curbside("worker", *arguments, environment={})
+    said = curbside(*arguments, environment={})
     assert said.exit_code == 2
-    assert "curbside worker: error: " in said.errors
+    assert f"curbside {arguments[0]}: error: " in said.errors
 
 
-def test_a_missing_setting_is_named_and_no_traceback_is_shown(tmp_path: Path) -> None:
-    said = curbside("worker", environment={"CURBSIDE_DATA_DIR": str(tmp_path)})
+@pytest.mark.parametrize("command", ["ingress", "worker"])
+def test_a_missing_setting_is_named_and_no_traceback_is_shown(command: str, tmp_path: Path) -> None:
+    said = curbside(command, environment={"CURBSIDE_DATA_DIR": str(tmp_path)})
     assert said.exit_code == 2
     assert "REDIS_URL is missing" in said.errors
+    assert "Traceback" not in said.errors
+
+
+def test_an_ingress_says_that_its_address_is_taken() -> None:
+    with socket.create_server((LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        said = curbside("ingress", f"--port={port}", environment=environment_for_tests(REDIS_URL=NOBODY_LISTENS))
+    assert said.exit_code
+    assert f"('{LOOPBACK}', {port}): address already in use" in said.errors
     assert "Traceback" not in said.errors
 
 

@@ -1,0 +1,72 @@
+"""One ingress: `python -m ingress`, or `curbside ingress`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from ingress.server import OPTIONS
+from schemas.settings import SettingError, load
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_WRONG_SET_UP = 2
+_HELP = """\
+Run one ingress, until SIGTERM or Ctrl-C: it then answers the requests under way, for five seconds at the most.
+
+It speaks plain HTTP. Put it behind what ends TLS, and start as many as you like on addresses of their own."""
+
+
+def main() -> int:
+    """Run it; its exit code. A setting that is wrong is said in one line."""
+    parser = argparse.ArgumentParser(
+        "curbside ingress", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--host", metavar="ADDRESS", help="where it listens (CURBSIDE_HOST, or 127.0.0.1)")
+    parser.add_argument("--port", type=_whole(1, 65535), metavar="N", help="(CURBSIDE_PORT, or 8080)")
+    parser.add_argument("--processes", type=_whole(1, 1024), default=1, metavar="N", help="that share the address (1)")
+    parser.add_argument(
+        "-l", "--loglevel", type=str.upper, choices=_LEVELS, default="INFO", help="least serious line to write (INFO)"
+    )
+    given = parser.parse_args()
+    try:
+        settings = load(os.environ)
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        return _WRONG_SET_UP
+    uvicorn.run(
+        "ingress.app:create_app",
+        factory=True,
+        host=given.host or settings.host,
+        port=given.port or settings.port,
+        workers=given.processes,
+        log_config=_logging(given.loglevel),
+        **OPTIONS,
+    )
+    return 0
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got {text!r}")
+        return int(text)
+
+    return read
+
+
+def _logging(level: str) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {"httpx": {"level": "WARNING"}},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
