@@ -116,10 +116,11 @@ def _lines(event: Event) -> list[Row]:
 
 def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
     """Close what was reported no later than the end of the order. In time order: the first end closes."""
+    if not (names := [name for event in events for name in names_of(event)]):
+        return
     table = customer_mia_alerts.c
-    names = [name for event in events for name in names_of(event)]
     is_open = among(connection, customer_mia_alerts, names) & table.closed_at.is_(None)
-    if not names or not (alerted := set(connection.execute(select(table.provider, table.order_id).where(is_open)).all())):
+    if not (alerted := set(connection.execute(select(table.provider, table.order_id).where(is_open)).all())):
         return
     closing = [
         {"its_provider": name[0], "its_order": name[1], "at": event.occurred_at, "by": event.event_id}

@@ -32,6 +32,8 @@ class Promise(NamedTuple):
 
 def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
     """Measure the late deliveries of these orders that depend on their history. Whoever calls holds the orders' rows."""
+    if not names:
+        return
     its = table.c
     is_told = and_(
         func.coalesce(its.old_window_starts_at, its.old_window_ends_at).is_not(None),
@@ -40,7 +42,7 @@ def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
     query = select(its.provider, its.order_id, its.occurred_at, its.expected_at, its.promised_at).where(
         among(connection, table, names), ~is_told
     )
-    if not names or not (late := connection.execute(query).all()):
+    if not (late := connection.execute(query).all()):
         return
     promises = _promises_of(connection, [(row.provider, row.order_id) for row in late])
     changes = []
