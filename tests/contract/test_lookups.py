@@ -3,9 +3,10 @@
 from sqlalchemy import insert, select
 
 from tests.support.books import Books
+from workers.ledger.lookups import Lookup, parameters
 from workers.ledger.tables import orders
-from workers.ledger.upsert import among
 
+ORDERS = Lookup(orders, select(orders.c.provider, orders.c.order_id))
 ODD = ["1", "", " ", 'a"b', "back\\slash", "{1,2}", "NULL", "a,b", "new\nline", "🛒", "it's", "%s", "1 1"]
 
 
@@ -14,9 +15,8 @@ def test_exactly_the_orders_that_are_asked_for_are_found(books: Books) -> None:
     asked = [*written[::2], ("afosto", "nowhere")]
     with books.ledger.begin() as connection:
         connection.execute(insert(orders), [{"provider": provider, "order_id": order_id} for provider, order_id in written])
-        found = connection.execute(select(orders.c.provider, orders.c.order_id).where(among(connection, orders, asked))).all()
-        assert sorted(tuple(row) for row in found) == sorted(written[::2])
-        assert connection.execute(select(orders.c.order_id).where(among(connection, orders, []))).all() == []
+        assert sorted(tuple(row) for row in ORDERS.rows(connection, asked)) == sorted(written[::2])
+        assert ORDERS.rows(connection, []) == []
 
 
 def test_a_plan_made_while_a_table_is_small_reads_its_index(books: Books) -> None:
@@ -26,8 +26,8 @@ def test_a_plan_made_while_a_table_is_small_reads_its_index(books: Books) -> Non
     with books.ledger.begin() as connection:
         connection.execute(insert(orders), [{"provider": "afosto", "order_id": "1"}])
         connection.exec_driver_sql("ANALYZE orders")  # the planner knows now that there is but one row
-        query = select(orders.c.order_id).where(among(connection, orders, [("instacart", "1"), ("afosto", "2")]))
-        compiled = query.compile(dialect=connection.dialect)
-        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {compiled}", dict(compiled.params)).scalars())
+        query = ORDERS.on_postgresql.compile(dialect=connection.dialect)
+        asked = query.params | parameters([("instacart", "1"), ("afosto", "2")])
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {query}", asked).scalars())
     assert "Index Cond" in plan, plan
     assert "Seq Scan" not in plan, plan

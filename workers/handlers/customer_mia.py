@@ -15,11 +15,26 @@ from sqlalchemy import Connection, bindparam, select, update
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.columns import UtcTime
+from workers.ledger.lookups import Lookup, Name
 from workers.ledger.news import news_key
-from workers.ledger.orders import End, Name, ends_of, lock_orders, names_of
+from workers.ledger.orders import End, ends_of, lock_orders, names_of
 from workers.ledger.tables import customer_mia_alerts as table
 from workers.ledger.unit_of_work import Alert
-from workers.ledger.upsert import among, insert_new
+from workers.ledger.upsert import insert_new
+
+_its = table.c
+_ALERTS = Lookup(
+    table,
+    select(
+        _its.provider,
+        _its.order_id,
+        _its.identity,
+        _its.first_reported_at,
+        _its.last_reported_at,
+        _its.closed_at,
+        _its.closed_by,
+    ),
+)
 
 
 @handler("customer_mia", Kind.CUSTOMER_MIA, retry=URGENT)
@@ -57,20 +72,8 @@ class _Reported:
 
 
 def _alerts_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[_Reported]]:
-    its = table.c
-    columns = (
-        its.provider,
-        its.order_id,
-        its.identity,
-        its.first_reported_at,
-        its.last_reported_at,
-        its.closed_at,
-        its.closed_by,
-    )
     found: dict[Name, list[_Reported]] = defaultdict(list)
-    for provider, order_id, identity, first, last, closed_at, closed_by in connection.execute(
-        select(*columns).where(among(connection, table, names))
-    ):
+    for provider, order_id, identity, first, last, closed_at, closed_by in _ALERTS.rows(connection, names):
         closed = None if closed_at is None else End(closed_at, closed_by)
         found[provider, order_id].append(_Reported(identity, first, last, closed))
     return found

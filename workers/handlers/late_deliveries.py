@@ -13,16 +13,18 @@ from sqlalchemy import RowMapping, select
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.lateness import measure_lateness, minutes_between
+from workers.ledger.lookups import Lookup, Name
 from workers.ledger.news import news_key
-from workers.ledger.orders import Name, ends_of, lock_orders, names_of
+from workers.ledger.orders import ends_of, lock_orders, names_of
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.unit_of_work import Alert
-from workers.ledger.upsert import Assignments, Insert, Row, among, newer, upsert
+from workers.ledger.upsert import Assignments, Insert, Row, newer, upsert
 
 _COLUMNS = (
     "event_id", "occurred_at", "received_at", "old_window_starts_at", "old_window_ends_at", "new_window_starts_at",
     "new_window_ends_at", "promised_at", "expected_at", "minutes_late",
 )  # fmt: skip
+_WRITTEN = Lookup(table, select(table).order_by(table.c.provider, table.c.order_id))
 
 
 @handler("late_deliveries", Kind.LATE_DELIVERY, retry=URGENT)
@@ -34,8 +36,8 @@ def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
     upsert(work.connection, table, rows, _assign)
     measure_lateness(work.connection, newest)
     ends = ends_of(work.connection, newest)
-    written = select(table).where(among(work.connection, table, newest))
-    for row in work.connection.execute(written.order_by(table.c.provider, table.c.order_id)).mappings():
+    for written in _WRITTEN.rows(work.connection, newest):
+        row = written._mapping
         name = row["provider"], row["order_id"]
         is_over = any(end.occurred_at >= row["occurred_at"] for end in ends.get(name, []))
         if row["news"] == news_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):

@@ -21,6 +21,25 @@ _SAID_FIRST = (
 )  # fmt: skip
 
 
+_its, _rival = table.c, table.alias("rival").c
+_SUPERSEDE = (
+    update(table)
+    .where(_its.provider == bindparam("its_provider"), _its.order_id == bindparam("its_order"))
+    .where(_its.line == bindparam("its_line"))
+    .values(
+        superseded_by=func.nullif(
+            select(_rival.substitute)
+            .where(_rival.provider == _its.provider, _rival.order_id == _its.order_id, _rival.line == _its.line)
+            .order_by(_rival.last_news.desc(), _rival.substitute.desc())
+            .limit(1)
+            .correlate(table)
+            .scalar_subquery(),
+            _its.substitute,
+        )
+    )
+)
+
+
 @handler("replacements", Kind.ORDER_ITEM_REPLACEMENT)
 def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the replacements of these events, and which substitute stands on each line now."""
@@ -70,20 +89,5 @@ def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
 
 def _supersede(connection: Connection, rows: Sequence[Row]) -> None:
     """On each line, the substitute with the newest news stands; the others are superseded by it."""
-    rival = table.alias("rival")
-    newest = (
-        select(rival.c.substitute)
-        .where(rival.c.provider == table.c.provider, rival.c.order_id == table.c.order_id, rival.c.line == table.c.line)
-        .order_by(rival.c.last_news.desc(), rival.c.substitute.desc())
-        .limit(1)
-        .correlate(table)
-        .scalar_subquery()
-    )
-    statement = (
-        update(table)
-        .where(table.c.provider == bindparam("its_provider"), table.c.order_id == bindparam("its_order"))
-        .where(table.c.line == bindparam("its_line"))
-        .values(superseded_by=func.nullif(newest, table.c.substitute))
-    )
     lines = sorted({(row["provider"], row["order_id"], row["line"]) for row in rows})
-    connection.execute(statement, [dict(zip(("its_provider", "its_order", "its_line"), line, strict=True)) for line in lines])
+    connection.execute(_SUPERSEDE, [dict(zip(("its_provider", "its_order", "its_line"), line, strict=True)) for line in lines])

@@ -12,10 +12,11 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select, updat
 from schemas.events import Event
 from workers.handler import UnitOfWork, handler
 from workers.ledger.lateness import PROMISING, measure_lateness
+from workers.ledger.lookups import Lookup
 from workers.ledger.news import news_key
 from workers.ledger.orders import TERMINAL, names_of
 from workers.ledger.tables import customer_mia_alerts, order_events, orders
-from workers.ledger.upsert import Assignments, Insert, Row, among, greatest, insert_new, least, newer, upsert
+from workers.ledger.upsert import Assignments, Insert, Row, greatest, insert_new, least, newer, upsert
 
 _GROUPS = {
     "number_news": ("number",),
@@ -25,6 +26,16 @@ _GROUPS = {
     "promised_news": ("promised_at",),
 }
 """The columns that are set together, by the key of the news that last set them."""
+
+
+_alert = customer_mia_alerts.c
+_OPEN_ALERTS = Lookup(customer_mia_alerts, select(_alert.provider, _alert.order_id).where(_alert.closed_at.is_(None)))
+_CLOSE = (
+    update(customer_mia_alerts)
+    .where(_alert.provider == bindparam("its_provider"), _alert.order_id == bindparam("its_order"))
+    .where(_alert.closed_at.is_(None), _alert.last_reported_at <= bindparam("at"))
+    .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
+)
 
 
 @handler("timeline")
@@ -116,11 +127,8 @@ def _lines(event: Event) -> list[Row]:
 
 def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
     """Close what was reported no later than the end of the order. In time order: the first end closes."""
-    if not (names := [name for event in events for name in names_of(event)]):
-        return
-    table = customer_mia_alerts.c
-    is_open = among(connection, customer_mia_alerts, names) & table.closed_at.is_(None)
-    if not (alerted := set(connection.execute(select(table.provider, table.order_id).where(is_open)).all())):
+    names = [name for event in events for name in names_of(event)]
+    if not (alerted := set(_OPEN_ALERTS.rows(connection, names))):
         return
     closing = [
         {"its_provider": name[0], "its_order": name[1], "at": event.occurred_at, "by": event.event_id}
@@ -128,10 +136,4 @@ def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
         for name in names_of(event)
         if name in alerted
     ]
-    statement = (
-        update(customer_mia_alerts)
-        .where(table.provider == bindparam("its_provider"), table.order_id == bindparam("its_order"))
-        .where(table.closed_at.is_(None), table.last_reported_at <= bindparam("at"))
-        .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
-    )
-    connection.execute(statement, closing)
+    connection.execute(_CLOSE, closing)

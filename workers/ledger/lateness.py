@@ -9,17 +9,37 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from schemas.events import Kind
+from workers.ledger.lookups import Lookup, Name
 from workers.ledger.news import key_of_news
-from workers.ledger.orders import Name
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.tables import order_events
-from workers.ledger.upsert import among
 
 PROMISING = frozenset({Kind.ORDER_CREATED, Kind.RESCHEDULED, Kind.ORDER_OPENED})
 """Events whose estimate is what the customer was promised, against which lateness is measured."""
+
+
+_late, _event = table.c, order_events.c
+_LATE = Lookup(
+    table,
+    select(_late.provider, _late.order_id, _late.occurred_at, _late.expected_at, _late.promised_at).where(
+        or_(
+            func.coalesce(_late.old_window_starts_at, _late.old_window_ends_at).is_(None),
+            func.coalesce(_late.new_window_starts_at, _late.new_window_ends_at).is_(None),
+        )
+    ),
+)
+"""Those that do not say both their windows themselves."""
+_PROMISES = Lookup(
+    order_events,
+    select(_event.provider, _event.order_id, _event.occurred_at, _event.status, _event.identity, _event.expected_at).where(
+        _event.kind.in_(sorted(PROMISING)), _event.expected_at.is_not(None)
+    ),
+)
+
+_MEASURE = update(table).where(_late.provider == bindparam("its"), _late.order_id == bindparam("own"))
 
 
 class Promise(NamedTuple):
@@ -32,17 +52,7 @@ class Promise(NamedTuple):
 
 def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
     """Measure the late deliveries of these orders that depend on their history. Whoever calls holds the orders' rows."""
-    if not names:
-        return
-    its = table.c
-    is_told = and_(
-        func.coalesce(its.old_window_starts_at, its.old_window_ends_at).is_not(None),
-        func.coalesce(its.new_window_starts_at, its.new_window_ends_at).is_not(None),
-    )
-    query = select(its.provider, its.order_id, its.occurred_at, its.expected_at, its.promised_at).where(
-        among(connection, table, names), ~is_told
-    )
-    if not (late := connection.execute(query).all()):
+    if not (late := _LATE.rows(connection, names)):
         return
     promises = _promises_of(connection, [(row.provider, row.order_id) for row in late])
     changes = []
@@ -52,7 +62,7 @@ def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
             minutes = minutes_between(promised_at, row.expected_at)
             changes.append({"its": row.provider, "own": row.order_id, "promised_at": promised_at, "minutes_late": minutes})
     if changes:
-        connection.execute(update(table).where(its.provider == bindparam("its"), its.order_id == bindparam("own")), changes)
+        connection.execute(_MEASURE, changes)
 
 
 def promised_by(promises: Sequence[Promise], time: datetime) -> datetime | None:
@@ -70,14 +80,8 @@ def minutes_between(promised_at: datetime | None, expected_at: datetime | None) 
 
 def _promises_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[Promise]]:
     """All that was promised for each of these orders."""
-    its = order_events.c
-    query = select(its.provider, its.order_id, its.occurred_at, its.status, its.identity, its.expected_at).where(
-        among(connection, order_events, names),
-        its.kind.in_(sorted(PROMISING)),
-        its.expected_at.is_not(None),
-    )
     promises: dict[Name, list[Promise]] = defaultdict(list)
-    for provider, order_id, occurred_at, status, identity, expected_at in connection.execute(query):
+    for provider, order_id, occurred_at, status, identity, expected_at in _PROMISES.rows(connection, names):
         news = key_of_news(occurred_at, status, identity)
         promises[provider, order_id].append(Promise(occurred_at, news, expected_at))
     return promises

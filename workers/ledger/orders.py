@@ -8,14 +8,20 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from schemas.events import Event, Kind
+from workers.ledger.lookups import Lookup, Name
 from workers.ledger.tables import order_events, orders
-from workers.ledger.upsert import Assignments, Insert, among, upsert
+from workers.ledger.upsert import Assignments, Insert, upsert
 
 TERMINAL = frozenset({Kind.DELIVERED, Kind.CANCELED})
 """Kinds after which an order is no longer under way, unless it reverts."""
 
-Name = tuple[str, str]
-"""A provider, and the order's own id there."""
+_its = order_events.c
+_ENDS = Lookup(
+    order_events,
+    select(_its.provider, _its.order_id, _its.occurred_at, _its.event_id)
+    .where(_its.kind.in_(sorted(TERMINAL)))
+    .order_by(_its.occurred_at, _its.event_id),
+)
 
 
 def names_of(event: Event) -> list[Name]:
@@ -49,14 +55,8 @@ class End(NamedTuple):
 
 def ends_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[End]]:
     """The events that ended each of these orders, earliest first, by the provider's time."""
-    its = order_events.c
-    query = (
-        select(its.provider, its.order_id, its.occurred_at, its.event_id)
-        .where(among(connection, order_events, names), its.kind.in_(sorted(TERMINAL)))
-        .order_by(its.occurred_at, its.event_id)
-    )
     ends: dict[Name, list[End]] = defaultdict(list)
-    for provider, order_id, occurred_at, event_id in connection.execute(query):
+    for provider, order_id, occurred_at, event_id in _ENDS.rows(connection, names):
         ends[provider, order_id].append(End(occurred_at, event_id))
     return ends
 

@@ -4,35 +4,29 @@ SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one
 seventh of the CPU of a statement for each row; so there no two of the rows may have the same key, but where new ones are only inserted.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import orjson
 from sqlalchemy import (
-    CollectionAggregate,
     ColumnElement,
     Connection,
     Result,
     Table,
     Text,
-    and_,
-    any_,
     bindparam,
     case,
     cast,
     column,
     func,
-    literal,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import NullType
 
 Row = dict[str, Any]
 Insert = postgresql.Insert | sqlite.Insert
@@ -60,31 +54,6 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> Non
 def inserted(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Key]:
     """The same; gives the keys of those that were not there yet."""
     return [tuple(row) for row in _run(connection, table, rows, None, returning=True) or ()]
-
-
-def among(connection: Connection, table: Table, keys: Collection[tuple[str, str]]) -> ColumnElement[bool]:
-    """Whether a row is of one of these orders.
-
-    On PostgreSQL a search of the key's index and no join, under one text however many orders there are: it is prepared, and its plan is
-    kept. A join planned while a table was small would go on to read all of it when it has grown: 16 ms where the index takes 0.5.
-    """
-    its, wanted = table.c, sorted(set(keys))
-    if connection.dialect.name != "postgresql":
-        return tuple_(its.provider, its.order_id).in_(wanted)
-    return and_(
-        its.provider == _any_of({provider for provider, _ in wanted}),
-        its.order_id == _any_of(order_id for _, order_id in wanted),
-        its.provider.concat(" ").concat(its.order_id) == _any_of(f"{provider} {order_id}" for provider, order_id in wanted),
-    )
-
-
-def _any_of(values: Iterable[str]) -> CollectionAggregate[Any]:
-    """Any of them, as PostgreSQL's own text of an array: the driver's takes a tenth of a timeline's time."""
-    quoted = [value.replace("\\", r"\\").replace('"', r"\"") for value in values]
-    text = '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
-    return any_(
-        cast(literal(text, NullType()), postgresql.ARRAY(Text))
-    )  # of no type: the server reads it once, not for each row
 
 
 def newer(statement: Insert, table: Table, news: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
