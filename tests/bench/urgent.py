@@ -22,7 +22,7 @@ from tests.bench.report import Numbers, Report
 from tests.support.receiver import Post, Receiver, receiving
 
 PART = "urgent"
-WAITING, QUICK_WAITING = 250_000, 20_000
+WAITING, QUICK_WAITING = 300_000, 20_000
 """So many that 100,000 wait still when the last alert has been handed over."""
 _PER_SECOND = 50
 _SECONDS, _QUICK_SECONDS = 5, 1
