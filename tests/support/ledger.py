@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ class Postgresql:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="curbside-pg-"))
         self._numbers = itertools.count(1)
+        self._lock = threading.Lock()  # who kills it from another thread may be waiting for its end still
         self._server = self._make_server()
 
     def start(self) -> None:
         """Start, on the same socket and data as before; returns when it answers."""
-        self._server.ensure_postgres_running()
+        with self._lock:
+            self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         """End it in an orderly way, cutting its connections."""
@@ -36,9 +39,10 @@ class Postgresql:
 
     def kill(self) -> None:
         """End it at once without a checkpoint, as a crash would: the next `start` recovers from the log."""
-        process = self._server.get_postmaster_info().process
-        os.kill(process.pid, signal.SIGQUIT)
-        process.wait(15)
+        with self._lock:
+            process = self._server.get_postmaster_info().process
+            os.kill(process.pid, signal.SIGQUIT)
+            process.wait(15)
 
     def create_database(self) -> str:
         """Make a fresh database and give its name."""
