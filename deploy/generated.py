@@ -42,6 +42,11 @@ def read_generated(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
+def with_generated(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a part of the deployment is started with: what is set, and for the rest what is generated."""
+    return {**read_generated(path_in(environment)), **{name: value for name, value in environment.items() if value}}
+
+
 def load_settings(environment: Mapping[str, str]) -> Settings:
     """Read all settings: environment, then generated, then defaults. Raises `SettingError`."""
     return load(environment, read_generated(path_in(environment)))

@@ -8,5 +8,6 @@ pytest_plugins = [
     "tests.support.books",
     "tests.support.parts",
     "tests.support.receiver",
+    "tests.support.office",
     "tests.support.slow_lane",
 ]

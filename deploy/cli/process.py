@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from deploy.generated import path_in, read_generated
+from deploy.generated import with_generated
 
 
 def ingress(context: typer.Context) -> None:
@@ -20,5 +20,5 @@ def worker(context: typer.Context) -> None:
 
 def _become(module: str, context: typer.Context) -> None:
     """Run it in our place: it has no use for the memory of a command line."""
-    environment = {**read_generated(path_in(os.environ)), **{name: value for name, value in os.environ.items() if value}}
-    os.execve(sys.executable, [sys.executable, "-m", module, *context.args], environment)  # noqa: S606 - our own interpreter
+    command = [sys.executable, "-m", module, *context.args]
+    os.execve(sys.executable, command, with_generated(os.environ))  # noqa: S606 - our own interpreter

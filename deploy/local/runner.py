@@ -172,9 +172,7 @@ def _settings(environment: Mapping[str, str], folder: Folder) -> Settings:
 
 def _environment_of_parts(environment: Mapping[str, str], folder: Folder) -> dict[str, str]:
     """What the parts read their settings from; secrets reach them in no other way."""
-    given = {name: value for name, value in environment.items() if value}
-    made = generated.read_generated(generated.path_in(environment))
-    return {**made, **given, "CURBSIDE_DATA_DIR": str(folder.root), "PYTHONUNBUFFERED": "1"}
+    return generated.with_generated(environment) | {"CURBSIDE_DATA_DIR": str(folder.root), "PYTHONUNBUFFERED": "1"}
 
 
 def _write_private(path: os.PathLike[str], text: str) -> None:

@@ -98,7 +98,10 @@ def wait_for_first(connection: psycopg.Connection, seconds: float) -> Progress:
 def wait_for_all(connection: psycopg.Connection, wanted: Rows, seconds: float) -> Progress:
     """Wait until every row is there; gives when the last was committed. Raises `WrongSumError` if one is missing, or there twice."""
     until = time.monotonic() + seconds
-    while (began := time.monotonic()) and (rows := count(connection)) != wanted:
+    while True:
+        began, rows = time.monotonic(), count(connection)
+        if rows == wanted:
+            break
         if began > until or rows.order_events > wanted.order_events:
             raise WrongSumError(f"{rows} committed, but the events ask for {wanted}")
         time.sleep(max(_PAUSE_SECONDS, (time.monotonic() - began) / _COUNTING_SHARE))

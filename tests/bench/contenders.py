@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas import settings
 from tests.bench import backlog, load, servers
 from tests.bench.bodies import Posted
 from tests.bench.environments import node, python_with
 from tests.bench.postgresql import Postgresql
 from tests.bench.processes import ROOT, StartError, free_port, is_listening, python, running
-from workers.ledger.ledger import Ledger
 
 RIVALS = Path(__file__).with_name("rivals")
 _UVICORN = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
@@ -49,7 +47,7 @@ CURBSIDE, CELERY, ARQ, TASKIQ, BULLMQ = (
 
 
 def curbside(workers: int = 2, *, urgent: bool = False) -> Contender:
-    """Ours, as deployed: `uvicorn` and workers of all lanes; or, as `make run` starts them, one for what is `urgent` beside the others."""
+    """Ours, as deployed: an ingress and workers of all lanes; or, as `make run` starts them, one for what is `urgent` beside the others."""
     server = python("-m", "ingress", "--loglevel=WARNING", "--port")
     worker = python("-m", "workers", "--loglevel=WARNING")
     bulk = (*worker, f"--lanes={'bulk' if urgent else 'all'}")
@@ -147,9 +145,7 @@ def site(contender: Contender, folder: Path, postgresql: Postgresql) -> Iterator
     with servers.valkey(folder) as valkey, postgresql.database() as url:
         if contender.is_ours:
             environment = servers.curbside_environment(valkey.url, folder) | {"DATABASE_URL": url}
-            ledger = Ledger(settings.load(environment))
-            ledger.migrate()
-            ledger.close()
+            backlog.migrate(environment)
         else:
             with postgresql.connect(url) as connection:
                 connection.execute((RIVALS / "schema.sql").read_bytes())

@@ -62,7 +62,6 @@ def _timeline(folder: Path, postgresql: Postgresql, events: int, orders: int, ro
     with site(curbside(), folder, postgresql) as its:
         backlog.preload(its.valkey.url, posted)
         backlog.work(keys.DRAIN, 1, its.environment)
-        backlog.migrate(its.environment)
         with postgresql.connect(its.database_url) as connection:  # to the end: when it ends is when its own CPU is added up
             connection.execute(_ORDERS, {"orders": rows})
             connection.execute(_HISTORY, {"history": history})

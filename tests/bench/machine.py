@@ -77,8 +77,9 @@ def _rivals() -> list[str]:
 
 def _valkey_version() -> str:
     output = subprocess.run([valkey_binary(), "--version"], capture_output=True, text=True, check=False).stdout
+    name = output.partition(" ")[0]
     said = dict(word.split("=", 1) for word in output.split() if "=" in word)
-    return f"Valkey {said.get('v', '?')} (allocator {said.get('malloc', '?')})"
+    return f"{name} {said.get('v', '?')} (allocator {said.get('malloc', '?')})"
 
 
 def fsync_seconds(folder: Path) -> float:

@@ -5,35 +5,26 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from celery import Celery
 from standardwebhooks import Webhook
 
 from schemas.events import Event, Kind
 from tests.support.books import HANDLERS, Books, open_books
 from tests.support.events import ORDER, at, event
 from tests.support.ledger import Postgresql
+from tests.support.office import APPRISE, SECRET, WEBHOOK, Office, all_channels_of, open_office, webhook_of
 from tests.support.receiver import Post, Receiver
-from tests.support.settings import make_settings
-from tests.support.waiting import wait_for
-from workers.bells import Bells
-from workers.channel import Channels
-from workers.deliver import BATCH, FIRST_PAUSE, PARALLEL, Deliver
+from workers.deliver import PARALLEL
 from workers.errors import Unreachable
 from workers.handler import Reject, UnitOfWork
 from workers.ledger.unit_of_work import LEASE
-from workers.store import Store, connect
 
-SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvZiBhbGVydHM="
-WEBHOOK, APPRISE = "/webhook", "/apprise"
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
 
@@ -51,76 +42,6 @@ settings = make_settings(DATABASE_URL=database, ALERT_WEBHOOK_URL=url, ALERT_WEB
 store, celery = Store(connect(valkey)), Celery("test", broker="memory://", set_as_current=False)
 Deliver(Ledger(settings), store, Bells(celery, store), Channels(settings)).run()
 """
-
-
-class Office:
-    """A worker that delivers, its clock in our hands."""
-
-    def __init__(self, books: Books, valkey_url: str, environment: dict[str, str]) -> None:
-        self.books, self.now = books, datetime.now(UTC) + timedelta(seconds=10)  # after what is written meanwhile
-        self._client = connect(valkey_url)
-        self.store, self.channels = Store(self._client), Channels(make_settings(**environment))
-        bells = Bells(Celery("test", broker="memory://", set_as_current=False), self.store)
-        self.deliver = Deliver(books.ledger, self.store, bells, self.channels, lambda: self.now)
-        self.run = self.deliver.run
-
-    def report_missing(self, *events: Event) -> None:
-        """Handle reports of missing customers as a worker does."""
-        look = self.deliver.take(self.books.ledger.apply(HANDLERS["customer_mia"], events, self.deliver.room))
-        assert look is not None
-        self.store.outbox_due(look)
-
-    def sends(self, channel: str = "webhook") -> None:
-        """Wait until the only alert has been sent there by itself."""
-        wait_for(lambda: self.row(channel)["sent_at"], 20, "the alert to be sent and marked")
-
-    def run_after(self, span: timedelta) -> None:
-        self.now += span
-        self.run()
-
-    def rows(self, channel: str) -> list[dict[str, Any]]:
-        return [row for row in self.books.rows("outbox") if row["channel"].split(":")[0] == channel]
-
-    def row(self, channel: str) -> dict[str, Any]:
-        (row,) = self.rows(channel)
-        return row
-
-    def close(self) -> None:
-        self.deliver.close()
-        self.channels.close()
-        self._client.close()
-
-
-def webhook_of(receiver: Receiver) -> dict[str, str]:
-    return {"ALERT_WEBHOOK_URL": receiver.url + WEBHOOK, "ALERT_WEBHOOK_SECRET": SECRET}
-
-
-def all_channels_of(receiver: Receiver) -> dict[str, str]:
-    return webhook_of(receiver) | {"ALERT_URLS": receiver.url.replace("http://", "json://") + APPRISE}
-
-
-@contextmanager
-def open_office(books_url: str, valkey_url: str, **environment: str) -> Iterator[Office]:
-    with open_books(books_url, **environment) as books:
-        office = Office(books, valkey_url, environment)
-        try:
-            yield office
-        finally:
-            office.close()
-
-
-@pytest.fixture
-def office(books_url: str, fake_valkey_url: str, receiver: Receiver) -> Iterator[Office]:
-    """A worker that delivers to all three kinds of channel, the last two of them `receiver`."""
-    with open_office(books_url, fake_valkey_url, **all_channels_of(receiver)) as office:
-        yield office
-
-
-@pytest.fixture
-def webhook_office(books_url: str, fake_valkey_url: str, receiver: Receiver) -> Iterator[Office]:
-    """A worker that delivers to the log and to a webhook."""
-    with open_office(books_url, fake_valkey_url, **webhook_of(receiver)) as office:
-        yield office
 
 
 def test_an_alert_goes_to_the_log_the_webhook_and_apprise(
@@ -225,11 +146,6 @@ def test_a_channel_that_is_no_longer_set_up_is_dropped_and_noted(
     assert receiver.posts == []
 
 
-def receiver_data(receiver: Receiver) -> list[dict[str, Any]]:
-    """What each alert that the webhook got says."""
-    return [orjson.loads(post.body)["data"] for post in receiver.at(WEBHOOK)]
-
-
 def late(number: int) -> Event:
     return event(Kind.LATE_DELIVERY, 1, f"late-{number}", promised_at=at(60))
 
@@ -297,89 +213,6 @@ def test_a_worker_killed_between_sending_and_noting_it_leads_to_a_second_post_un
     first, second = receiver.posts
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     assert webhook_office.row("webhook")["sent_at"]
-
-
-def test_a_new_alert_is_sent_as_soon_as_it_is_written_and_by_nobody_else(webhook_office: Office, receiver: Receiver) -> None:
-    webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1))
-    webhook_office.run()  # another worker looks at once: it is not free
-    for channel in ("webhook", "log"):
-        webhook_office.sends(channel)
-        assert webhook_office.row(channel)["attempts"] == 1
-    assert webhook_office.row("webhook")["leased_until"] is None
-    webhook_office.run_after(2 * LEASE)
-    assert len(receiver.posts) == 1
-
-
-def test_two_reports_of_an_order_at_once_are_one_alert_and_a_third_one_is_sent_nothing_of(
-    webhook_office: Office, receiver: Receiver
-) -> None:
-    webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1), event(Kind.CUSTOMER_MIA, 2))
-    webhook_office.sends()
-    webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 3))
-    webhook_office.run_after(2 * LEASE)
-    assert len(receiver.posts) == 1
-
-
-def test_a_worker_killed_before_it_sends_a_new_alert_leaves_it_to_whoever_looks_when_the_lease_is_over(
-    webhook_office: Office, receiver: Receiver
-) -> None:
-    report = event(Kind.CUSTOMER_MIA, 1)
-    webhook_office.books.ledger.apply(HANDLERS["customer_mia"], [report], webhook_office.deliver.room)
-    webhook_office.report_missing(report)  # its event was not acknowledged, and is handled again
-    assert webhook_office.store.outbox_due_at() == int(webhook_office.now.timestamp() * 1000)
-    webhook_office.run()
-    assert receiver.posts == []
-    (lease,) = {row["leased_until"] for row in webhook_office.books.rows("outbox")}
-    assert webhook_office.store.outbox_due_at() == int(lease.timestamp() * 1000)
-    webhook_office.now = lease
-    webhook_office.run()
-    assert len(receiver.posts) == 1
-
-
-def test_who_dies_after_the_acknowledgement_has_said_when_to_look_again(webhook_office: Office, receiver: Receiver) -> None:
-    webhook_office.deliver.close()  # nothing is sent any more
-    webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1))
-    assert webhook_office.store.outbox_due_at() == int((webhook_office.now + LEASE).timestamp() * 1000)
-    assert receiver.posts == []
-
-
-def test_a_new_alert_that_fails_is_tried_again_a_second_later(webhook_office: Office, receiver: Receiver) -> None:
-    receiver.answers[WEBHOOK] = 500
-    webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1))
-    due = int((webhook_office.now + FIRST_PAUSE).timestamp() * 1000)
-    wait_for(lambda: webhook_office.store.outbox_due_at() == due, 20, "the next try to be noted")
-    receiver.answers[WEBHOOK] = 200
-    webhook_office.run_after(FIRST_PAUSE)
-    assert len(receiver.posts) == 2
-    assert webhook_office.row("webhook")["attempts"] == 2
-
-
-def test_more_alerts_than_there_is_room_for_wait_for_the_lane(webhook_office: Office, receiver: Receiver) -> None:
-    reports = [event(Kind.CUSTOMER_MIA, 1, f"fc-{number}") for number in range(BATCH)]
-    webhook_office.report_missing(*reports)
-    assert webhook_office.store.outbox_due_at() == int(webhook_office.now.timestamp() * 1000)
-    wait_for(lambda: len(receiver.posts) == BATCH // 2, 20, "as many as there is room for, on two channels")
-    webhook_office.run()
-    assert len({post.headers["webhook-id"] for post in receiver.posts}) == len(receiver.posts) == BATCH
-
-
-def test_a_new_alert_whose_turn_comes_too_late_for_its_lease_is_left(webhook_office: Office, receiver: Receiver) -> None:
-    free = threading.Event()
-
-    def wait(_: Post) -> None:
-        free.wait(20)
-
-    receiver.on_post = wait
-    first = [event(Kind.CUSTOMER_MIA, 1, f"first-{number}") for number in range(PARALLEL)]
-    webhook_office.report_missing(*first)
-    wait_for(lambda: webhook_office.deliver.room == BATCH - PARALLEL, 20, "every thread to wait for the webhook")
-    webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1, "last"))
-    webhook_office.now += LEASE
-    free.set()
-    wait_for(lambda: webhook_office.deliver.room == BATCH, 20, "all to be done with")
-    assert {row["order_id"] for row in receiver_data(receiver)} == {each.order_ids[0] for each in first}
-    webhook_office.run()
-    assert [row["order_id"] for row in receiver_data(receiver)].count("last") == 1
 
 
 def test_an_alert_announced_while_others_are_sent_is_not_put_off(webhook_office: Office, receiver: Receiver) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,9 +36,9 @@ Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
-def running_ingress(settings: Settings) -> Iterator[str]:
-    """Serve the application in a thread and give its URL; on leaving it stops as on SIGTERM."""
-    config = uvicorn.Config(create_app(settings), host=LOOPBACK, port=0, log_config=None, **OPTIONS)
+def running_ingress(settings: Settings, **options: Any) -> Iterator[str]:
+    """Serve the application in a thread and give its URL; on leaving it stops as on SIGTERM. `options` are for uvicorn."""
+    config = uvicorn.Config(create_app(settings), host=LOOPBACK, port=0, log_config=None, **(OPTIONS | options))
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="ingress", daemon=True)
     thread.start()
@@ -63,16 +64,20 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
+def ingress_command(port: int) -> list[str]:
+    """Runs an ingress that says all it can."""
+    return [sys.executable, "-m", "ingress", f"--host={LOOPBACK}", f"--port={port}", "--loglevel=debug"]
+
+
 class IngressProcess:
     """`python -m ingress` as a process, its log in a file."""
 
     def __init__(self, log: Path, **environment: str) -> None:
         self.url = f"http://{LOOPBACK}:{(port := free_port())}"
         self._log = log
-        command = [sys.executable, "-m", "ingress", f"--host={LOOPBACK}", f"--port={port}", "--loglevel=debug"]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                command,
+                ingress_command(port),
                 cwd=_ROOT,
                 env=os.environ | environment_for_tests(**environment),
                 stdout=output,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.ingress import ingress_command
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.settings import environment_for_tests
 from tests.support.waiting import wait_for
@@ -116,8 +117,7 @@ class Ingress(Program):
     def __init__(self, folder: Path, **environment: str) -> None:
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}"
-        command = [sys.executable, "-m", "ingress", f"--host={LOOPBACK}", f"--port={port}", "--loglevel=debug"]
-        super().__init__(command, environment, folder / "ingress.log")
+        super().__init__(ingress_command(port), environment, folder / "ingress.log")
 
     def _says_that_it_is_ready(self) -> bool:
         try:

@@ -18,24 +18,11 @@ from ingress.pipeline import Pipeline
 from schemas import keys
 from tests.support.ingress import stored
 from tests.support.settings import NOBODY_LISTENS
+from tests.support.transports import WatchedTransport
 from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for_async
 
 Answer = str | BaseException
-
-
-class WatchedTransport:
-    """A transport that tells of each write before it is made."""
-
-    def __init__(self, transport: asyncio.WriteTransport, told: Callable[[bytes], None]) -> None:
-        self._transport, self._told = transport, told
-
-    def write(self, data: bytes) -> None:
-        self._told(data)
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 def watch_writes(connection: Connection, told: Callable[[bytes], None]) -> None:

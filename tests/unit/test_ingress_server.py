@@ -5,34 +5,22 @@ from typing import cast
 
 import httpx
 import pytest
-import uvicorn
 
-from ingress.app import create_app
-from ingress.server import OPTIONS, JoinedWrites, Protocol
-from tests.support.ports import LOOPBACK
+from ingress.server import JoinedWrites, Protocol
+from tests.support.ingress import running_ingress
 from tests.support.settings import make_settings
-from tests.support.waiting import wait_for_async
+from tests.support.transports import WatchedTransport
 
 
 class Wire:
-    """A transport that notes what is written, and that it is hung up."""
+    """A transport that only notes what is written, and that it is hung up."""
 
-    def __init__(self, real: asyncio.Transport | None = None) -> None:
+    def __init__(self) -> None:
         self.writes = list[bytes]()
-        self._real = real
-
-    def write(self, data: bytes) -> None:
-        self.writes.append(data)
-        if self._real is not None:
-            self._real.write(data)
+        self.write = self.writes.append
 
     def close(self) -> None:
         self.writes.append(b"(hung up)")
-        if self._real is not None:
-            self._real.close()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._real, name)
 
 
 def joined(wire: Wire) -> JoinedWrites:
@@ -40,32 +28,21 @@ def joined(wire: Wire) -> JoinedWrites:
 
 
 def test_an_answer_is_one_write_whatever_the_path(fake_valkey_url: str) -> None:
-    wires = list[Wire]()
+    written, connections = list[bytes](), list[asyncio.Transport]()
 
     class Watched(Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            wires.append(Wire(transport))
-            super().connection_made(cast("asyncio.Transport", wires[-1]))
+            connections.append(cast("asyncio.Transport", WatchedTransport(transport, written.append)))
+            super().connection_made(connections[-1])
 
-    async def main() -> None:
-        options = OPTIONS | {"http": Watched}
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(make_settings(REDIS_URL=fake_valkey_url)), LOOPBACK, 0, log_config=None, **options)
-        )
-        serving = asyncio.create_task(server.serve())
-        await wait_for_async(lambda: asyncio.sleep(0, server.started), what="the ingress to start")
-        url = f"http://{LOOPBACK}:{server.servers[0].sockets[0].getsockname()[1]}"
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            answers = [await client.get("/healthz"), await client.get("/nowhere"), await client.post("/webhook", content=b"{}")]
-        server.should_exit = True
-        await serving
-        assert [answer.status_code for answer in answers] == [200, 404, 401]
-        (wire,) = wires
-        *written, last = wire.writes
-        assert last == b"(hung up)"
-        assert [data.partition(b"\r\n\r\n")[2] for data in written] == [answer.content for answer in answers]
-
-    asyncio.run(main())
+    with (
+        running_ingress(make_settings(REDIS_URL=fake_valkey_url), http=Watched) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        answers = [client.get("/healthz"), client.get("/nowhere"), client.post("/webhook", content=b"{}")]
+    assert [answer.status_code for answer in answers] == [200, 404, 401]
+    assert [data.partition(b"\r\n\r\n")[2] for data in written] == [answer.content for answer in answers]
+    assert [each.is_closing() for each in connections] == [True]
 
 
 def test_a_write_that_no_other_follows_is_sent_at_the_next_turn() -> None:
