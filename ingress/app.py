@@ -23,14 +23,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ingress import documents
-from ingress.bearer import Verifier
+from ingress.authentication import authenticators
+from ingress.bodies import BodyReader
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox
 from ingress.jobs import running
 from ingress.oauth import TokenEndpoint
 from ingress.pressure import watch
-from ingress.problems import BUG, Problem
-from ingress.signatures import Signatures
+from ingress.problems import BUG, Cause, Problem
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
 from schemas.keys import READY
@@ -85,9 +85,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
     inbox, doorbell = Inbox(pool, seconds), Doorbell(valkey, celery)
-    webhook = Webhook(
-        inbox, doorbell, Verifier(settings.token_signing_keys), Signatures(settings.afosto_secrets), settings.max_body_bytes
-    )
+    webhook = Webhook(inbox, doorbell, authenticators(settings), BodyReader(settings.max_body_bytes))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -139,7 +137,7 @@ async def _ready(valkey: Redis, inbox: Inbox) -> Response:
             detail = f"Valkey takes no writes: {type(error).__name__}"
     if detail is None:
         return Response(b'{"status":"ready"}', media_type="application/json")
-    problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+    problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, Cause.UNAVAILABLE)
     return Response(problem.body, 503, {"Retry-After": "1"}, "application/problem+json")
 
 
@@ -153,7 +151,7 @@ async def _problem(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not allowed here",
         500: BUG.detail,
     }
-    problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase))
+    problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase), Cause.BUG)
     return Response(problem.body, status, dict(headers or {}), "application/problem+json")
 
 

@@ -1,6 +1,7 @@
 """What we answer when we do not accept: `application/problem+json` (RFC 9457)."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 
 import orjson
@@ -9,12 +10,28 @@ from starlette.types import Send
 _TYPE = (b"content-type", b"application/problem+json")
 
 
+class Cause(StrEnum):
+    """Why a request was refused, for those who count. The value is stored: never change one."""
+
+    TOKEN = "token"  # noqa: S105 - the name of a cause
+    """The bearer token is missing, malformed, expired or not ours."""
+    SIGNATURE = "signature"
+    """The signature is missing or wrong."""
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    UNAVAILABLE = "unavailable"
+    """Valkey is away, full or too slow."""
+    BUG = "bug"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One answer: status, the sentence for the caller, and headers such as `Retry-After`."""
 
     status: HTTPStatus
     detail: str
+    cause: Cause
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
@@ -32,22 +49,32 @@ class Problem:
         await send({"type": "http.response.body", "body": body})
 
 
+class HttpProblemError(Exception):
+    """The request ends with this problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
 def unavailable(detail: str) -> Problem:
     """Not acknowledged; worth sending again in a second."""
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{detail}; not accepted, send it again", ((b"retry-after", b"1"),))
+    detail = f"{detail}; not accepted, send it again"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, Cause.UNAVAILABLE, ((b"retry-after", b"1"),))
 
 
-def unauthorized(detail: str, challenge: str) -> Problem:
+def unauthorized(detail: str, challenge: str, cause: Cause) -> Problem:
     """Who sent this is not known; `challenge` says how to show it."""
-    return Problem(HTTPStatus.UNAUTHORIZED, detail, ((b"www-authenticate", challenge.encode()),))
+    return Problem(HTTPStatus.UNAUTHORIZED, detail, cause, ((b"www-authenticate", challenge.encode()),))
 
 
 def too_large(limit_bytes: int) -> Problem:
     """The body is over the limit. The connection is closed, since the rest of the body is not read."""
     detail = f"the body is larger than {limit_bytes} bytes (MAX_BODY_BYTES)"
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, ((b"connection", b"close"),))
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, Cause.TOO_LARGE, _CLOSE)
 
 
-EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected")
-TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", ((b"connection", b"close"),))
-BUG = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours: send it again")
+_CLOSE = ((b"connection", b"close"),)
+EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected", Cause.EMPTY)
+TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", Cause.TOO_SLOW, _CLOSE)
+BUG = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours: send it again", Cause.BUG)
