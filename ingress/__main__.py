@@ -1,6 +1,7 @@
 """One ingress: `python -m ingress`, or `curbside ingress`."""
 
 import argparse
+import logging.config
 import os
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from ingress.server import OPTIONS
+from ingress.server import options
 from schemas.settings import SettingError, load
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -36,14 +37,15 @@ def main() -> int:
     except SettingError as error:
         print(error, file=sys.stderr)
         return _WRONG_SET_UP
+    logging.config.dictConfig(config := _logging(given.loglevel))
     uvicorn.run(
         "ingress.app:create_app",
         factory=True,
         host=given.host or settings.host,
         port=given.port or settings.port,
         workers=given.processes,
-        log_config=_logging(given.loglevel),
-        **OPTIONS,
+        log_config=config,
+        **options(settings),
     )
     return 0
 

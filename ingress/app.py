@@ -25,12 +25,14 @@ from starlette.types import Receive, Scope, Send
 from ingress import documents
 from ingress.authentication import authenticators
 from ingress.bodies import BodyReader
+from ingress.connections import Connections
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox
 from ingress.jobs import running
 from ingress.oauth import TokenEndpoint
 from ingress.pressure import watch
 from ingress.problems import BUG, Cause, Problem
+from ingress.server import most_connections
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
 from schemas.keys import READY
@@ -84,16 +86,17 @@ def create_app(settings: Settings | None = None) -> Starlette:
     valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
-    inbox, doorbell = Inbox(pool, seconds), Doorbell(valkey, celery)
-    webhook = Webhook(inbox, doorbell, authenticators(settings), BodyReader(settings.max_body_bytes))
+    bodies = BodyReader()
+    inbox, doorbell = Inbox(pool, bodies.memory, seconds), Doorbell(valkey, celery)
+    webhook = Webhook(inbox, doorbell, authenticators(settings), bodies, settings.max_body_bytes)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
         await _warn_if_not_durable(valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(_SWITCH_SECONDS)
         async with running(doorbell=doorbell.run(), pressure=watch(valkey, inbox, settings.inbox_max_backlog)):
-            yield
+            yield {"connections": Connections(most_connections(settings), lambda problem: None)}
         await inbox.close()
         await doorbell.close()
         await valkey.aclose()

@@ -8,18 +8,18 @@ provider sends again.
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import hiredis
 from redis import exceptions
 from redis.asyncio.connection import ConnectionPool
 
-from ingress.pipeline import Pipeline
+from ingress.memory import Memory
+from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, INBOX
 
 MAX_GROUP = 512
 """Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
-MAX_WAITING_BYTES = 64 << 20
-"""Bodies held in memory at the most; past it Valkey is too slow for what comes in."""
 
 
 _Waiting = tuple[bytes, asyncio.Future[str], float]
@@ -33,12 +33,11 @@ class Unavailable(Exception):  # noqa: N818 - reads as what it says
 class Inbox:
     """Appends to the inbox stream. One per event loop."""
 
-    def __init__(self, pool: ConnectionPool, timeout_seconds: float) -> None:
-        self._pool = pool
+    def __init__(self, pool: ConnectionPool, memory: Memory[Any], timeout_seconds: float) -> None:
+        self._pool, self._memory = pool, memory
         self._timeout_seconds = timeout_seconds
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Pipeline | PlainPipeline | None = None
         self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0
         self._committer: asyncio.Task[None] | None = None
         self.refusal: str | None = None
         """Why nothing is accepted now, or None. Set by `ingress.pressure`."""
@@ -47,13 +46,13 @@ class Inbox:
         """Append one body; the future gives its event id, or raises `Unavailable`."""
         if self.refusal is not None:
             raise Unavailable(self.refusal)
-        if self._waiting_bytes > MAX_WAITING_BYTES:
+        if self._memory.is_full:
             raise Unavailable("Valkey is too slow for what comes in")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body)
         self._waiting.append((command, future, loop.time() + 2 * self._timeout_seconds))
-        self._waiting_bytes += len(command)
+        self._memory.used_bytes += len(command)
         if self._committer is None:
             self._committer = loop.create_task(self._commit_groups())
         return future
@@ -69,12 +68,13 @@ class Inbox:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-                self._waiting_bytes -= sum(len(command) for command, _, _ in group)
                 try:
                     _answer(group, await self._commit(group))
                 except BaseException:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
                     _answer(group, [Unavailable("the append was not confirmed")] * len(group))
                     raise
+                finally:
+                    self._memory.used_bytes -= sum(len(command) for command, _, _ in group)
         finally:
             self._committer = None
 
@@ -87,7 +87,7 @@ class Inbox:
         try:
             async with asyncio.timeout_at(min(now + self._timeout_seconds, deadline)):
                 if self._pipeline is None:
-                    self._pipeline = await Pipeline.open(self._pool)
+                    self._pipeline = await open_pipeline(self._pool)
                 replies = await self._pipeline.exchange(commands)
         except (TimeoutError, exceptions.TimeoutError):
             await self._hang_up()

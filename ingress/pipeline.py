@@ -1,34 +1,75 @@
 """A connection to Valkey for pipelines: one write for a group of commands, and replies read out of as few wake-ups as they come in.
 
 redis-py opens it (address, TLS, password); from then on we read its transport, since redis-py awaits, times and translates each
-reply by itself. After a failure nobody can tell whose a late reply is: close it, and open another.
+reply by itself. Where a release of redis-py has no such transport, the same is done through its own interface, at twice the cost.
+After a failure nobody can tell whose a late reply is: close it, and open another.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import hiredis
+from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
+
+log = logging.getLogger("curbside.ingress")
+
+
+_WORDS = {exceptions.ReadOnlyError: "READONLY", exceptions.OutOfMemoryError: "OOM"}
+"""What errors of a server begin with, where redis-py knows them by it and drops it."""
+
+
+async def open_pipeline(pool: ConnectionPool) -> "Pipeline | PlainPipeline":
+    """Connect. Raises the errors of redis-py."""
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    transport = transport_of(connection)
+    if transport is None:
+        log.warning("this release of redis-py has no transport where it used to be: appending costs twice as much")
+        return PlainPipeline(pool, connection)
+    return Pipeline(pool, connection, transport)
+
+
+def transport_of(connection: AbstractConnection) -> asyncio.Transport | None:
+    """Its transport, if redis-py keeps it where its present releases do."""
+    transport = getattr(getattr(connection, "_writer", None), "transport", None)
+    return transport if hasattr(transport, "set_protocol") else None
+
+
+class PlainPipeline:
+    """A pipeline through redis-py's own interface. Exchanges one group at a time."""
+
+    def __init__(self, pool: ConnectionPool, connection: AbstractConnection) -> None:
+        self._pool, self._connection = pool, connection
+
+    async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
+        """As `Pipeline.exchange`. Raises the errors of redis-py too."""
+        await self._connection.send_packed_command(b"".join(commands), check_health=False)
+        return [await self._reply() for _ in commands]
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.disconnect(nowait=True)
+        await self._pool.release(self._connection)
+
+    async def _reply(self) -> Any:
+        try:
+            return await self._connection.read_response(disable_decoding=True)
+        except exceptions.ResponseError as error:
+            return hiredis.ReplyError(_WORDS.get(type(error), str(error)))
 
 
 class Pipeline(asyncio.Protocol):
     """Exchanges one group at a time."""
 
-    def __init__(self, pool: ConnectionPool, connection: AbstractConnection) -> None:
-        self._pool, self._connection = pool, connection
+    def __init__(self, pool: ConnectionPool, connection: AbstractConnection, transport: asyncio.Transport) -> None:
+        self._pool, self._connection, self._transport = pool, connection, transport
         self._reader = hiredis.Reader()
-        self._transport: asyncio.Transport = connection._writer.transport  # type: ignore[assignment, union-attr]
         self._expected, self._replies = 0, list[Any]()
         self._done: asyncio.Future[list[Any]] | None = None
         self._lost: Exception | None = None
-
-    @classmethod
-    async def open(cls, pool: ConnectionPool) -> Self:
-        """Connect. Raises the errors of redis-py."""
-        pipeline = cls(pool, await pool.get_connection())  # type: ignore[no-untyped-call]
-        pipeline._transport.set_protocol(pipeline)
-        return pipeline
+        transport.set_protocol(self)
 
     async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """Send packed commands; gives a reply, or `hiredis.ReplyError`, for each. Raises `ConnectionError`."""
@@ -40,7 +81,7 @@ class Pipeline(asyncio.Protocol):
         return await self._done
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._connection.disconnect(nowait=True)
         await self._pool.release(self._connection)
 

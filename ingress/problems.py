@@ -22,6 +22,11 @@ class Cause(StrEnum):
     TOO_SLOW = "too_slow"
     UNAVAILABLE = "unavailable"
     """Valkey is away, full or too slow."""
+    OVERLOADED = "overloaded"
+    """More requests are under way than memory or connections are set aside for."""
+    MALFORMED = "malformed"
+    """It is not HTTP, or asks for what no webhook needs."""
+    HEAD_TOO_LARGE = "head_too_large"
     BUG = "bug"
 
 
@@ -40,6 +45,12 @@ class Problem:
         return orjson.dumps(
             {"type": "about:blank", "title": self.status.phrase, "status": self.status.value, "detail": self.detail}
         )
+
+    def as_http(self) -> bytes:
+        """The whole answer, for a connection that no application serves."""
+        headers = b"".join(b"%b: %b\r\n" % header for header in (_TYPE, *self.headers))
+        status = f"HTTP/1.1 {self.status.value} {self.status.phrase}".encode()
+        return b"%b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, headers, len(self.body), self.body)
 
     async def send(self, send: Send) -> None:
         """Answer with it."""
@@ -77,4 +88,26 @@ def too_large(limit_bytes: int) -> Problem:
 _CLOSE = ((b"connection", b"close"),)
 EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected", Cause.EMPTY)
 TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", Cause.TOO_SLOW, _CLOSE)
+OVERLOADED = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too many requests are under way, and this one is the oldest; not accepted, send it again",
+    Cause.OVERLOADED,
+    ((b"retry-after", b"1"), *_CLOSE),
+)
+CROWDED = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "there are too many connections",
+    Cause.OVERLOADED,
+    ((b"retry-after", b"1"), *_CLOSE),
+)
+MALFORMED = Problem(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1", Cause.MALFORMED, _CLOSE)
+PADDED = Problem(HTTPStatus.BAD_REQUEST, "more was sent around the body than the body", Cause.MALFORMED, _CLOSE)
+HEAD_TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the headers did not arrive in time", Cause.TOO_SLOW, _CLOSE)
+HEAD_TOO_LARGE = Problem(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "request line and headers are larger than 64 KiB",
+    Cause.HEAD_TOO_LARGE,
+    _CLOSE,
+)
+URL_TOO_LONG = Problem(HTTPStatus.REQUEST_URI_TOO_LONG, "the URL is longer than 64 KiB", Cause.HEAD_TOO_LARGE, _CLOSE)
 BUG = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours: send it again", Cause.BUG)

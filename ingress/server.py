@@ -1,62 +1,51 @@
-"""The HTTP server of an ingress: uvicorn, with one write for each answer.
+"""The HTTP server of an ingress: uvicorn with `ingress.http_protocol`, and the descriptors that it needs."""
 
-uvicorn writes an answer's head and its body one by one, and uvloop sends each write at once: two system calls, two segments, the
-client woken twice. Joined, they save an eighth of all that an acknowledgement costs (`make bench`, part `ack`).
-"""
+import logging
+import resource
+from typing import Any
 
-import asyncio
-from typing import Any, cast
+from ingress.http_protocol import HEAD_BYTES
+from ingress.self_check import complaint
+from schemas.settings import Settings
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-
-class JoinedWrites:
-    """A transport that keeps back a write until the next one, which it joins, or until the next turn of the event loop."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._call_soon = transport, loop.call_soon
-        self._kept: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        """Send it within this turn of the loop, or at the beginning of the next."""
-        if self._kept is None:
-            self._kept = data
-            self._call_soon(self._flush)
-        else:
-            data, self._kept = self._kept + data, None
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Send what is kept back, and hang up."""
-        self._flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else a transport can do."""
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
-        if self._kept is not None:
-            data, self._kept = self._kept, None
-            self._transport.write(data)
+OTHER_DESCRIPTORS = 128
+"""For Valkey, the broker, logs, and connections on their way from being accepted to being closed."""
 
 
-class Protocol(HttpToolsProtocol):
-    """HTTP as an ingress speaks it."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Write through `JoinedWrites`."""
-        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
+log = logging.getLogger("curbside.ingress")
 
 
-OPTIONS: dict[str, Any] = {
-    "loop": "uvloop",
-    "http": "ingress.server:Protocol",
-    "ws": "none",
-    "lifespan": "on",
-    "access_log": False,  # a line for each event would cost more than the event
-    "server_header": False,
-    "proxy_headers": False,  # nothing here reads whose address it was
-    "timeout_graceful_shutdown": 5,
-}
-"""Of `uvicorn.Config`."""
+def options(settings: Settings) -> dict[str, Any]:
+    """Of `uvicorn.Config`."""
+    return _protocol() | {
+        "loop": "uvloop",
+        "ws": "none",
+        "lifespan": "on",
+        "access_log": False,  # a line for each event would cost more than the event
+        "server_header": False,
+        "proxy_headers": False,  # what needs a client's address behind a proxy asks `ingress.peer`
+        "timeout_keep_alive": settings.keep_alive_timeout.total_seconds(),
+        "timeout_graceful_shutdown": 5,
+    }
+
+
+def _protocol() -> dict[str, Any]:
+    """Ours; where the installed releases do not fit it, uvicorn's on h11, which is as strict, slower, and lets a head take its time."""
+    if (problem := complaint()) is None:
+        return {"http": "ingress.http_protocol:Protocol"}
+    log.warning(
+        "uvicorn and httptools, as installed, do not fit: %s. HTTP is parsed by h11: slower, without time-outs for heads",
+        problem,
+    )
+    return {"http": "h11", "h11_max_incomplete_event_size": HEAD_BYTES}
+
+
+def most_connections(settings: Settings) -> int:
+    """`MAX_CONNECTIONS`, or fewer where the system allows fewer descriptors; the soft limit is raised first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return max(1, soft - OTHER_DESCRIPTORS)
+    return settings.max_connections

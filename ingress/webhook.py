@@ -22,10 +22,15 @@ class Webhook:
     """One endpoint for every provider; `provider` is in the path, Instacart without one."""
 
     def __init__(
-        self, inbox: Inbox, doorbell: Doorbell, authenticators: Mapping[str, Authenticator], bodies: BodyReader
+        self,
+        inbox: Inbox,
+        doorbell: Doorbell,
+        authenticators: Mapping[str, Authenticator],
+        bodies: BodyReader,
+        limit_bytes: int,
     ) -> None:
         self._inbox, self._doorbell = inbox, doorbell
-        self._authenticators, self._bodies = authenticators, bodies
+        self._authenticators, self._bodies, self._limit_bytes = authenticators, bodies, limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
@@ -47,7 +52,7 @@ class Webhook:
             raise HTTPException(404)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         authenticator.check_headers(headers)
-        body = await self._bodies.read(headers.get(b"content-length", b""), receive)
+        body = await self._bodies.read(headers.get(b"content-length", b""), self._limit_bytes, receive)
         authenticator.check_body(headers, body)
         try:
             return await self._inbox.append(provider, body)

@@ -159,6 +159,12 @@ class Settings:
         "secrets for every endpoint, or endpoint-uuid=secret, separated by commas",
         secret=True,
     )
+    keep_alive_timeout: timedelta = _setting(
+        "KEEP_ALIVE_TIMEOUT", _span, "75s", "how long a connection is kept between two requests: longer than your proxy keeps it"
+    )
+    max_connections: int = _setting(
+        "MAX_CONNECTIONS", _whole(1, 10**6), "10000", "connections of one ingress; past it the one that has waited longest is closed"
+    )
     max_body_bytes: int = _setting("MAX_BODY_BYTES", _size, "1MiB", "a larger body is answered 413")
     commit_timeout: timedelta = _setting(
         "COMMIT_TIMEOUT",

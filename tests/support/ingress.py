@@ -19,9 +19,9 @@ import pytest
 import redis
 import uvicorn
 
+import ingress.server
 from ingress.app import create_app
 from ingress.bearer import issue
-from ingress.server import OPTIONS
 from schemas import keys
 from schemas.settings import Settings
 from tests.support.ports import LOOPBACK, free_port
@@ -36,9 +36,11 @@ Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
-def running_ingress(settings: Settings, **options: Any) -> Iterator[str]:
-    """Serve the application in a thread and give its URL; on leaving it stops as on SIGTERM. `options` are for uvicorn."""
-    config = uvicorn.Config(create_app(settings), host=LOOPBACK, port=0, log_config=None, **(OPTIONS | options))
+def running_ingress(settings: Settings, **given: Any) -> Iterator[str]:
+    """Serve the application in a thread and give its URL; on leaving it stops as on SIGTERM. `given` is for uvicorn."""
+    config = uvicorn.Config(
+        create_app(settings), host=LOOPBACK, port=0, log_config=None, **(ingress.server.options(settings) | given)
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="ingress", daemon=True)
     thread.start()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import redis
@@ -13,8 +13,9 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ingress.bodies import BodyReader
 from ingress.inbox import MAX_GROUP, Inbox, Unavailable, pack_append
-from ingress.pipeline import Pipeline
+from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas import keys
 from tests.support.ingress import stored
 from tests.support.settings import NOBODY_LISTENS
@@ -46,7 +47,7 @@ async def an_inbox(url: str, timeout_seconds: float = 5.0) -> AsyncIterator[tupl
     if url != NOBODY_LISTENS:
         await pool.release(await pool.get_connection())  # type: ignore[no-untyped-call]
         writes.clear()
-    inbox = Inbox(pool, timeout_seconds)
+    inbox = Inbox(pool, BodyReader().memory, timeout_seconds)
     try:
         yield inbox, writes
     finally:
@@ -201,13 +202,11 @@ def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(
     monkeypatch.setattr("ingress.inbox.MAX_GROUP", 8)
     tries: list[ConnectionPool] = []
 
-    class Counted(Pipeline):
-        @classmethod
-        async def open(cls, pool: ConnectionPool) -> Self:
-            tries.append(pool)
-            return await super().open(pool)
+    async def counted(pool: ConnectionPool) -> Pipeline | PlainPipeline:
+        tries.append(pool)
+        return await open_pipeline(pool)
 
-    monkeypatch.setattr("ingress.inbox.Pipeline", Counted)
+    monkeypatch.setattr("ingress.inbox.open_pipeline", counted)
 
     async def main() -> None:
         async with an_inbox(real_valkey.url, timeout_seconds=0.5) as (inbox, _):
@@ -230,7 +229,7 @@ def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(
 def test_past_a_limit_of_bytes_in_memory_an_append_is_refused_at_once(
     real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingress.inbox.MAX_WAITING_BYTES", 1000)
+    monkeypatch.setattr("ingress.bodies.BODIES_BYTES", 1000)
 
     async def main() -> None:
         async with an_inbox(real_valkey.url) as (inbox, _):
@@ -254,8 +253,30 @@ def test_a_bug_in_the_client_library_leaves_nobody_waiting(fake_valkey_url: str)
 
     async def main() -> None:
         pool = ConnectionPool.from_url(fake_valkey_url, connection_class=Broken, protocol=2)
-        inbox = Inbox(pool, 5.0)
+        inbox = Inbox(pool, BodyReader().memory, 5.0)
         assert all(isinstance(each, Unavailable) for each in await answers_of(inbox, numbered(3)))
         await inbox.close()
 
     run(main)
+
+
+def test_without_a_transport_of_redis_py_the_same_is_promised_and_it_is_said(
+    real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ingress.pipeline.transport_of", lambda connection: None)  # as after a release that keeps it elsewhere
+
+    async def main() -> None:
+        async with an_inbox(real_valkey.url, timeout_seconds=0.5) as (inbox, _):
+            ids = await answers_of(inbox, numbered(600))
+            assert [(each, "instacart", body) for each, body in zip(ids, numbered(600), strict=True)] == stored(real_valkey.url)
+            with redis.Redis.from_url(real_valkey.url) as client:
+                client.config_set("maxmemory", 1)
+            refused = await answers_of(inbox, numbered(2))
+            assert {(type(each), str(each)) for each in refused} == {(Unavailable, "Valkey refused: OOM")}
+            real_valkey.restore()
+            real_valkey.freeze()
+            assert {type(each) for each in await answers_of(inbox, numbered(3))} == {Unavailable}
+            real_valkey.restore()
+
+    run(main)
+    assert "costs twice as much" in caplog.text

@@ -6,7 +6,8 @@ from typing import cast
 import httpx
 import pytest
 
-from ingress.server import JoinedWrites, Protocol
+from ingress.http_protocol import Protocol
+from ingress.joined_writes import JoinedWrites
 from tests.support.ingress import running_ingress
 from tests.support.settings import make_settings
 from tests.support.transports import WatchedTransport
@@ -21,6 +22,12 @@ class Wire:
 
     def close(self) -> None:
         self.writes.append(b"(hung up)")
+
+    def is_closing(self) -> bool:
+        return b"(hung up)" in self.writes
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
 
 def joined(wire: Wire) -> JoinedWrites:

@@ -9,6 +9,7 @@ import redis
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 
+from ingress.bodies import BodyReader
 from ingress.inbox import Inbox, Unavailable
 from ingress.jobs import running
 from ingress.pressure import refusal_now, watch
@@ -75,7 +76,7 @@ def test_near_the_memory_limit_nothing_is_taken(real_valkey: RealValkey) -> None
 
 @asynccontextmanager
 async def a_watched_inbox(url: str, max_backlog: int) -> AsyncIterator[Inbox]:
-    inbox = Inbox(ConnectionPool.from_url(url, protocol=2), 5.0)
+    inbox = Inbox(ConnectionPool.from_url(url, protocol=2), BodyReader().memory, 5.0)
     async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
         async with running(pressure=watch(valkey, inbox, max_backlog)):
             yield inbox

@@ -1,0 +1,48 @@
+"""Deadlines of many waiters, all of the same span, under one timer.
+
+A timer for each waiter, set and cancelled, would cost a tenth of a request.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Waiter = TypeVar("Waiter", bound=Hashable)
+
+
+class Deadlines(Generic[Waiter]):
+    """Calls `expire(waiter)` for each that waits for `seconds`. One per event loop."""
+
+    def __init__(self, seconds: float, expire: Callable[[Waiter], None]) -> None:
+        self._seconds, self._expire = seconds, expire
+        self._at: dict[Waiter, float] = {}  # in the order of deadlines, since the span is the same for all
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, waiter: Waiter) -> None:
+        """It waits from now on, until `end`. One that waits already keeps its deadline."""
+        if waiter in self._at:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = self._at[waiter] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_at(deadline, self._look)
+
+    def end(self, waiter: Waiter) -> None:
+        """It waits no longer."""
+        self._at.pop(waiter, None)
+
+    def oldest(self) -> Waiter | None:
+        """Who has waited for the longest."""
+        return next(iter(self._at), None)
+
+    def _look(self) -> None:
+        """Expire whoever is late, and look again when the next one would be."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while (waiter := self.oldest()) is not None:
+            deadline = self._at[waiter]
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._look)
+                return
+            del self._at[waiter]
+            self._expire(waiter)

@@ -1,0 +1,207 @@
+"""HTTP/1.1 in front of strangers: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
+
+Requests are answered one by one: what a client sends after one is not parsed before that one is answered. An offer to upgrade is declined
+by parsing the head again without it (RFC 9110, 7.8 lets a server ignore it): httptools would take the body for another protocol, and
+uvicorn what comes after it for another request. Trailers are never headers.
+"""
+
+import asyncio
+import logging
+from enum import Enum, auto
+from typing import Any, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ingress.connections import Connections
+from ingress.joined_writes import JoinedWrites
+from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, URL_TOO_LONG, Problem
+
+HEAD_BYTES = 64 << 10
+HELD_BYTES = 1 << 20
+"""Of later requests on a connection, while one is answered."""
+_END = b"\r\n\r\n"
+_log = logging.getLogger("curbside.ingress.http")
+_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # it is refused, and counted as such
+
+
+class Part(Enum):
+    """Which part of a request is arriving."""
+
+    NONE, HEAD, BODY = auto(), auto(), auto()
+
+
+class Parser(HttpRequestParser):
+    """httptools' parser, declining upgrades, and without the leniencies that uvicorn gives it."""
+
+    def __init__(self, protocol: "Protocol") -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        """Parse. Raises `HttpParserError`."""
+        try:
+            HttpRequestParser.feed_data(self, data)
+        except HttpParserUpgrade as offer:
+            if self.get_method() == b"CONNECT":
+                raise HttpParserError from None
+            self._protocol.parser = again = Parser(self._protocol)
+            again.feed_data(self._head_without_offer() + data[offer.args[0] :])
+
+    def _head_without_offer(self) -> bytes:
+        url, headers = self._protocol.url, self._protocol.headers
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers if header[0] != b"upgrade")
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (self.get_method(), url, self.get_http_version().encode(), lines)
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. On every request's path its base is called by name: `super()` would cost a twentieth of a request."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parser, self.part, self.logger = Parser(self), Part.NONE, _log
+        self.shared: Connections = self.app_state["connections"]
+        self.head_bytes, self.allowance, self.held, self.held_at, self.kept = 0, 0, b"", 0, 0
+        self.is_awaited, self.idle = False, self.shared.idle
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin; past the limit of connections, the one that has waited for the longest makes room."""
+        super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
+        if len(self.connections) > self.shared.most and not self.shared.make_room():
+            self.transport.abort()
+        self.is_awaited = True
+        self.shared.awaited.begin(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self.shared.forget(self)
+        self._stop_keep_alive()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, after what was held."""
+        self.idle.pop(self, None)
+        if self.held:
+            data, self.held = self.held[self.held_at :] + data, b""
+        self._parse(data, 0)
+
+    def _parse(self, data: bytes, at: int) -> None:
+        """Parse up to a request that has to wait for the answer to the one in front of it."""
+        while at < len(data) and not self.transport.is_closing():
+            was_body = self.part is Part.BODY
+            if self._is_answering() and not was_body:
+                self.held, self.held_at = data, at
+                self.flow.pause_reading()
+                break
+            if not (cut := self._cut(data, at)):
+                break
+            HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
+            if was_body:
+                self.allowance -= cut - at
+                if self.allowance < 0:
+                    self.refuse(PADDED)
+            at = cut
+        self._watch()
+
+    def _cut(self, data: bytes, at: int) -> int:
+        """Up to where to parse at once: no more than one head. 0 if it was too large, and is refused."""
+        end = data.find(_END, at)
+        if self.part is Part.BODY:
+            return len(data) if end < 0 else max(end, at + len(_END))
+        size = self.head_bytes + (len(data) if end < 0 else end + len(_END)) - at
+        if size > HEAD_BYTES:
+            self.refuse(HEAD_TOO_LARGE if self.headers or b"\r\n" in data[at : at + HEAD_BYTES] else URL_TOO_LONG)
+            return 0
+        self.head_bytes = size
+        return len(data) if end < 0 or data.find(_END, end + len(_END)) < 0 else end + len(_END)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _watch(self) -> None:
+        """Count what is kept of it, and give it a deadline while more of a request is awaited."""
+        if (kept := self.head_bytes + len(self.held)) != self.kept:
+            self.kept = kept
+            if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
+                self.transport.abort()
+        is_awaited = self.timeout_keep_alive_task is None and not self._is_answering()
+        if is_awaited != self.is_awaited:
+            self.is_awaited = is_awaited
+            (self.shared.awaited.begin if is_awaited else self.shared.awaited.end)(self)
+
+    def on_message_begin(self) -> None:
+        """A request line begins."""
+        HttpToolsProtocol.on_message_begin(self)
+        self.part = Part.HEAD
+
+    def on_headers_complete(self) -> None:
+        """Start the application, unless the head is going to be parsed again."""
+        if not self.parser.should_upgrade():
+            HttpToolsProtocol.on_headers_complete(self)
+            self.headers = []  # for the trailers
+            self.part, self.head_bytes, self.allowance = Part.BODY, 0, HEAD_BYTES
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body. Of chunk sizes, their extensions and trailers not much more may come than of bodies."""
+        self.allowance += 8 * len(body)
+        HttpToolsProtocol.on_body(self, body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete. If it was answered before, the connection is kept from now on."""
+        if not self.parser.should_upgrade():
+            HttpToolsProtocol.on_message_complete(self)
+            self.part = Part.NONE
+            if self.cycle.response_complete:
+                self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+                self.idle[self] = None
+
+    def on_response_complete(self) -> None:
+        """Go on with what came meanwhile."""
+        HttpToolsProtocol.on_response_complete(self)
+        if self.transport.is_closing():
+            return
+        if self.part is Part.NONE and not self.held:
+            self.idle[self] = None
+            return
+        if self.part is not Part.NONE:  # the rest of it is awaited, not the next one
+            self._stop_keep_alive()
+        held, self.held = self.held, b""
+        self._parse(held, self.held_at)
+
+    def _stop_keep_alive(self) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def expire(self) -> None:
+        """What was awaited did not come in time."""
+        if self.part is Part.HEAD:
+            self.refuse(HEAD_TOO_SLOW)
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed; uvicorn calls it."""
+        self.refuse(MALFORMED)
+
+    def refuse(self, problem: Problem) -> None:
+        """Answer with a problem, unless an answer is under way, and close."""
+        self.shared.refused(problem)
+        if self._is_answering():
+            if self.part is not Part.BODY:  # the request in front is not at fault: its answer is the last one
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not (self.pipeline or (self._is_answering() and self.cycle.response_started)):
+            self.transport.write(problem.as_http())
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers."""
+        super().pause_writing()
+        self.shared.unread.begin(self)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self.shared.unread.end(self)

@@ -1,0 +1,94 @@
+"""A client that writes bytes, not requests, and reads the answers one by one."""
+
+import contextlib
+import re
+import select
+import socket
+import struct
+import time
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+
+
+class RawClient:
+    """One connection. Used as a context manager it is closed at the end."""
+
+    def __init__(self, url: str, timeout: float = 30.0) -> None:
+        address = urlsplit(url)
+        self._socket = socket.create_connection((address.hostname, address.port), timeout=timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._read = b""
+
+    def send(self, data: bytes) -> Self:
+        """Send all of it, or as much as is taken before the other end closes."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(data)
+        return self
+
+    def send_some(self, data: bytes) -> int:
+        """Send what is taken at once; 0 if that is nothing for a tenth of a second, or the other end has closed."""
+        _, writable, _ = select.select([], [self._socket], [], 0.1)
+        try:
+            return self._socket.send(data, socket.MSG_DONTWAIT) if writable else 0
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return 0
+
+    def answer(self) -> bytes:
+        """The next answer, head and body; what is left if the other end closes before it is whole."""
+        while True:
+            head, end, rest = self._read.partition(b"\r\n\r\n")
+            length = _LENGTH.search(head + b"\r\n")
+            size = int(length[1]) if length else 0
+            if end and len(rest) >= size:
+                self._read = rest[size:]
+                return head + end + rest[:size]
+            if not self._more():
+                left, self._read = self._read, b""
+                return left
+
+    def status(self) -> int:
+        """The status of the next answer; 0 if there is none."""
+        answer = self.answer()
+        return int(answer[9:12]) if answer else 0
+
+    def statuses(self) -> list[int]:
+        """The status of each answer until the other end closes."""
+        found = []
+        while status := self.status():
+            found.append(status)
+        return found
+
+    def is_closed_within(self, seconds: float) -> bool:
+        """Whether the other end closes, or resets, before the time is over; answers are thrown away."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            readable, _, _ = select.select([self._socket], [], [], left)
+            if readable and not self._more():
+                return True
+        return False
+
+    def reset(self) -> None:
+        """Close with a reset, as a client that crashes."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def close(self) -> None:
+        """Close."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _more(self) -> bool:
+        try:
+            data = self._socket.recv(1 << 20)
+        except ConnectionResetError:
+            return False
+        self._read += data
+        return bool(data)
