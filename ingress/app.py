@@ -31,6 +31,7 @@ from ingress.jobs import running
 from ingress.oauth import TokenEndpoint
 from ingress.pressure import watch
 from ingress.problems import BUG, Cause, Problem
+from ingress.request_contexts import context_encoders
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
 from schemas.keys import READY
@@ -85,7 +86,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
     inbox, doorbell = Inbox(pool, seconds), Doorbell(valkey, celery)
-    webhook = Webhook(inbox, doorbell, authenticators(settings), BodyReader(settings.max_body_bytes))
+    webhook = Webhook(
+        inbox, doorbell, authenticators(settings), context_encoders(settings), BodyReader(settings.max_body_bytes)
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ from ingress.bodies import BodyReader
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox, Unavailable
 from ingress.problems import HttpProblemError, unavailable
+from ingress.request_contexts import ContextEncoder
 from schemas.events import Provider
 
 _JSON = (b"content-type", b"application/json")
@@ -22,10 +23,15 @@ class Webhook:
     """One endpoint for every provider; `provider` is in the path, Instacart without one."""
 
     def __init__(
-        self, inbox: Inbox, doorbell: Doorbell, authenticators: Mapping[str, Authenticator], bodies: BodyReader
+        self,
+        inbox: Inbox,
+        doorbell: Doorbell,
+        authenticators: Mapping[str, Authenticator],
+        contexts: Mapping[str, ContextEncoder],
+        bodies: BodyReader,
     ) -> None:
         self._inbox, self._doorbell = inbox, doorbell
-        self._authenticators, self._bodies = authenticators, bodies
+        self._authenticators, self._contexts, self._bodies = authenticators, contexts, bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
@@ -45,11 +51,12 @@ class Webhook:
         authenticator = self._authenticators.get(provider)
         if authenticator is None:
             raise HTTPException(404)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(scope["headers"])  # of a header that came twice the last one counts
         authenticator.check_headers(headers)
         body = await self._bodies.read(headers.get(b"content-length", b""), receive)
         authenticator.check_body(headers, body)
+        request = self._contexts[provider].encode(scope["client"], headers)
         try:
-            return await self._inbox.append(provider, body)
+            return await self._inbox.append(provider, body, request)
         except Unavailable as error:
             raise HttpProblemError(unavailable(str(error))) from error
