@@ -32,6 +32,7 @@ from ingress.jobs import running
 from ingress.oauth import TokenEndpoint
 from ingress.pressure import watch
 from ingress.problems import BUG, Cause, Problem
+from ingress.request_contexts import context_encoders
 from ingress.server import most_connections
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
@@ -88,7 +89,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     celery.conf.update(broker_options(settings.celery_broker_url))
     bodies = BodyReader()
     inbox, doorbell = Inbox(pool, bodies.memory, seconds), Doorbell(valkey, celery)
-    webhook = Webhook(inbox, doorbell, authenticators(settings), bodies, settings.max_body_bytes)
+    webhook = Webhook(inbox, doorbell, authenticators(settings), context_encoders(settings), bodies, settings.max_body_bytes)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from redis.asyncio.connection import ConnectionPool
 
 from ingress.memory import Memory
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
-from schemas.keys import FIELD_BODY, FIELD_PROVIDER, INBOX
+from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 
 MAX_GROUP = 512
 """Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
@@ -42,15 +42,15 @@ class Inbox:
         self.refusal: str | None = None
         """Why nothing is accepted now, or None. Set by `ingress.pressure`."""
 
-    def append(self, provider: str, body: bytes) -> asyncio.Future[str]:
-        """Append one body; the future gives its event id, or raises `Unavailable`."""
+    def append(self, provider: str, body: bytes, request: bytes = b"") -> asyncio.Future[str]:
+        """Append one body, and what is kept of its request; the future gives its event id, or raises `Unavailable`."""
         if self.refusal is not None:
             raise Unavailable(self.refusal)
         if self._memory.is_full:
             raise Unavailable("Valkey is too slow for what comes in")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
-        command = pack_append(provider, body)
+        command = pack_append(provider, body, request)
         self._waiting.append((command, future, loop.time() + 2 * self._timeout_seconds))
         self._memory.used_bytes += len(command)
         if self._committer is None:
@@ -131,17 +131,24 @@ def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
             future.set_exception(Unavailable(detail))
 
 
-def pack_append(provider: str, body: bytes) -> bytes:
-    """`XADD inbox * p <provider> b <body>` as Valkey reads it from the wire."""
-    return b"%b$%d\r\n%b\r\n" % (_head(provider), len(body), body)
+def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:
+    """`XADD inbox * p <provider> b <body> r <request>` as Valkey reads it from the wire; without `r` where nothing is kept."""
+    if request:
+        return b"*9\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (_head(provider), len(body), body, _REQUEST, len(request), request)
+    return b"*7\r\n%b$%d\r\n%b\r\n" % (_head(provider), len(body), body)
 
 
 def _head(provider: str) -> bytes:
     head = _HEADS.get(provider)
     if head is None:
         parts = (b"XADD", INBOX.encode(), b"*", FIELD_PROVIDER, provider.encode(), FIELD_BODY)
-        head = _HEADS[provider] = b"*7\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+        head = _HEADS[provider] = b"".join(map(_packed, parts))
     return head
 
 
+def _packed(part: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(part), part)
+
+
 _HEADS: dict[str, bytes] = {}
+_REQUEST = _packed(FIELD_REQUEST)

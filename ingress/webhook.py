@@ -13,6 +13,7 @@ from ingress.bodies import BodyReader
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox, Unavailable
 from ingress.problems import HttpProblemError, unavailable
+from ingress.request_contexts import ContextEncoder
 from schemas.events import Provider
 
 _JSON = (b"content-type", b"application/json")
@@ -26,11 +27,13 @@ class Webhook:
         inbox: Inbox,
         doorbell: Doorbell,
         authenticators: Mapping[str, Authenticator],
+        contexts: Mapping[str, ContextEncoder],
         bodies: BodyReader,
         limit_bytes: int,
     ) -> None:
         self._inbox, self._doorbell = inbox, doorbell
-        self._authenticators, self._bodies, self._limit_bytes = authenticators, bodies, limit_bytes
+        self._authenticators, self._contexts = authenticators, contexts
+        self._bodies, self._limit_bytes = bodies, limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
@@ -50,11 +53,12 @@ class Webhook:
         authenticator = self._authenticators.get(provider)
         if authenticator is None:
             raise HTTPException(404)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(scope["headers"])  # of a header that came twice the last one counts
         authenticator.check_headers(headers)
         body = await self._bodies.read(headers.get(b"content-length", b""), self._limit_bytes, receive)
         authenticator.check_body(headers, body)
+        request = self._contexts[provider].encode(scope["client"], headers)
         try:
-            return await self._inbox.append(provider, body)
+            return await self._inbox.append(provider, body, request)
         except Unavailable as error:
             raise HttpProblemError(unavailable(str(error))) from error

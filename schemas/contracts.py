@@ -23,14 +23,21 @@ class Proof(Enum):
 
 
 class Contract(NamedTuple):
-    """One provider's. `decode(body, event_id, zone)` raises `Undecodable` and the errors of msgspec, and nothing else."""
+    """One provider's. `decode(body, event_id, zone)` raises `Undecodable` and the errors of msgspec, and nothing else.
+
+    `kept_headers`: headers of the provider's own that are kept with each event beside those of every provider, the most important first;
+    see `schemas.request_context`.
+    """
 
     decode: Callable[[bytes, str, tzinfo], Event]
     shape_for: Callable[[Mapping[str, Any]], Shape]
     proof: Proof = Proof.TOKEN
+    kept_headers: tuple[str, ...] = ()
 
 
 CONTRACTS: dict[str, Contract] = {
     Provider.INSTACART: Contract(instacart.decode, instacart.shape_for),
-    Provider.AFOSTO: Contract(afosto.decode, afosto.shape_for, Proof.SIGNATURE),
+    Provider.AFOSTO: Contract(
+        afosto.decode, afosto.shape_for, Proof.SIGNATURE, kept_headers=("X-Afosto-Tenant", "X-Afosto-Endpoint")
+    ),
 }

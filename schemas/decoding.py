@@ -9,6 +9,7 @@ import msgspec
 from schemas.contracts import CONTRACTS
 from schemas.events import Event
 from schemas.failures import Reason, Undecodable
+from schemas.request_context import NO_CONTEXT, RequestContext
 
 _TYPES = re.compile(r"`([^`]*)`")
 _JSON_WORDS = {"decimal": "number", "int": "integer", "float": "number", "str": "string", "bool": "boolean"}
@@ -22,17 +23,17 @@ _IN_OUR_WORDS = {
 """What msgspec says without naming both what it expected and what it found."""
 
 
-def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
+def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: RequestContext = NO_CONTEXT) -> Event:
     """Decode one inbox entry.
 
-    `event_id` is its stream id, `zone` where a time without an offset is read. Raises `Undecodable`, whose text names the
-    place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
+    `event_id` is its stream id, `zone` where a time without an offset is read, `request` what came with the body. Raises `Undecodable`,
+    whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
     contract = CONTRACTS.get(provider)
     if contract is None:
         raise Undecodable(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
     try:
-        return contract.decode(body, event_id, zone)
+        event = contract.decode(body, event_id, zone)
     except msgspec.ValidationError as error:
         raise Undecodable(Reason.WRONG_TYPE, _name_the_place(error)) from error
     except msgspec.DecodeError as error:
@@ -41,6 +42,7 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
         raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
     except RecursionError as error:
         raise Undecodable(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
+    return event if request is NO_CONTEXT else msgspec.structs.replace(event, request=request)
 
 
 def _name_the_place(error: msgspec.ValidationError) -> str:

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from schemas.request_context import NO_CONTEXT, RequestContext
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -86,6 +88,7 @@ class Event(Struct, frozen=True, gc=False):
     - `status`: the order's status this event states, in the provider's words, or None if it states none.
     - `promised_at`: by when the delivery is expected now: the estimate, or the end of the window.
     - `window`, `new_window`: the delivery window, and the one that replaces it.
+    - `request`: what is kept of the request that brought it, a stranger's text; no part of `identity`, so a redelivery's may differ.
     """
 
     event_id: str
@@ -104,6 +107,7 @@ class Event(Struct, frozen=True, gc=False):
     window: Window | None = None
     new_window: Window | None = None
     lines: tuple[Line, ...] = ()
+    request: RequestContext = NO_CONTEXT
 
 
 def received_at(event_id: str) -> datetime:

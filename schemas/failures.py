@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from schemas.request_context import NO_CONTEXT, RequestContext
+
 
 class Reason(StrEnum):
     """Why an event could not be handled. Operators group and retry by it; the value is stored: never change one."""
@@ -60,7 +62,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `handler` is the handler's name, or `drain` for a body that could not be decoded. Times are epoch milliseconds.
     `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. `message` and
     `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts the tries in a row that came to
-    nothing because the world was away; they are no `attempts`. The wire only grows: a new field needs a default.
+    nothing because the world was away; they are no `attempts`. `request` is what came with the body. The wire only grows: a new field needs a default.
     """
 
     event_id: str
@@ -82,6 +84,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str = ""
     frames: str | None = None
     away: int = 0
+    request: RequestContext = NO_CONTEXT
 
     @property
     def field(self) -> str:

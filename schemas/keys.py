@@ -2,8 +2,10 @@
 
 | key                     | type   | what                                                        | ends                             |
 |-------------------------|--------|-------------------------------------------------------------|----------------------------------|
-| `inbox`                 | stream | raw bodies: `p` provider, `b` body; the id is the event id  | trimmed after `INBOX_RETENTION`  |
-| `todo:<handler>`        | stream | claim checks: `e` event ids, separated by spaces            | an entry goes when it is handled |
+| `inbox`                 | stream | raw bodies: `p` provider, `b` body; the id is the event id; | trimmed after `INBOX_RETENTION`  |
+|                         |        | `r` a `schemas.request_context.RequestContext`, if any      |                                  |
+| `todo:<handler>`        | stream | claim checks: `e` event ids, separated by spaces; with `p`, | an entry goes when it is handled |
+|                         |        | `b` and `r` of the one event whose body the inbox may lack  |                                  |
 | `seen:<number>`         | hash   | identities to the event id that had each first, of half a   | half a window after the window   |
 |                         |        | `DEDUPE_WINDOW` by Valkey's time                            |                                  |
 | `taken-over`            | string | how often entries of the inbox changed hands                | never                            |
@@ -44,6 +46,7 @@ TODO_PREFIX = f"{TAG}:todo:"
 
 FIELD_PROVIDER = b"p"
 FIELD_BODY = b"b"
+FIELD_REQUEST = b"r"
 FIELD_EVENT = b"e"
 
 DRAIN = "drain"

@@ -12,11 +12,12 @@ from typing import NamedTuple
 from schemas.decoding import decode
 from schemas.events import Event, Kind
 from schemas.failures import Failure, Reason, Undecodable
-from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER
+from schemas.keys import DRAIN, FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST
+from schemas.request_context import RequestContext, decode_context
 from workers.bells import Bells
 from workers.blame import account_of
 from workers.drift import Drift
-from workers.entries import Batch, Entry
+from workers.entries import Batch, Entry, Fields
 from workers.failures import first_task_id
 from workers.handler import Handler
 from workers.store import Routed, Store
@@ -60,19 +61,21 @@ def sort_out(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int
             found.routed.append(router.routed(event))
             found.events.append((event, body))
         except Exception as error:  # also a bug of ours: one event must not stop the others
-            found.undecodable.append(undecodable_failure(entry.id, DRAIN, provider, body, error, now_ms))
+            found.undecodable.append(undecodable_failure(entry.id, DRAIN, entry.fields, error, now_ms))
     return found
 
 
-def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes, error: Exception, now_ms: int) -> Failure:
-    """The record of a body that could not be decoded: `Undecodable`, or else a bug of ours, whose traceback is kept."""
+def undecodable_failure(event_id: str, handler: str, fields: Fields, error: Exception, now_ms: int) -> Failure:
+    """The record of an entry whose body could not be decoded: `Undecodable`, or else a bug of ours, whose traceback is kept."""
+    provider = provider_of(fields)
     if not isinstance(error, Undecodable):
         log.error("a bug in decoding event %s of %s: %s", event_id, provider, type(error).__name__)
     return Failure(
         event_id=event_id,
         handler=handler,
         provider=provider,
-        body=body,
+        body=fields.get(FIELD_BODY, b""),
+        request=request_of(fields),
         **account_of(error),
         task_id=first_task_id(handler, event_id),
         first_at_ms=now_ms,
@@ -80,9 +83,14 @@ def undecodable_failure(event_id: str, handler: str, provider: str, body: bytes,
     )
 
 
-def provider_of(fields: dict[bytes, bytes]) -> str:
+def provider_of(fields: Fields) -> str:
     """The provider an inbox entry names."""
     return fields.get(FIELD_PROVIDER, b"").decode("utf-8", "replace")
+
+
+def request_of(fields: Fields) -> RequestContext:
+    """What an inbox entry keeps of the request."""
+    return decode_context(fields.get(FIELD_REQUEST, b""))
 
 
 class Drain:

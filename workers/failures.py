@@ -16,6 +16,7 @@ from schemas import keys
 from schemas.events import Event
 from schemas.failures import Failure, FailureState, decode_failure, encode_failure
 from schemas.keys import Counter
+from schemas.request_context import NO_CONTEXT, encode_context
 from workers import scripts
 
 LEASE_MS = 15_000
@@ -137,7 +138,8 @@ class Failures:
             if now.state is FailureState.DISCARDED:
                 raise NotFailed(f"{failure.field} is discarded")
             args: list[Any] = [failure.field, record, failure.event_id, event.identity, keys.SEEN_PREFIX, seen_ms]
-            args += (failure.provider, failure.body, unrecognised_name)
+            request = b"" if failure.request is NO_CONTEXT else encode_context(failure.request)
+            args += (failure.provider, failure.body, request, unrecognised_name)
             return bool(self._decoded([*_KEYS, *streams], [*args, *handlers]))
 
         return self._let_go(failure.field, gone)

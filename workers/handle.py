@@ -18,7 +18,7 @@ from schemas.failures import Failure, Reason, Undecodable
 from schemas.keys import FIELD_BODY
 from workers.blame import after_try, reason_of
 from workers.deliver import Deliver
-from workers.drain import provider_of, undecodable_failure
+from workers.drain import provider_of, request_of, undecodable_failure
 from workers.entries import Entry, event_ids
 from workers.errors import Unreachable
 from workers.failures import first_task_id
@@ -72,9 +72,9 @@ class Handle:
             try:
                 if not fields:
                     raise Undecodable(Reason.BODY_MISSING, "its body is no longer in the inbox")
-                taken.append(Taken(entry.id, decode(provider, body, event_id, self._zone), body))
+                taken.append(Taken(entry.id, decode(provider, body, event_id, self._zone, request_of(fields)), body))
             except Exception as error:  # also a bug of ours: one event must not stop the others
-                failure = undecodable_failure(event_id, self._handler.name, provider, body, error, now_ms)
+                failure = undecodable_failure(event_id, self._handler.name, fields, error, now_ms)
                 failed.append((entry.id, failure))
         return taken, failed
 
@@ -108,6 +108,7 @@ class Handle:
                 reason=reason_of(error),
                 message="",
                 body=taken.body,
+                request=taken.event.request,
                 order_ids=taken.event.order_ids,
                 kind=taken.event.kind,
                 identity=taken.event.identity,

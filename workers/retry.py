@@ -146,7 +146,7 @@ class Retrier:
     def _event(self, failure: Failure) -> Event:
         if failure.reason is Reason.BODY_MISSING and not failure.body:
             raise Undecodable(failure.reason, failure.message)
-        return decode(failure.provider, failure.body, failure.event_id, self._zone)
+        return decode(failure.provider, failure.body, failure.event_id, self._zone, failure.request)
 
     def _put_off(self, failure: Failure, what: str) -> Exception:
         """The world is away: nobody's event."""

@@ -1,6 +1,9 @@
-"""Everything known of one order, in time order: what the ledger holds, and what failed or still waits in Valkey."""
+"""Everything known of one order, in time order: what the ledger holds, and what failed or still waits in Valkey.
 
-from collections.abc import Iterator
+What is kept of an event's request stands in no table: it is shown as long as the inbox, or a record of failure, has it.
+"""
+
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +12,8 @@ from redis import Redis
 from sqlalchemy import Connection, Table, select
 
 from schemas.events import received_at
+from schemas.request_context import NO_CONTEXT, RequestContext
+from workers.drain import request_of
 from workers.failures import Failures
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import (
@@ -20,6 +25,7 @@ from workers.ledger.tables import (
     refunds,
     replacements,
 )
+from workers.store import Store
 
 _EFFECTS: tuple[tuple[str, Table], ...] = (
     ("event", order_events),
@@ -30,13 +36,17 @@ _EFFECTS: tuple[tuple[str, Table], ...] = (
 )
 
 
-class Step(msgspec.Struct, frozen=True):
-    """One thing that happened: `at` is the provider's time, or ours where it has none; `what` is the table's or stage's word."""
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened: `at` is the provider's time, or ours where it has none; `what` is the table's or stage's word.
+
+    `request`: what is kept of the request that brought an event; of other steps, and where it is gone, nothing.
+    """
 
     at: datetime
     what: str
     event_id: str | None
     details: dict[str, Any]
+    request: RequestContext = NO_CONTEXT
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -58,9 +68,23 @@ def trace(ledger: Ledger, client: Redis, order_id: str) -> list[Trace]:
             found[provider] = Trace(provider, order_id, _shown(dict(row)), list(_steps(connection, provider, order_id)))
     for provider, step in failures:
         found.setdefault(provider, Trace(provider, order_id, {}, [])).steps.append(step)
+    _add_requests(Store(client), found.values())
     for each in found.values():
         each.steps.sort(key=lambda step: (step.at, step.what != "event", step.event_id or ""))
     return [found[provider] for provider in sorted(found)]
+
+
+def _add_requests(store: Store, traces: Iterable[Trace]) -> None:
+    """Give events what the inbox keeps of their requests, in one round trip."""
+    events = [step.event_id for each in traces for step in each.steps if step.what == "event" and step.event_id]
+    in_inbox = store.bodies([events], near=False)
+    for each in traces:
+        of_failures = {step.event_id: step.request for step in each.steps if step.what == "failed"}
+        for place, step in enumerate(each.steps):
+            if step.what == "event" and step.event_id:
+                fields = in_inbox.get(step.event_id)
+                request = request_of(fields) if fields else of_failures.get(step.event_id, NO_CONTEXT)
+                each.steps[place] = msgspec.structs.replace(step, request=request)
 
 
 def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Step]:
@@ -83,7 +107,8 @@ def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
     for failure in Failures(client).all():
         if order_id in failure.order_ids:
             details = {"handler": failure.handler, "reason": failure.reason.value, "attempts": failure.attempts}
-            yield failure.provider, Step(received_at(failure.event_id), "failed", failure.event_id, details)
+            at = received_at(failure.event_id)
+            yield failure.provider, Step(at, "failed", failure.event_id, details, failure.request)
 
 
 def _shown(row: dict[str, Any], *hidden: str) -> dict[str, Any]:

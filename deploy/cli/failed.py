@@ -1,6 +1,7 @@
 """`curbside failed`: what failed, why, and what it was."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -89,7 +90,7 @@ def show(
         return
     for name, value in details.items():
         text = harmless(_cell(value))
-        typer.echo(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}")
+        typer.echo(f"{name}:\n{text}" if "\n" in text or isinstance(value, dict) else f"{name}: {text}")
 
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
@@ -128,6 +129,8 @@ def _one(failure: Failure) -> dict[str, Any]:
 
 
 def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
+    import msgspec  # noqa: PLC0415 - quick start
+
     from schemas.masking import masked  # noqa: PLC0415 - quick start
     from workers.blame import scrubbed  # noqa: PLC0415 - quick start
 
@@ -137,6 +140,7 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
         "kind": failure.kind,
         "task": failure.task_id or None,
         "note": failure.note or None,
+        "request": msgspec.to_builtins(failure.request) or None,
         "message": failure.message if unmask else scrubbed(failure).message,
         "traceback": failure.traceback if unmask else scrubbed(failure).traceback,
         "body": failure.body.decode("utf-8", "backslashreplace") if unmask else masked(failure.body),
@@ -151,4 +155,12 @@ def _cell(value: Any) -> str:
     """A value as people read it."""
     if isinstance(value, datetime):
         return when(int(value.timestamp() * 1000))
+    if isinstance(value, dict):
+        return "\n".join(f"  {name}: {each}" for name, each in _flat(value))
     return ",".join(value) or "-" if isinstance(value, list) else str(value if value is not None else "-")
+
+
+def _flat(request: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The fields of a request context, those of `headers` among them."""
+    for name, value in request.items():
+        yield from value.items() if isinstance(value, dict) else [(name, value)]

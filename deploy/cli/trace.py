@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deploy.cli.output import harmless, print_json, print_table
 from deploy.errors import NOT_DONE, CommandError
+
+if TYPE_CHECKING:
+    from workers.trace import Step
 
 _HIDDEN = {"received_at", "identity", "kind", "name"}
 """Shown in a column of their own, or only with --json."""
@@ -40,14 +43,17 @@ def trace(
         for each in found:
             state = ", ".join(f"{name} {_text(value)}" for name, value in each.state.items())
             typer.echo(harmless(f"{each.provider} order {each.order_id}: {state or 'nothing applied yet'}"))
-            rows = [(_text(step.at), step.what, _summary(step.details), step.event_id or "") for step in each.steps]
+            rows = [(_text(step.at), step.what, _summary(each.provider, step), step.event_id or "") for step in each.steps]
             print_table(("when (UTC)", "what", "details", "event"), rows)
 
 
-def _summary(details: dict[str, Any]) -> str:
-    """What a person wants of a step: an event's own name first."""
+def _summary(provider: str, step: "Step") -> str:
+    """What a person wants of a step: an event's own name first, who sent it last."""
+    details, request = step.details, step.request
     rest = [f"{name} {_text(value)}" for name, value in details.items() if name not in _HIDDEN]
-    return ", ".join([details["name"], *rest] if "name" in details else rest)
+    own = [f"{name.removeprefix(f'x-{provider}-')} {value}" for name, value in request.headers.items()][:1]
+    peer = [f"peer {request.peer}"] if request.peer else []
+    return ", ".join([*([details["name"]] if "name" in details else []), *rest, *own, *peer])
 
 
 def _text(value: Any) -> str:

@@ -22,7 +22,7 @@ from tests.support.outcomes import Sums, sums
 from workers.bells import Bells
 from workers.channel import Channels
 from workers.deliver import Deliver
-from workers.drain import Drain, Router, provider_of, undecodable_failure
+from workers.drain import Drain, Router, undecodable_failure
 from workers.entries import Entry
 from workers.failures import Failures
 from workers.handle import Handle
@@ -93,9 +93,10 @@ class SlowLane:
         found.check()
         return found
 
-    def append(self, body: bytes, provider: str = "instacart") -> str:
-        """What the ingress does; the event's id."""
+    def append(self, body: bytes, provider: str = "instacart", request: bytes = b"") -> str:
+        """What the ingress does; the event's id. Without `request`, what it did before it kept any."""
         fields: dict[Any, Any] = {keys.FIELD_PROVIDER: provider, keys.FIELD_BODY: body}
+        fields |= {keys.FIELD_REQUEST: request} if request else {}
         added: Any = self.client.xadd(keys.INBOX, fields)
         return str(added.decode())
 
@@ -108,12 +109,7 @@ class SlowLane:
         """Drain what waits as a release did that could decode none of it: the same commit, with its verdict."""
         too_new = Undecodable(Reason.NO_EVENT, "$.event: expected the name of the event, found none")
         for entries in self._taken(keys.INBOX):
-            records = [
-                undecodable_failure(
-                    each.id, keys.DRAIN, provider_of(each.fields), each.fields[keys.FIELD_BODY], too_new, self._now_ms
-                )
-                for each in entries
-            ]
+            records = [undecodable_failure(each.id, keys.DRAIN, each.fields, too_new, self._now_ms) for each in entries]
             self.store.route([each.name for each in self.handlers], [], records, self.seen_ms)
 
     def handle(self) -> None:

@@ -67,13 +67,14 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
 
 
-@given(provider=st.sampled_from(["instacart", "afosto"]), body=st.binary())
-def test_the_command_on_the_wire_is_the_one_a_client_library_sends(provider: str, body: bytes) -> None:
+@given(provider=st.sampled_from(["instacart", "afosto"]), body=st.binary(), request=st.binary())
+def test_the_command_on_the_wire_is_the_one_a_client_library_sends(provider: str, body: bytes, request: bytes) -> None:
     connection = redis.Connection()  # type: ignore[no-untyped-call]
+    kept = (keys.FIELD_REQUEST, request) if request else ()
     packed = connection.pack_command(  # type: ignore[no-untyped-call]
-        "XADD", keys.INBOX, "*", keys.FIELD_PROVIDER, provider, keys.FIELD_BODY, body
+        "XADD", keys.INBOX, "*", keys.FIELD_PROVIDER, provider, keys.FIELD_BODY, body, *kept
     )
-    assert pack_append(provider, body) == b"".join(packed)
+    assert pack_append(provider, body, request) == b"".join(packed)
 
 
 @pytest.mark.parametrize(("events", "writes"), [(1, 1), (100, 1), (MAX_GROUP, 1), (MAX_GROUP + 1, 2), (3 * MAX_GROUP, 3)])
