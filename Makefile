@@ -17,7 +17,7 @@ ifneq ($(INSTALLED_IN),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help run demo test lint fmt lock bench fuzz setup
+.PHONY: help run demo test lint fmt lock bench fuzz strangers setup
 
 help: ## say what each command does
 	@echo "Usage: make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -47,6 +47,9 @@ bench: $(STAMP) ## measure this machine beside rivals in the same run (they are 
 fuzz: $(STAMP) ## random and damaged bodies through the decoders for 30 s; ARGS="--seconds 300", "--bodies 2000000 --engine loop", "--replay FILE"
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet --only-binary :all: -r tests/fuzz/requirements.txt
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+strangers: $(STAMP) ## attack an ingress of its own: ARGS="broken --requests 1000000 --seed 1", ARGS="idle --connections 10000"
+	@$(BIN)/python -m tests.strangers $(ARGS)
 
 lock: $(STAMP) ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also takes newer releases
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
