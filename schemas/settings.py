@@ -4,6 +4,7 @@
 A value is taken from the environment, else from what `make run` generated into the data folder, else from its default.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -29,6 +30,16 @@ def _text(text: str) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    for part in (networks := _names(text)):
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            expected = "expected addresses or networks such as 10.0.0.0/8, separated by commas"
+            raise ValueError(f"{expected}; {part!r} is neither") from error
+    return networks
 
 
 def _secrets(text: str) -> tuple[str, ...]:
@@ -160,6 +171,12 @@ class Settings:
         secret=True,
     )
     max_body_bytes: int = _setting("MAX_BODY_BYTES", _size, "1MiB", "a larger body is answered 413")
+    trusted_proxies: tuple[str, ...] = _setting(
+        "TRUSTED_PROXIES",
+        _networks,
+        "127.0.0.1,::1",
+        "addresses or networks of your own proxies, separated by commas: their X-Forwarded-For is believed",
+    )
     commit_timeout: timedelta = _setting(
         "COMMIT_TIMEOUT",
         _span,

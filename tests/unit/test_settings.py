@@ -97,6 +97,12 @@ WRONG = [
     ("STORE_TIMEZONE", "Europe", "expected a time zone such as UTC or Europe/Amsterdam, got 'Europe'"),
     ("STORE_TIMEZONE", "../etc/passwd", "expected a time zone such as UTC or Europe/Amsterdam, got '../etc/passwd'"),
     ("ALERT_WEBHOOK_URL", "ftp://x", "expected http://… or https://…"),
+    ("TRUSTED_PROXIES", "proxy", "expected addresses or networks such as 10.0.0.0/8, separated by commas; 'proxy' is neither"),
+    (
+        "TRUSTED_PROXIES",
+        "::1,10.0.0.1/8",
+        "expected addresses or networks such as 10.0.0.0/8, separated by commas; '10.0.0.1/8'",
+    ),
     ("WORKER_PROCESSES", "0", "expected a whole number from 1 to 256, got '0'"),
 ]
 
