@@ -8,6 +8,7 @@ from typing import Any
 
 import uvicorn
 
+from ingress import middleware
 from ingress.server import OPTIONS
 from schemas.settings import SettingError, load
 
@@ -33,6 +34,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         settings = load(os.environ)
+        middleware.check(settings.ingress_middleware)
     except SettingError as error:
         print(error, file=sys.stderr)
         return _WRONG_SET_UP

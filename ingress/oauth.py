@@ -1,6 +1,7 @@
 """The OAuth 2.0 token endpoint that Instacart Connect fetches its bearer tokens from: client credentials (RFC 6749, 4.4).
 
-Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1).
+Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1). Who fails too often is told to wait (429), but a
+right secret always gets its token: see `ingress.limiter`.
 """
 
 import asyncio
@@ -18,6 +19,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ingress.bearer import issue
+from ingress.limiter import Limiter
+from ingress.peer import Peers
+from ingress.refusals import Refusals
+from schemas.events import Provider
+from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings
 
 MAX_FORM_BYTES = 16 << 10
@@ -26,38 +32,57 @@ _MAX_FIELDS = 32
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 """RFC 6749, 3.3."""
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_CAUSES = {401: Cause.CLIENT, 408: Cause.TOO_SLOW, 413: Cause.TOO_LARGE}
 
 
 class OAuthError(Exception):
     """An answer after RFC 6749 section 5.2."""
 
-    def __init__(self, code: str, description: str, status: int = 400, *, challenge: bool = False) -> None:
+    def __init__(self, code: str, description: str, status: int = 400, *, challenge: bool = False, client_id: str = "") -> None:
         super().__init__(description)
-        self.code, self.status, self.challenge = code, status, challenge
+        self.code, self.status, self.challenge, self.client_id = code, status, challenge, client_id
 
 
 class TokenEndpoint:
     """`POST /oauth/token`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, refusals: Refusals, limiter: Limiter, peers: Peers) -> None:
+        self._settings, self._refusals, self._limiter, self._peers = settings, refusals, limiter, peers
 
     async def __call__(self, request: Request) -> Response:
         """Answer a token request."""
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": "OPTIONS, POST"})
         try:
             return _json(200, self._grant(await _form(request), request.headers.get("authorization")))
         except OAuthError as error:
-            headers = {"WWW-Authenticate": 'Basic realm="curbside", charset="UTF-8"'} if error.challenge else {}
-            return _json(error.status, {"error": error.code, "error_description": str(error)}, headers)
+            return await self._refuse(error, request)
         except ClientDisconnect:
             return Response(status_code=400)
+
+    async def _refuse(self, error: OAuthError, request: Request) -> Response:
+        """The error, or 429 where it is a wrong credential once too often."""
+        provider = Provider.INSTACART if _equal(error.client_id, (self._settings.instacart_client_id,)) else NOBODY
+        if error.challenge and (wait := await self._limiter.failed(error.client_id, self._address_of(request))):
+            self._refusals.add(provider, 429, Cause.LIMITED)
+            text = f"too many failed attempts: wait {wait} seconds before the next"
+            return _json(429, {"error": "slow_down", "error_description": text}, {"Retry-After": str(wait)})
+        self._refusals.add(provider, error.status, _CAUSES.get(error.status, Cause.FORM))
+        headers = {"WWW-Authenticate": 'Basic realm="curbside", charset="UTF-8"'} if error.challenge else {}
+        return _json(error.status, {"error": error.code, "error_description": str(error)}, headers)
+
+    def _address_of(self, request: Request) -> str:
+        forwarded = request.headers.getlist("x-forwarded-for")
+        return self._peers.address(request.scope["client"], forwarded[-1].encode("latin-1") if forwarded else None)
 
     def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
         if "grant_type" not in form:
             raise OAuthError("invalid_request", "grant_type is missing")
         client_id, client_secret = _client(form, authorization)
         if not self._is_client(client_id, client_secret):
-            raise OAuthError("invalid_client", "the client id or the client secret is wrong", 401, challenge=True)
+            raise OAuthError(
+                "invalid_client", "the client id or the client secret is wrong", 401, challenge=True, client_id=client_id
+            )
         if form["grant_type"] != "client_credentials":
             raise OAuthError("unsupported_grant_type", "grant_type must be client_credentials")
         scope, ttl = form.get("scope"), self._settings.token_ttl

@@ -1,28 +1,14 @@
 """What we answer when we do not accept: `application/problem+json` (RFC 9457)."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 
 import orjson
 from starlette.types import Send
 
+from schemas.refusals import Cause
+
 _TYPE = (b"content-type", b"application/problem+json")
-
-
-class Cause(StrEnum):
-    """Why a request was refused, for those who count. The value is stored: never change one."""
-
-    TOKEN = "token"  # noqa: S105 - the name of a cause
-    """The bearer token is missing, malformed, expired or not ours."""
-    SIGNATURE = "signature"
-    """The signature is missing or wrong."""
-    EMPTY = "empty"
-    TOO_LARGE = "too_large"
-    TOO_SLOW = "too_slow"
-    UNAVAILABLE = "unavailable"
-    """Valkey is away, full or too slow."""
-    BUG = "bug"
 
 
 @dataclass(frozen=True)
@@ -57,10 +43,10 @@ class HttpProblemError(Exception):
         self.problem = problem
 
 
-def unavailable(detail: str) -> Problem:
+def unavailable(detail: str, cause: Cause) -> Problem:
     """Not acknowledged; worth sending again in a second."""
     detail = f"{detail}; not accepted, send it again"
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, Cause.UNAVAILABLE, ((b"retry-after", b"1"),))
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, cause, ((b"retry-after", b"1"),))
 
 
 def unauthorized(detail: str, challenge: str, cause: Cause) -> Problem:

@@ -27,6 +27,7 @@ PURE = {
 }
 PURE |= {
     "hashlib",
+    "ipaddress",
     "itertools",
     "math",
     "msgspec",
