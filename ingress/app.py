@@ -59,8 +59,8 @@ class Ingress(Starlette):
         super().__init__(**options)
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
         self.webhook, self._refusals, self._bugs = webhook, refusals, bugs
-        self._hot: dict[str, dict[str, str]] = {path: {"provider": provider} for path, provider in addresses().items()}
-        """Paths that events come in by, and the path parameters of each."""
+        self._hot = {path.encode(): {"provider": provider} for path, provider in addresses().items()}
+        """Paths that events come in by, as they are sent, and the path parameters of each."""
         self.raises = False
         """Whether a bug's exception goes on after its answer, to middleware outside. Else it is written down here."""
 
@@ -69,15 +69,15 @@ class Ingress(Starlette):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if b"%" in (sent := scope.get("raw_path") or b""):
-            scope["path"] = sent.decode("latin-1")  # as it was sent: none of our paths is written so
-        found = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+        found = self._hot.get(sent) if (sent := scope.get("raw_path")) and scope["method"] == "POST" else None
         try:
-            if found is None:
-                await super().__call__(scope, receive, send)
+            if found is not None:
+                scope["path_params"] = found
+                await self.webhook(scope, receive, send)
                 return
-            scope["path_params"] = found
-            await self.webhook(scope, receive, send)
+            if sent and b"%" in sent:
+                scope["path"] = sent.decode("latin-1")  # as it was sent: none of our paths is written so
+            await super().__call__(scope, receive, send)
         except Exception as error:
             if found is not None:
                 await self._answer_bug(found["provider"], send)
