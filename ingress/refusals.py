@@ -84,4 +84,5 @@ class Refusals:
             counts = {refused: self._unsaid.pop(refused) for refused in list(self._unsaid) if refused.cause == cause}
             of_whom = ", ".join(f"{each.provider} {each.status}: {count}" for each, count in counts.items())
             what, question = because(cause)
-            log.warning("refused %d requests because of %s (%s); %s", sum(counts.values()), what, of_whom, question)
+            total = sum(counts.values())
+            log.warning("refused %d request%s because of %s (%s); %s", total, "s"[: total - 1], what, of_whom, question)

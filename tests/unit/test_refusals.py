@@ -164,7 +164,7 @@ def test_the_log_has_a_line_for_each_cause_and_not_for_each_request(valkey_url: 
     asyncio.run(main())
 
     assert sorted(lines(caplog)) == [
-        "refused 1 requests because of an empty body (afosto 400: 1); was a provider set up wrongly?",
+        "refused 1 request because of an empty body (afosto 400: 1); was a provider set up wrongly?",
         "refused 100 requests because of a missing, wrong or expired token (instacart 401: 50, - 401: 50);"
         " was its secret rotated, or TOKEN_SIGNING_KEYS?",
         "refused 300 requests because of a missing, wrong or expired token (instacart 401: 300);"
