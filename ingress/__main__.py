@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from ingress import middleware
 from ingress.server import options
 from schemas.settings import SettingError, load
 
@@ -34,6 +35,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         settings = load(os.environ)
+        middleware.check(settings.ingress_middleware)
     except SettingError as error:
         print(error, file=sys.stderr)
         return _WRONG_SET_UP

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,33 +13,38 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingress import documents
+from ingress.addresses import Address, addresses
 from ingress.authentication import authenticators
 from ingress.bodies import BodyReader
+from ingress.bugs import Bugs, Guard
 from ingress.connections import Connections
 from ingress.doorbell import Doorbell
+from ingress.durability import warn_if_not_durable
 from ingress.inbox import Inbox
 from ingress.jobs import running
+from ingress.limiter import Limiter
+from ingress.middleware import wrap
 from ingress.oauth import TokenEndpoint
+from ingress.peer import Peers
 from ingress.pressure import watch
-from ingress.problems import BUG, Cause, Problem
+from ingress.problems import BUG, Problem
+from ingress.readiness import Readiness
+from ingress.refusals import Refusals
 from ingress.request_contexts import context_encoders
 from ingress.server import most_connections
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
-from schemas.keys import READY
+from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings, load
 from schemas.tasks import broker_options
-
-log = logging.getLogger("curbside.ingress")
 
 _NEW_OBJECTS = 20_000
 """Between two looks for garbage in cycles."""
@@ -54,31 +58,44 @@ class Ingress(Starlette):
     They see every other request, and would lead to the same endpoint. Theirs is also the answer to a bug, so it is given here too.
     """
 
-    def __init__(self, webhook: Webhook, **options: Any) -> None:
+    def __init__(self, webhook: Webhook, refusals: Refusals, bugs: Bugs, **options: Any) -> None:
         super().__init__(**options)
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
-        self.webhook = webhook
-        # Paths that events come in by, and the path parameters that the router would find for them.
-        self._hot: dict[str, dict[str, str]] = {"/webhook": {}} | {
-            f"/webhook/{provider}": {"provider": str(provider)} for provider in CONTRACTS
-        }
+        self.webhook, self._refusals, self._bugs = webhook, refusals, bugs
+        self._hot = {path.encode(): {"provider": provider} for path, provider in addresses().items()}
+        """Paths that events come in by, as they are sent, and the path parameters of each."""
+        self.raises = False
+        """Whether a bug's exception goes on after its answer, to middleware outside. Else it is written down here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["method"] != "POST" or (found := self._hot.get(scope["path"])) is None:
+        if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        scope["path_params"] = found
+        found = self._hot.get(sent) if (sent := scope.get("raw_path")) and scope["method"] == "POST" else None
         try:
-            await self.webhook(scope, receive, send)
+            if found is not None:
+                scope["path_params"] = found
+                await self.webhook(scope, receive, send)
+                return
+            if sent and b"%" in sent:
+                scope["path"] = sent.decode("latin-1")  # as it was sent: none of our paths is written so
+            await super().__call__(scope, receive, send)
         except Exception as error:
-            log.error("a bug in the ingress: %s", type(error).__name__)  # noqa: TRY400 - the server writes where
+            if found is not None:
+                await self._answer_bug(found["provider"], send)
+            if self.raises:
+                raise
+            self._bugs.report(error)
+
+    async def _answer_bug(self, provider: str, send: Send) -> None:
+        self._refusals.add(provider, 500, Cause.BUG)
+        with contextlib.suppress(Exception):  # an answer had begun, and the server says so
             await BUG.send(send)
-            raise
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """Build the application; without settings they are read from the environment."""
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """Build the application; without settings they are read from the environment. Raises `SettingError`."""
     settings = settings or load(os.environ)
     seconds = settings.commit_timeout.total_seconds()
     # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
@@ -87,37 +104,48 @@ def create_app(settings: Settings | None = None) -> Starlette:
     valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
-    bodies = BodyReader()
+    bodies, refusals, bugs = BodyReader(), Refusals(valkey, CONTRACTS), Bugs()
     inbox, doorbell = Inbox(pool, bodies.memory, seconds), Doorbell(valkey, celery)
-    webhook = Webhook(inbox, doorbell, authenticators(settings), context_encoders(settings), bodies, settings.max_body_bytes)
+    webhook = Webhook(
+        inbox, doorbell, authenticators(settings), context_encoders(settings), bodies, settings.max_body_bytes, refusals
+    )
+    token = TokenEndpoint(settings, bodies, refusals, Limiter(valkey), Peers(settings.trusted_proxies))
+
+    def refused(problem: Problem) -> None:
+        refusals.add(NOBODY, problem.status, problem.cause)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        await _warn_if_not_durable(valkey)
+        await warn_if_not_durable(valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(_SWITCH_SECONDS)
-        async with running(doorbell=doorbell.run(), pressure=watch(valkey, inbox, settings.inbox_max_backlog)):
-            yield {"connections": Connections(most_connections(settings), lambda problem: None)}
+        pressure = watch(valkey, inbox, settings.inbox_max_backlog)
+        async with running(doorbell=doorbell.run(), pressure=pressure, refusals=refusals.run()):
+            yield {"connections": Connections(most_connections(settings), refused)}
         await inbox.close()
         await doorbell.close()
+        await refusals.close()
         await valkey.aclose()
 
-    async def readyz(_: Request) -> Response:
-        return await _ready(valkey, inbox)
-
-    return Ingress(
+    problem = _Problems(refusals).__call__
+    ingress = Ingress(
         webhook,
+        refusals,
+        bugs,
         routes=[
-            Route("/webhook", webhook, methods=["POST"]),
-            Route("/webhook/{provider}", webhook, methods=["POST"]),
-            Route("/oauth/token", TokenEndpoint(settings).__call__, methods=["POST"]),
+            *(Route(path, Address(provider, webhook)) for path, provider in addresses().items()),
+            *(Route(path, token.__call__, methods=["POST", "OPTIONS"]) for path in ("/oauth/token", "/oauth/token/")),
             Route("/healthz", _healthz),
-            Route("/readyz", readyz),
+            Route("/readyz", Readiness(valkey, inbox).__call__),
             *documents.routes(),
         ],
-        exception_handlers={HTTPException: _problem, Exception: _problem},
+        exception_handlers={HTTPException: problem, Exception: problem},
         lifespan=lifespan,
     )
+    if not settings.ingress_middleware:
+        return ingress
+    ingress.raises = True
+    return Guard(wrap(ingress, settings.ingress_middleware), refusals, bugs)
 
 
 def _collect_garbage_rarely() -> None:
@@ -131,41 +159,23 @@ async def _healthz(_: Request) -> Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-async def _ready(valkey: Redis, inbox: Inbox) -> Response:
-    """Ready means that Valkey takes writes and the inbox has room."""
-    detail = inbox.refusal
-    if detail is None:
-        try:
-            await valkey.set(READY, 1, px=10_000)
-        except (RedisError, OSError) as error:
-            detail = f"Valkey takes no writes: {type(error).__name__}"
-    if detail is None:
-        return Response(b'{"status":"ready"}', media_type="application/json")
-    problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, Cause.UNAVAILABLE)
-    return Response(problem.body, 503, {"Retry-After": "1"}, "application/problem+json")
+class _Problems:
+    """Every other answer that is not a success: what the router refuses, and our own bugs outside the path of an event."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals, self._providers = refusals, addresses()
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+        details = {
+            404: f"there is nothing here; providers post to /webhook, or to /webhook/ and one of {', '.join(CONTRACTS)}",
+            405: f"{request.method} is not allowed here",
+            500: BUG.detail,
+        }
+        cause = _CAUSES.get(status, Cause.BUG)
+        self._refusals.add(self._providers.get(request.scope["path"], NOBODY), status, cause)
+        problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase), cause)
+        return Response(problem.body, status, dict(headers or {}), "application/problem+json")
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    """Every other answer that is not a success: what the router refuses, and our own bugs."""
-    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
-    if status == 500:
-        log.error("a bug in the ingress: %s", type(error).__name__)
-    details = {
-        404: f"there is nothing here; providers post to /webhook, or to /webhook/ and one of {', '.join(CONTRACTS)}",
-        405: f"{request.method} is not allowed here",
-        500: BUG.detail,
-    }
-    problem = Problem(HTTPStatus(status), details.get(status, HTTPStatus(status).phrase), Cause.BUG)
-    return Response(problem.body, status, dict(headers or {}), "application/problem+json")
-
-
-async def _warn_if_not_durable(valkey: Redis) -> None:
-    """A 200 promises that the event is on disk: say so when the server's settings do not keep that promise."""
-    try:
-        config = await valkey.config_get("appendonly", "appendfsync", "maxmemory-policy")
-    except (RedisError, OSError):
-        return
-    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-    if wrong := {name: value for name, value in wanted.items() if config.get(name, value) != value}:
-        advice = ", ".join(f"{name} {value}" for name, value in wrong.items())
-        log.warning("Valkey may lose acknowledged events when it crashes: it needs %s", advice)
+_CAUSES = {404: Cause.NOT_FOUND, 405: Cause.METHOD}

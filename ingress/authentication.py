@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ingress.bearer import Verifier
-from ingress.problems import Cause, HttpProblemError, unauthorized
+from ingress.problems import HttpProblemError, unauthorized
 from ingress.signatures import Signatures
 from schemas.contracts import CONTRACTS, Proof
+from schemas.refusals import Cause
 from schemas.settings import Settings
 
 Headers = Mapping[bytes, bytes]

@@ -8,7 +8,7 @@ provider sends again.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
 from redis import exceptions
@@ -17,6 +17,7 @@ from redis.asyncio.connection import ConnectionPool
 from ingress.memory import Memory
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
+from schemas.refusals import Cause
 
 MAX_GROUP = 512
 """Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
@@ -29,6 +30,17 @@ _Waiting = tuple[bytes, asyncio.Future[str], float]
 class Unavailable(Exception):  # noqa: N818 - reads as what it says
     """The event was not acknowledged: Valkey is away, full or too slow. The provider should send it again."""
 
+    def __init__(self, detail: str, cause: Cause) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
+class Refusal(NamedTuple):
+    """Why nothing is accepted now."""
+
+    detail: str
+    cause: Cause
+
 
 class Inbox:
     """Appends to the inbox stream. One per event loop."""
@@ -39,15 +51,15 @@ class Inbox:
         self._pipeline: Pipeline | PlainPipeline | None = None
         self._waiting: list[_Waiting] = []
         self._committer: asyncio.Task[None] | None = None
-        self.refusal: str | None = None
+        self.refusal: Refusal | None = None
         """Why nothing is accepted now, or None. Set by `ingress.pressure`."""
 
     def append(self, provider: str, body: bytes, request: bytes = b"") -> asyncio.Future[str]:
         """Append one body, and what is kept of its request; the future gives its event id, or raises `Unavailable`."""
         if self.refusal is not None:
-            raise Unavailable(self.refusal)
+            raise Unavailable(*self.refusal)
         if self._memory.is_full:
-            raise Unavailable("Valkey is too slow for what comes in")
+            raise Unavailable("Valkey is too slow for what comes in", Cause.VALKEY_SLOW)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body, request)
@@ -71,7 +83,7 @@ class Inbox:
                 try:
                     _answer(group, await self._commit(group))
                 except BaseException:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
-                    _answer(group, [Unavailable("the append was not confirmed")] * len(group))
+                    _answer(group, [Unavailable("the append was not confirmed", Cause.UNREACHABLE)] * len(group))
                     raise
                 finally:
                     self._memory.used_bytes -= sum(len(command) for command, _, _ in group)
@@ -94,7 +106,7 @@ class Inbox:
             return _too_late(group)
         except (exceptions.RedisError, OSError) as error:
             await self._hang_up()
-            return [Unavailable(f"Valkey is unreachable: {type(error).__name__}")] * len(commands)
+            return [Unavailable(f"Valkey is unreachable: {type(error).__name__}", Cause.UNREACHABLE)] * len(commands)
         except BaseException:
             await self._hang_up()
             raise
@@ -110,7 +122,7 @@ class Inbox:
 
 
 def _too_late(group: list[_Waiting]) -> Sequence[object]:
-    return [Unavailable("Valkey did not confirm in time")] * len(group)
+    return [Unavailable("Valkey did not confirm in time", Cause.VALKEY_SLOW)] * len(group)
 
 
 def _code(error: hiredis.ReplyError) -> str:
@@ -127,8 +139,14 @@ def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
         elif isinstance(reply, Unavailable):
             future.set_exception(reply)
         else:  # out of memory, misconfigured: this append alone was refused
-            detail = f"Valkey refused: {_code(reply)}" if isinstance(reply, hiredis.ReplyError) else "Valkey gave no id"
-            future.set_exception(Unavailable(detail))
+            future.set_exception(_refused(reply))
+
+
+def _refused(reply: object) -> Unavailable:
+    if not isinstance(reply, hiredis.ReplyError):
+        return Unavailable("Valkey gave no id", Cause.VALKEY_REFUSED)
+    code = _code(reply)
+    return Unavailable(f"Valkey refused: {code}", Cause.MEMORY if code == "OOM" else Cause.VALKEY_REFUSED)
 
 
 def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:

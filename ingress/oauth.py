@@ -1,9 +1,9 @@
 """The OAuth 2.0 token endpoint that Instacart Connect fetches its bearer tokens from: client credentials (RFC 6749, 4.4).
 
-Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1).
+Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1). Who fails too often is told to wait (429), but a
+right secret always gets its token: see `ingress.limiter`.
 """
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -14,14 +14,20 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress.bearer import issue
+from ingress.bodies import BodyReader
+from ingress.limiter import Limiter
+from ingress.peer import Peers
+from ingress.problems import HttpProblemError
+from ingress.refusals import Refusals
+from schemas.events import Provider
+from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings
 
 MAX_FORM_BYTES = 16 << 10
-FORM_TIMEOUT_SECONDS = 10.0
 _MAX_FIELDS = 32
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")
 """RFC 6749, 3.3."""
@@ -31,33 +37,79 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 class OAuthError(Exception):
     """An answer after RFC 6749 section 5.2."""
 
-    def __init__(self, code: str, description: str, status: int = 400, *, challenge: bool = False) -> None:
+    def __init__(
+        self,
+        code: str,
+        description: str,
+        status: int = 400,
+        *,
+        challenge: bool = False,
+        client_id: str = "",
+        cause: Cause | None = None,
+        is_last: bool = False,
+    ) -> None:
         super().__init__(description)
-        self.code, self.status, self.challenge = code, status, challenge
+        self.code, self.status, self.challenge, self.client_id = code, status, challenge, client_id
+        self.cause = cause or (Cause.CLIENT if challenge else Cause.FORM)
+        self.is_last = is_last
+        """Whether the connection is closed, since the rest of the form is not read."""
 
 
 class TokenEndpoint:
     """`POST /oauth/token`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, peers: Peers) -> None:
+        self._settings, self._bodies = settings, bodies
+        self._refusals, self._limiter, self._peers = refusals, limiter, peers
 
     async def __call__(self, request: Request) -> Response:
         """Answer a token request."""
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": "OPTIONS, POST"})
         try:
-            return _json(200, self._grant(await _form(request), request.headers.get("authorization")))
+            return _json(200, self._grant(await self._form(request), request.headers.get("authorization")))
         except OAuthError as error:
-            headers = {"WWW-Authenticate": 'Basic realm="curbside", charset="UTF-8"'} if error.challenge else {}
-            return _json(error.status, {"error": error.code, "error_description": str(error)}, headers)
-        except ClientDisconnect:
-            return Response(status_code=400)
+            return await self._refuse(error, request)
+
+    async def _form(self, request: Request) -> dict[str, str]:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            raise OAuthError("invalid_request", "expected a body of application/x-www-form-urlencoded")
+        announced = request.headers.get("content-length", "").encode("latin-1")
+        try:
+            return _fields(await self._bodies.read(announced, MAX_FORM_BYTES, request.receive))
+        except HttpProblemError as error:
+            problem = error.problem
+            if problem.cause is Cause.EMPTY:
+                return {}
+            raise OAuthError(
+                "invalid_request", problem.detail, problem.status, cause=problem.cause, is_last=bool(problem.headers)
+            ) from error
+
+    async def _refuse(self, error: OAuthError, request: Request) -> Response:
+        """The error, or 429 where it is a wrong credential once too often."""
+        provider = Provider.INSTACART if _equal(error.client_id, (self._settings.instacart_client_id,)) else NOBODY
+        if error.challenge and (wait := await self._limiter.failed(error.client_id, self._address_of(request))):
+            self._refusals.add(provider, 429, Cause.LIMITED)
+            text = f"too many failed attempts: wait {wait} seconds before the next"
+            return _json(429, {"error": "slow_down", "error_description": text}, {"Retry-After": str(wait)})
+        self._refusals.add(provider, error.status, error.cause)
+        headers = {"WWW-Authenticate": 'Basic realm="curbside", charset="UTF-8"'} if error.challenge else {}
+        headers |= {"Connection": "close"} if error.is_last else {}
+        return _json(error.status, {"error": error.code, "error_description": str(error)}, headers)
+
+    def _address_of(self, request: Request) -> str:
+        forwarded = request.headers.getlist("x-forwarded-for")
+        return self._peers.address(request.scope["client"], forwarded[-1].encode("latin-1") if forwarded else None)
 
     def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
         if "grant_type" not in form:
             raise OAuthError("invalid_request", "grant_type is missing")
         client_id, client_secret = _client(form, authorization)
         if not self._is_client(client_id, client_secret):
-            raise OAuthError("invalid_client", "the client id or the client secret is wrong", 401, challenge=True)
+            raise OAuthError(
+                "invalid_client", "the client id or the client secret is wrong", 401, challenge=True, client_id=client_id
+            )
         if form["grant_type"] != "client_credentials":
             raise OAuthError("unsupported_grant_type", "grant_type must be client_credentials")
         scope, ttl = form.get("scope"), self._settings.token_ttl
@@ -81,15 +133,7 @@ def _equal(given: str, accepted: Sequence[str]) -> bool:
     return equal
 
 
-async def _form(request: Request) -> dict[str, str]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise OAuthError("invalid_request", "expected a body of application/x-www-form-urlencoded")
-    try:
-        async with asyncio.timeout(FORM_TIMEOUT_SECONDS):
-            body = await _body(request)
-    except TimeoutError as error:
-        raise OAuthError("invalid_request", "the form did not arrive in time", 408) from error
+def _fields(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError as error:
@@ -98,15 +142,6 @@ async def _form(request: Request) -> dict[str, str]:
     if len(form) != len(pairs):
         raise OAuthError("invalid_request", "a parameter is repeated")
     return {name: value for name, value in form.items() if value}
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            raise OAuthError("invalid_request", f"the form is larger than {MAX_FORM_BYTES} bytes", 413)
-    return body
 
 
 def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:

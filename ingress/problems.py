@@ -1,33 +1,14 @@
 """What we answer when we do not accept: `application/problem+json` (RFC 9457)."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 
 import orjson
 from starlette.types import Send
 
+from schemas.refusals import Cause
+
 _TYPE = (b"content-type", b"application/problem+json")
-
-
-class Cause(StrEnum):
-    """Why a request was refused, for those who count. The value is stored: never change one."""
-
-    TOKEN = "token"  # noqa: S105 - the name of a cause
-    """The bearer token is missing, malformed, expired or not ours."""
-    SIGNATURE = "signature"
-    """The signature is missing or wrong."""
-    EMPTY = "empty"
-    TOO_LARGE = "too_large"
-    TOO_SLOW = "too_slow"
-    UNAVAILABLE = "unavailable"
-    """Valkey is away, full or too slow."""
-    OVERLOADED = "overloaded"
-    """More requests are under way than memory or connections are set aside for."""
-    MALFORMED = "malformed"
-    """It is not HTTP, or asks for what no webhook needs."""
-    HEAD_TOO_LARGE = "head_too_large"
-    BUG = "bug"
 
 
 @dataclass(frozen=True)
@@ -68,10 +49,10 @@ class HttpProblemError(Exception):
         self.problem = problem
 
 
-def unavailable(detail: str) -> Problem:
+def unavailable(detail: str, cause: Cause) -> Problem:
     """Not acknowledged; worth sending again in a second."""
     detail = f"{detail}; not accepted, send it again"
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, Cause.UNAVAILABLE, ((b"retry-after", b"1"),))
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, cause, ((b"retry-after", b"1"),))
 
 
 def unauthorized(detail: str, challenge: str, cause: Cause) -> Problem:
@@ -81,7 +62,7 @@ def unauthorized(detail: str, challenge: str, cause: Cause) -> Problem:
 
 def too_large(limit_bytes: int) -> Problem:
     """The body is over the limit. The connection is closed, since the rest of the body is not read."""
-    detail = f"the body is larger than {limit_bytes} bytes (MAX_BODY_BYTES)"
+    detail = f"the body is larger than {limit_bytes} bytes"
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, Cause.TOO_LARGE, _CLOSE)
 
 

@@ -13,14 +13,14 @@ from ingress.bodies import BodyReader
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox, Unavailable
 from ingress.problems import HttpProblemError, unavailable
+from ingress.refusals import Refusals
 from ingress.request_contexts import ContextEncoder
-from schemas.events import Provider
 
 _JSON = (b"content-type", b"application/json")
 
 
 class Webhook:
-    """One endpoint for every provider; `provider` is in the path, Instacart without one."""
+    """One endpoint for every provider; which one is in the path parameters: see `ingress.addresses`."""
 
     def __init__(
         self,
@@ -30,16 +30,18 @@ class Webhook:
         contexts: Mapping[str, ContextEncoder],
         bodies: BodyReader,
         limit_bytes: int,
+        refusals: Refusals,
     ) -> None:
         self._inbox, self._doorbell = inbox, doorbell
         self._authenticators, self._contexts = authenticators, contexts
-        self._bodies, self._limit_bytes = bodies, limit_bytes
+        self._bodies, self._limit_bytes, self._refusals = bodies, limit_bytes, refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
         try:
             event_id = await self._accept(scope, receive)
         except HttpProblemError as error:
+            self._refusals.add(scope["path_params"]["provider"], error.problem.status, error.problem.cause)
             await error.problem.send(send)
             return
         self._doorbell.ring()
@@ -49,7 +51,7 @@ class Webhook:
         await send({"type": "http.response.body", "body": answer})
 
     async def _accept(self, scope: Scope, receive: Receive) -> str:
-        provider = scope["path_params"].get("provider", Provider.INSTACART)
+        provider = scope["path_params"]["provider"]
         authenticator = self._authenticators.get(provider)
         if authenticator is None:
             raise HTTPException(404)
@@ -61,4 +63,4 @@ class Webhook:
         try:
             return await self._inbox.append(provider, body, request)
         except Unavailable as error:
-            raise HttpProblemError(unavailable(str(error))) from error
+            raise HttpProblemError(unavailable(str(error), error.cause)) from error

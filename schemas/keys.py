@@ -18,6 +18,10 @@
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
 | `unreachable`           | hash   | what a lane cannot reach now                                | when it can, or in minutes       |
+| `refused`               | hash   | refused requests, each `schemas.refusals.Refused` its count | never                            |
+| `refused-last`          | hash   | the same fields: epoch ms of the last one                   | never                            |
+| `refused:<minute>`      | hash   | the same fields: how many in this minute since the epoch    | after `REFUSED_SECONDS`          |
+| `limit:…`               | string | failed attempts at the token endpoint (package limits)      | in a minute                      |
 | `outbox-due`            | zset   | `due`: epoch ms at which an alert is due                    | when none waits                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
 | `bell:<lane>`           | string | a doorbell was rung a moment ago                            | in a second                      |
@@ -39,6 +43,10 @@ DRIFT = f"{TAG}:drift"
 DRIFT_COUNTS = f"{TAG}:drift-counts"
 DRIFT_FIELDS = f"{TAG}:drift-fields"
 UNREACHABLE = f"{TAG}:unreachable"
+REFUSED = f"{TAG}:refused"
+REFUSED_LAST = f"{TAG}:refused-last"
+REFUSED_SECONDS = 15 * 60
+LIMIT_PREFIX = f"{TAG}:limit"
 OUTBOX = f"{TAG}:outbox-due"
 SEEN_PREFIX = f"{TAG}:seen:"
 TAKEN_OVER = f"{TAG}:taken-over"
@@ -56,6 +64,11 @@ DRAIN = "drain"
 def todo(handler: str) -> str:
     """The stream of claim checks that wait for a handler."""
     return f"{TODO_PREFIX}{handler}"
+
+
+def refused_in(minute: int) -> str:
+    """Refused requests of one minute, counted since the epoch by the ingress' clock."""
+    return f"{TAG}:refused:{minute}"
 
 
 def bell(lane: str) -> str:

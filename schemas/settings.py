@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from schemas.durations import read_duration, read_size
 
 MIN_SIGNING_KEY_CHARS = 32
+_ENTRY_POINT = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _UUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
 
@@ -114,6 +115,13 @@ def _database_url(text: str) -> str:
     return text
 
 
+def _entry_points(text: str) -> tuple[str, ...]:
+    for part in (names := _names(text)):
+        if not _ENTRY_POINT.fullmatch(part):
+            raise ValueError("expected package.module:Name, separated by commas")
+    return names
+
+
 def _http_url(text: str) -> str:
     if text and _scheme(text) not in {"http", "https"}:
         raise ValueError("expected http://… or https://…")
@@ -171,10 +179,16 @@ class Settings:
         secret=True,
     )
     keep_alive_timeout: timedelta = _setting(
-        "KEEP_ALIVE_TIMEOUT", _span, "75s", "how long a connection is kept between two requests: longer than your proxy keeps it"
+        "KEEP_ALIVE_TIMEOUT",
+        _span,
+        "75s",
+        "how long a connection is kept between two requests: longer than your proxy keeps it",
     )
     max_connections: int = _setting(
-        "MAX_CONNECTIONS", _whole(1, 10**6), "10000", "connections of one ingress; past it the one that has waited longest is closed"
+        "MAX_CONNECTIONS",
+        _whole(1, 10**6),
+        "10000",
+        "connections of one ingress; past it the one that has waited longest is closed",
     )
     max_body_bytes: int = _setting("MAX_BODY_BYTES", _size, "1MiB", "a larger body is answered 413")
     trusted_proxies: tuple[str, ...] = _setting(
@@ -207,6 +221,12 @@ class Settings:
     )
     handler_modules: tuple[str, ...] = _setting(
         "HANDLER_MODULES", _names, "", "modules with your own handlers, separated by commas"
+    )
+    ingress_middleware: tuple[str, ...] = _setting(
+        "INGRESS_MIDDLEWARE",
+        _entry_points,
+        "",
+        "ASGI middleware around the ingress, package.module:Name separated by commas, the first outermost",
     )
     flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", _text, "", "user:password of Flower", secret=True)
     valkey_password: str = _setting("CURBSIDE_VALKEY_PASSWORD", _text, "", "password of the embedded Valkey", secret=True)

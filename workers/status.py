@@ -16,6 +16,7 @@ from schemas.keys import Counter
 from workers.errors import Unreachable
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
+from workers.refusals import RefusedStatus, read_refused
 
 MAX_IN_HAND = 1_000
 """Claim checks in workers' hands that are looked at for a handler's lag."""
@@ -75,6 +76,7 @@ class Status(msgspec.Struct, frozen=True):
     failures: int
     outbox: OutboxStatus | None
     unreachable: dict[str, str]
+    refused: list[RefusedStatus]
 
 
 def read_streams(
@@ -199,4 +201,4 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
     except Unreachable as error:
         unreachable = {"status": str(error), **unreachable}
     balanced = inbox.balanced and all(each.balanced for each in by_handler.values())
-    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable)
+    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now))

@@ -55,3 +55,12 @@ def complain(text: str) -> None:
     from rich.text import Text  # noqa: PLC0415 - quick start
 
     Console(stderr=True, highlight=False).print(Text(text, "red"), soft_wrap=True)
+
+
+def age(seconds: float | None) -> str:
+    """A span for people: `1.5 s`, `12 min`, `3.0 h`; `-` for none."""
+    if seconds is None:
+        return "-"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import complain, harmless, print_json, print_table
+from deploy.cli.output import age, complain, harmless, print_json, print_table
+from deploy.cli.refused import show_refused
 from deploy.errors import NOT_DONE
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def status(
 
     Checks the two sums: received = duplicate + routed + undecodable + waiting, and for each handler
     routed = applied + failed + waiting. Exit code 1 if one does not hold.
+
+    Then what the ingress refused, and what it means if that was in the last minutes.
 
     Example: curbside status --json
     """
@@ -51,7 +54,7 @@ def show(found: "Status") -> None:
             (
                 "",
                 *map(str, (inbox.received, inbox.duplicate, inbox.routed, inbox.undecodable, inbox.waiting, inbox.lag)),
-                _age(inbox.oldest_age_seconds),
+                age(inbox.oldest_age_seconds),
             )
         ],
     )
@@ -61,7 +64,7 @@ def show(found: "Status") -> None:
             (
                 name,
                 *map(str, (each.routed, each.applied, each.failed, each.waiting, each.lag)),
-                _age(each.oldest_age_seconds),
+                age(each.oldest_age_seconds),
             )
             for name, each in found.handlers.items()
         ],
@@ -70,13 +73,14 @@ def show(found: "Status") -> None:
         alerts = found.outbox
         print_table(
             ("alerts", "sent", "waiting", "failing", "oldest"),
-            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), _age(alerts.oldest_age_seconds))],
+            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), age(alerts.oldest_age_seconds))],
         )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
         typer.echo(f"unrecognised event names: {harmless(names)}")
     if found.failures:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
+    show_refused(found.refused)
     for lane, what in found.unreachable.items():
         complain(f"unreachable for {lane}: {what}")
     typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
@@ -86,11 +90,3 @@ def _plain(found: "Status") -> object:
     import msgspec  # noqa: PLC0415 - quick start
 
     return msgspec.to_builtins(found, builtin_types=())
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

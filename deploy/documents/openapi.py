@@ -28,17 +28,19 @@ def document(version: str) -> dict[str, Any]:
             "version": version,
             "description": (
                 "Takes events in and answers once they are on disk. What is wrong is told as RFC 9457 problem details, "
-                "so are 404 of any other path and 405, with `Allow`, of any other method."
+                "so are 404 of any other path and 405, with `Allow`, of any other method. The paths of POST may end in a slash."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "paths": {
-            "/webhook": {"post": _event("Instacart Connect", "receiveInstacart", callback, "instacart")},
-            "/webhook/instacart": {"post": _event("Instacart Connect", "receiveInstacartByName", callback, "instacart")},
-            "/webhook/afosto": {"post": _event("Afosto", "receiveAfosto", webhook, "afosto", _ENDPOINT)},
+            "/webhook": _address("Instacart", _event("Instacart Connect", "receiveInstacart", callback, "instacart")),
+            "/webhook/instacart": _address(
+                "InstacartByName", _event("Instacart Connect", "receiveInstacartByName", callback, "instacart")
+            ),
+            "/webhook/afosto": _address("Afosto", _event("Afosto", "receiveAfosto", webhook, "afosto", _ENDPOINT)),
             "/webhook/{provider}": {"post": _NO_SUCH_PROVIDER},
-            "/oauth/token": {"post": _token()},
+            "/oauth/token": {"post": _token(), "options": _options("optionsToken")},
             "/healthz": {"get": _look("healthz", "Whether the process lives.", {"status": "ok"})},
             "/readyz": {"get": _look("readyz", "Whether Valkey takes writes.", {"status": "ready"}, _unavailable())},
             "/asyncapi.json": {"get": _look("asyncapi", "The AsyncAPI document of all messages.", None, _UNCHANGED, _CACHED)},
@@ -115,6 +117,32 @@ _SCHEMAS: dict[str, Any] = {
 }
 
 
+def _address(name: str, post: dict[str, Any]) -> dict[str, Any]:
+    """An address of events: what is posted there, and what a console is told that only checks the URL."""
+    told: Answers = {"200": {"description": "Events are posted here.", "content": {"text/plain": {"schema": _TEXT}}}}
+    head: Answers = {"200": {"description": "Events are posted here."}}
+    looks = {
+        method: {
+            "operationId": f"{method}{name}",
+            "summary": "Whether the address is right.",
+            "security": [],
+            "responses": answers,
+        }
+        for method, answers in (("get", told | _BUG), ("head", head | _BUG))
+    }
+    return {"post": post, **looks, "options": _options(f"options{name}")}
+
+
+def _options(operation: str) -> dict[str, Any]:
+    allowed = {"description": "See `Allow`.", "headers": {"Allow": {"schema": _TEXT}}}
+    return {
+        "operationId": operation,
+        "summary": "Which methods there are.",
+        "security": [],
+        "responses": {"204": allowed, **_BUG},
+    }
+
+
 def _event(provider: str, operation: str, body: Any, security: str, *headers: Any) -> dict[str, Any]:
     problems = {
         "400": ("The body is empty.", {}),
@@ -154,6 +182,10 @@ def _token() -> dict[str, Any]:
             "401": {**_answer("The client is not known, or its secret is wrong.", error), "headers": _CHALLENGE},
             "408": _answer("The form did not arrive in time.", error),
             "413": _answer("The form is too large.", error),
+            "429": {
+                **_answer("Wrong credentials, too often: wait. Right ones are taken at any time.", error),
+                "headers": _RETRY_AFTER,
+            },
             **_BUG,
         },
     }

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 
 from workers.drift import read_drift
+from workers.refusals import RefusedStatus, read_refused
 from workers.status import HandlerStatus, InboxStatus, read_streams
 from workers.store import UNAVAILABLE
 
@@ -24,14 +25,17 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Look, and tell."""
+        now = datetime.now(UTC)
         try:
-            inbox, by_handler, failures, _ = read_streams(self._client, self._handlers, datetime.now(UTC))
+            inbox, by_handler, failures, _ = read_streams(self._client, self._handlers, now)
+            refused = read_refused(self._client, now)
             drift = Tally((each.finding.provider, each.finding.what.value) for each in read_drift(self._client))
         except UNAVAILABLE:
             yield GaugeMetricFamily("curbside_up", "Whether Valkey answers.", 0)
             return
         yield GaugeMetricFamily("curbside_up", "Whether Valkey answers.", 1)
         yield from _of_inbox(inbox)
+        yield _of_refused(refused)
         yield from _of_handlers(by_handler)
         yield GaugeMetricFamily("curbside_failures", "Failures on record: being retried, dead or discarded.", failures)
         found = GaugeMetricFamily("curbside_drift_findings", "See `curbside drift`.", labels=("provider", "what"))
@@ -50,6 +54,17 @@ def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
     yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the drain.", inbox.waiting)
     age = inbox.oldest_age_seconds or 0.0
     yield GaugeMetricFamily("curbside_inbox_oldest_seconds", "Age of the oldest event that waits for the drain.", age)
+
+
+def _of_refused(refused: Sequence[RefusedStatus]) -> Metric:
+    counts = CounterMetricFamily(
+        "curbside_refused",
+        "Requests that the ingress refused; provider - for no known one.",
+        labels=("provider", "status", "cause"),
+    )
+    for each in refused:
+        counts.add_metric((each.provider, str(each.status), each.cause), each.count)
+    return counts
 
 
 def _of_handlers(handlers: dict[str, HandlerStatus]) -> Iterator[Metric]:

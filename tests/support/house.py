@@ -23,6 +23,8 @@ _KNOWN = {
     keys.DRIFT,
     keys.DRIFT_COUNTS,
     keys.DRIFT_FIELDS,
+    keys.REFUSED,
+    keys.REFUSED_LAST,
     keys.OUTBOX,
     keys.TAKEN_OVER,
 }

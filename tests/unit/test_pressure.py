@@ -14,6 +14,7 @@ from ingress.inbox import Inbox, Unavailable
 from ingress.jobs import running
 from ingress.pressure import refusal_now, watch
 from schemas import keys
+from tests.support.ports import LOOPBACK
 from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for_async
 
@@ -21,7 +22,8 @@ from tests.support.waiting import wait_for_async
 def refusal(url: str, max_backlog: int = 1000) -> str | None:
     async def main() -> str | None:
         async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-            return await refusal_now(valkey, max_backlog)
+            found = await refusal_now(valkey, max_backlog)
+            return found.detail if found else None
 
     return asyncio.run(main())
 
@@ -128,3 +130,27 @@ def test_a_valkey_that_is_away_is_left_for_an_append_to_find_out(
             await until_refused(inbox, True)
 
     asyncio.run(main())
+
+
+def test_an_outage_is_one_line_however_often_it_is_looked_at(
+    real_valkey: RealValkey, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingress.pressure.PERIOD_SECONDS", 0.01)
+    looks = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal looks
+        looks += 1
+        writer.close()
+
+    async def main() -> None:
+        async def looked_again() -> bool:
+            return looks >= 5
+
+        real_valkey.kill()
+        async with await asyncio.start_server(hang_up, LOOPBACK, real_valkey.port), a_watched_inbox(real_valkey.url, 1):
+            await wait_for_async(looked_again, what="five looks")
+
+    asyncio.run(main())
+    said = [record.getMessage() for record in caplog.records if record.name == "curbside.ingress"]
+    assert said == ["Valkey is unreachable (ConnectionError): no event is accepted until it is back"]

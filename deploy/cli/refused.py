@@ -1,0 +1,33 @@
+"""Refused requests as `curbside status` shows them: a table of all, and a sentence for what goes on now."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deploy.cli.output import age, complain, harmless, print_table
+from schemas.refusals import NOBODY, RECENT_MINUTES, because
+
+if TYPE_CHECKING:
+    from workers.refusals import RefusedStatus
+
+
+def show_refused(refused: Sequence["RefusedStatus"]) -> None:
+    """Print both; nothing, if nothing was ever refused."""
+    if not refused:
+        return
+    print_table(
+        ("refused", "status", "cause", "count", "last"),
+        [
+            (each.provider, str(each.status), each.cause, str(each.count), f"{age(each.last_age_seconds)} ago")
+            for each in refused
+        ],
+    )
+    for each in refused:
+        if each.last_age_seconds < RECENT_MINUTES * 60:
+            complain(harmless(_sentence(each)))
+
+
+def _sentence(each: "RefusedStatus") -> str:
+    who = "unknown senders" if each.provider == NOBODY else each.provider
+    requests = "1 request" if each.recent == 1 else f"{each.recent} requests"
+    what, question = because(each.cause)
+    return f"{who}: {requests} refused because of {what} in the last minutes{': ' if question else ''}{question}"

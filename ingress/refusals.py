@@ -1,0 +1,88 @@
+"""Counts what the ingress refuses, so that somebody notices: in Valkey for the whole deployment, and in the log.
+
+`add` costs a dictionary's entry. `run` adds to Valkey each second what is new, and writes a line for each cause at most once a minute.
+While Valkey is away counts are kept, and added when it is back; an ingress that is killed takes those of its last second with it. Where
+Valkey's reply is lost, one second's refusals may be counted twice.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from schemas.keys import REFUSED, REFUSED_LAST, REFUSED_SECONDS, refused_in
+from schemas.refusals import NOBODY, Cause, Refused, because
+
+PERIOD_SECONDS = 1.0
+LOG_SECONDS = 60.0
+
+log = logging.getLogger("curbside.ingress")
+
+
+class Refusals:
+    """The refused requests of one ingress. One per event loop."""
+
+    def __init__(self, valkey: Redis, providers: Collection[str]) -> None:
+        self._valkey, self._providers = valkey, frozenset(providers)
+        self._new: dict[Refused, tuple[int, float]] = {}
+        """How many, and when by the epoch's seconds the last one was: not yet in Valkey."""
+        self._unsaid: Counter[Refused] = Counter()
+        self._said_at: dict[str, float] = {}
+        self._adding = asyncio.Lock()
+
+    def add(self, provider: str, status: int, cause: Cause) -> None:
+        """Count one. `provider` may be any text: one that is not ours is `NOBODY`."""
+        refused = Refused(provider if provider in self._providers else NOBODY, int(status), cause)
+        self._new[refused] = (self._new.get(refused, (0, 0.0))[0] + 1, time.time())
+        self._unsaid[refused] += 1
+
+    async def run(self) -> None:
+        """Store and tell, until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            self._tell(time.monotonic(), LOG_SECONDS)
+            await asyncio.shield(self._store())  # cancelled half-way, nobody would know what is stored
+
+    async def close(self) -> None:
+        """Store and tell the rest."""
+        self._tell(time.monotonic(), 0.0)
+        await self._store()
+
+    async def _store(self) -> None:
+        async with self._adding:
+            new, self._new = self._new, {}
+            try:
+                await self._store_these(new)
+            except (RedisError, OSError):
+                for refused, (count, at) in new.items():
+                    later, later_at = self._new.get(refused, (0, at))
+                    self._new[refused] = (count + later, later_at)
+
+    async def _store_these(self, new: dict[Refused, tuple[int, float]]) -> None:
+        """One round trip. A later attempt begins with a new connection, which a Valkey that hangs does not make."""
+        if not new:
+            return
+        pipeline = self._valkey.pipeline(transaction=True)
+        for refused, (count, at) in new.items():
+            minute = refused_in(int(at) // 60)
+            pipeline.hincrby(REFUSED, refused.field, count)
+            pipeline.hset(REFUSED_LAST, refused.field, str(int(at * 1000)))
+            pipeline.hincrby(minute, refused.field, count)
+            pipeline.expire(minute, REFUSED_SECONDS)
+        await pipeline.execute()
+
+    def _tell(self, now: float, pause_seconds: float) -> None:
+        """A line for each cause that has had none for so long."""
+        for cause in {refused.cause for refused in self._unsaid}:
+            if now - self._said_at.get(cause, float("-inf")) < pause_seconds:
+                continue
+            self._said_at[cause] = now
+            counts = {refused: self._unsaid.pop(refused) for refused in list(self._unsaid) if refused.cause == cause}
+            of_whom = ", ".join(f"{each.provider} {each.status}: {count}" for each, count in counts.items())
+            what, question = because(cause)
+            total = sum(counts.values())
+            log.warning("refused %d request%s because of %s (%s); %s", total, "s"[: total - 1], what, of_whom, question)

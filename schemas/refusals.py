@@ -1,0 +1,111 @@
+"""Why the ingress refused a request: the causes, how they are counted in Valkey, and what each one means to who looks after it.
+
+The ingress counts (`ingress/refusals.py`); `curbside status` and `/metrics` show.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+NOBODY = "-"
+"""The provider of a request whose sender nobody knows, such as one to an address that does not exist."""
+RECENT_MINUTES = 10
+"""Refusals of the last so many minutes are told in a sentence."""
+
+
+class Cause(StrEnum):
+    """Why a request was refused, for those who count. The value is stored: never change one."""
+
+    TOKEN = "token"  # noqa: S105 - the name of a cause
+    """The bearer token is missing, malformed, expired or not ours."""
+    SIGNATURE = "signature"
+    """The signature is missing or wrong."""
+
+    CLIENT = "client"
+    """Client id or client secret are missing or wrong, at the token endpoint."""
+    FORM = "form"
+    """The token request is malformed."""
+    LIMITED = "limited"
+    """Client id or client secret are wrong, and have been too often."""
+
+    NOT_FOUND = "not_found"
+    """There is nothing at this address."""
+    METHOD = "method"
+    """The address does not know this method."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    """The body did not arrive in time."""
+
+    OVERLOADED = "overloaded"
+    """More requests or connections are under way than memory and descriptors are set aside for."""
+    MALFORMED = "malformed"
+    """It is not HTTP/1.1, or more than a body was sent around a body."""
+    HEAD_TOO_LARGE = "head_too_large"
+    """Request line and headers are too large."""
+
+    BACKLOG = "backlog"
+    """More events wait than `INBOX_MAX_BACKLOG`."""
+    MEMORY = "memory"
+    """Valkey's memory is full, or nearly so."""
+    UNREACHABLE = "unreachable"
+    """Valkey is away."""
+    VALKEY_SLOW = "valkey_slow"
+    """Valkey did not confirm in time, or cannot keep up."""
+    VALKEY_REFUSED = "valkey_refused"
+    """Valkey answered an append with an error."""
+
+    BUG = "bug"
+
+
+class Refused(NamedTuple):
+    """What is counted separately. `provider` is one that we know, or `NOBODY`: a stranger cannot make new ones."""
+
+    provider: str
+    status: int
+    cause: str
+
+    @property
+    def field(self) -> str:
+        """Its name in the hashes in Valkey."""
+        return f"{self.provider}|{self.status}|{self.cause}"
+
+    @classmethod
+    def read(cls, field: str) -> "Refused":
+        """The opposite of `field`; of any release, so the cause may be one that this one does not know."""
+        provider, status, cause = field.rsplit("|", 2)
+        return cls(provider, int(status), cause)
+
+
+_BECAUSE = {
+    Cause.TOKEN: ("a missing, wrong or expired token", "was its secret rotated, or TOKEN_SIGNING_KEYS?"),
+    Cause.SIGNATURE: ("a missing or wrong signature", "was its secret rotated?"),
+    Cause.CLIENT: ("a wrong client id or client secret", "was its secret rotated?"),
+    Cause.FORM: ("a malformed token request", "does it post a form with grant_type=client_credentials?"),
+    Cause.LIMITED: ("too many wrong client secrets", "was its secret rotated, or is somebody guessing?"),
+    Cause.NOT_FOUND: ("an address that does not exist", "was a provider given a wrong URL?"),
+    Cause.METHOD: ("a method other than POST", "was a provider set up wrongly?"),
+    Cause.EMPTY: ("an empty body", "was a provider set up wrongly?"),
+    Cause.TOO_LARGE: ("too large a body", "is MAX_BODY_BYTES too small?"),
+    Cause.TOO_SLOW: ("a body that did not arrive in time", "is the network in trouble?"),
+    Cause.OVERLOADED: (
+        "too many connections, or unfinished bodies, at once",
+        "is somebody attacking, or MAX_CONNECTIONS too small?",
+    ),
+    Cause.MALFORMED: ("a malformed request", "is somebody guessing, or something other than HTTP sent here?"),
+    Cause.HEAD_TOO_LARGE: ("too large a head", "is somebody attacking?"),
+    Cause.BACKLOG: ("too many waiting events (INBOX_MAX_BACKLOG)", "do the workers run?"),
+    Cause.MEMORY: ("too little memory of Valkey", "do the workers run, and is its maxmemory too small?"),
+    Cause.UNREACHABLE: ("Valkey being unreachable", "does it run?"),
+    Cause.VALKEY_SLOW: ("Valkey being too slow", "is its disk slow, or its machine busy?"),
+    Cause.VALKEY_REFUSED: ("Valkey refusing to write", "what does its log say?"),
+    Cause.BUG: ("an error of ours", "see the log of the ingress, and please report it"),
+}
+
+
+def because(cause: str) -> tuple[str, str]:
+    """What a cause is, after "because of", and what to ask. Of one that this release does not know: its name."""
+    return _BECAUSE.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
+
+
+_VALUES = frozenset(Cause)

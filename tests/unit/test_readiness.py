@@ -1,0 +1,78 @@
+"""`GET /readyz` costs Valkey one look a second, however many ask, and tells the truth all the same."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import ConnectionPool
+from starlette.requests import Request
+
+from ingress.bodies import BodyReader
+from ingress.inbox import Inbox
+from ingress.readiness import Readiness
+from tests.support.ingress import Serve
+from tests.support.valkey import RealValkey
+from tests.support.waiting import wait_for
+from tests.support.wiretap import Wiretap
+
+
+def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str) -> None:
+    client = serve(REDIS_URL=real_valkey_url)
+
+    def ask(_: int) -> int:
+        return client.get("/readyz").status_code
+
+    with Wiretap(real_valkey_url) as tap, ThreadPoolExecutor(8) as strangers:
+        started = time.monotonic()
+        statuses = set(strangers.map(ask, range(400)))
+        seconds = time.monotonic() - started
+        looks = [command for command in tap.commands if command.startswith("SET {curbside}:ready")]
+
+    assert statuses == {200}
+    assert 1 <= len(looks) <= 1 + seconds
+
+
+def test_those_who_ask_at_the_same_moment_wait_for_the_same_look(serve: Serve, real_valkey: RealValkey) -> None:
+    client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="20s")
+    with Wiretap(real_valkey.url) as tap, ThreadPoolExecutor(8) as strangers:
+        real_valkey.freeze()
+        answers = [strangers.submit(client.get, "/readyz", timeout=30) for _ in range(8)]
+        with pytest.raises(TimeoutError):
+            answers[0].result(timeout=0.5)
+        real_valkey.thaw()
+        assert {answer.result().status_code for answer in answers} == {200}
+        assert len([command for command in tap.commands if command.startswith("SET {curbside}:ready")]) == 1
+
+
+def test_an_answer_of_before_is_not_given_for_long(serve: Serve, real_valkey: RealValkey) -> None:
+    client = serve(REDIS_URL=real_valkey.url)
+
+    def status() -> int:
+        return client.get("/readyz").status_code
+
+    assert status() == 200
+    real_valkey.kill()
+    wait_for(lambda: status() == 503, 5.0, "503 after Valkey has gone")
+    real_valkey.start()
+    wait_for(lambda: status() == 200, 5.0, "200 after Valkey is back")
+
+
+def test_who_hangs_up_takes_the_look_from_nobody(real_valkey: RealValkey) -> None:
+    async def main() -> None:
+        inbox = Inbox(ConnectionPool.from_url(real_valkey.url, protocol=2), BodyReader().memory, 5.0)
+        async with Redis.from_url(real_valkey.url, protocol=2) as valkey:
+            readiness, request = Readiness(valkey, inbox), Request({"type": "http"})
+            assert (await readiness(request)).status_code == 200
+            readiness = Readiness(valkey, inbox)
+            real_valkey.freeze()
+            first, second = (asyncio.create_task(readiness(request)) for _ in range(2))
+            await asyncio.sleep(0.1)
+            first.cancel()
+            real_valkey.thaw()
+            assert (await second).status_code == 200
+            assert first.cancelled()
+        await inbox.close()
+
+    asyncio.run(main())
