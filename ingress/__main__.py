@@ -9,6 +9,8 @@ from typing import Any
 import uvicorn
 
 from ingress.server import OPTIONS
+from schemas.harmless import harmless_lines
+from schemas.logs import make_logs_harmless
 from schemas.settings import SettingError, load
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -31,10 +33,11 @@ def main() -> int:
         "-l", "--loglevel", type=str.upper, choices=_LEVELS, default="INFO", help="least serious line to write (INFO)"
     )
     given = parser.parse_args()
+    make_logs_harmless()
     try:
         settings = load(os.environ)
     except SettingError as error:
-        print(error, file=sys.stderr)
+        print(harmless_lines(str(error)), file=sys.stderr)
         return _WRONG_SET_UP
     uvicorn.run(
         "ingress.app:create_app",

@@ -34,6 +34,7 @@ from ingress.signatures import Signatures
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
 from schemas.keys import READY
+from schemas.logs import make_logs_harmless
 from schemas.settings import Settings, load
 from schemas.tasks import broker_options
 
@@ -76,6 +77,7 @@ class Ingress(Starlette):
 
 def create_app(settings: Settings | None = None) -> Starlette:
     """Build the application; without settings they are read from the environment."""
+    make_logs_harmless()
     settings = settings or load(os.environ)
     seconds = settings.commit_timeout.total_seconds()
     # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from schemas.settings import Settings
 from workers.channels import LOG, WEBHOOK, Message, apprise_channel
+from workers.plain import plain, plain_json
 
 if TYPE_CHECKING:
     from workers.webhook import Webhook
@@ -52,10 +53,12 @@ def _webhook(settings: Settings) -> "Webhook":
 
 
 def _notify(url: str, message: Message) -> None:
+    """Send it as plain text: Apprise escapes it where a service takes HTML or Markdown; what is left is `plain`'s."""
     import apprise  # noqa: PLC0415 - 3 MB, for who uses it
 
     service = apprise.Apprise()
     if not service.add(url):
         raise NotDelivered("Apprise does not understand this ALERT_URLS entry")
-    if not service.notify(title=f"{message.topic}: {message.title}", body=message.payload):
+    title, body = plain(f"{message.topic}: {message.title}"), plain_json(message.payload)
+    if not service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
         raise NotDelivered("Apprise could not deliver")

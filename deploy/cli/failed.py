@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli.output import harmless, print_json, print_table
+from deploy.cli.output import print_json, print_table
 from deploy.cli.selection import (
     HandlerOption,
     OrderOption,
@@ -20,8 +20,11 @@ from deploy.cli.selection import (
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
+from schemas.harmless import harmless, harmless_lines
 
 MAX_SAID_CHARS = 100
+_LINES = {"message", "traceback", "body"}
+"""Values that may have several lines."""
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -88,8 +91,7 @@ def show(
         print_json(details)
         return
     for name, value in details.items():
-        text = harmless(_cell(value))
-        typer.echo(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}")
+        typer.echo(f"{name}:{_value(name, _cell(value))}")
 
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
@@ -141,6 +143,13 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
         "traceback": failure.traceback if unmask else scrubbed(failure).traceback,
         "body": failure.body.decode("utf-8", "backslashreplace") if unmask else masked(failure.body),
     }
+
+
+def _value(name: str, text: str) -> str:
+    """A value on the line of its name; what has lines of its own stands below it, set in, so that no line of it looks like another value."""
+    if name not in _LINES or "\n" not in text:
+        return f" {harmless(text)}"
+    return "".join(f"\n  {line}" for line in harmless_lines(text).rstrip("\n").split("\n"))
 
 
 def _time(epoch_ms: int) -> datetime | None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import complain, harmless, print_json, print_table
+from deploy.cli.output import complain, print_json, print_table
 from deploy.errors import NOT_DONE
+from schemas.harmless import harmless
 
 if TYPE_CHECKING:
     from workers.status import Status

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli.output import harmless, print_json, print_table
+from deploy.cli.output import print_json, print_table
 from deploy.errors import NOT_DONE, CommandError
+from schemas.harmless import harmless
 
 _HIDDEN = {"received_at", "identity", "kind", "name"}
 """Shown in a column of their own, or only with --json."""
