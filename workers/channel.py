@@ -1,6 +1,7 @@
 """Sending one alert through one channel."""
 
 import logging
+from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,14 @@ from workers.channels import LOG, WEBHOOK, Message, apprise_channel
 from workers.plain import plain, plain_json
 
 if TYPE_CHECKING:
+    from apprise import Apprise
+
     from workers.webhook import Webhook
 
 log = logging.getLogger("curbside.alerts")
+
+_reading_address: ContextVar[bool] = ContextVar("reading_address", default=False)
+logging.getLogger("apprise").addFilter(lambda _: not _reading_address.get())  # of an address that is wrong, it logs the address
 
 
 class NotDelivered(Exception):  # noqa: N818 - reads as what it says
@@ -57,8 +63,16 @@ def _notify(url: str, message: Message) -> None:
     import apprise  # noqa: PLC0415 - 3 MB, for who uses it
 
     service = apprise.Apprise()
-    if not service.add(url):
+    if not _is_read(service, url):
         raise NotDelivered("Apprise does not understand this ALERT_URLS entry")
     title, body = plain(f"{message.topic}: {message.title}"), plain_json(message.payload)
     if not service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
         raise NotDelivered("Apprise could not deliver")
+
+
+def _is_read(service: "Apprise", url: str) -> bool:
+    token = _reading_address.set(True)
+    try:
+        return bool(service.add(url))
+    finally:
+        _reading_address.reset(token)
