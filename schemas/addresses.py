@@ -5,7 +5,7 @@ error never quotes an address, and what is not understood in full is shown as `*
 """
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 MASK = "***"
 ENCODED = "in a password, special characters are written percent-encoded, such as %2F for /"
@@ -22,6 +22,12 @@ _UNDERSTOOD = re.compile(
     """,
     re.VERBOSE,
 )
+
+_POSTGRESQL = re.compile(
+    r"postgresql\+psycopg://(?:[^:/@]*(?::[^@]*)?@)?(?:\[[^/?@]+\]|[^/:?@]*)(?::\d{0,5})?(?:/[^?@]*)?(?:\?[^@]*)?"
+)
+"""As SQLAlchemy reads it, whose password may hold a `/`; its port is a number, and one @ parts the login from the host."""
+_BROKER_PARTS = {"transport", "hostname", "port", "userid", "password", "virtual_host"}
 
 
 def masked_addresses(text: str) -> str:
@@ -63,3 +69,41 @@ def scheme_of(address: str) -> str | None:
         return urlsplit(address).scheme
     except ValueError:
         return None
+
+
+def read_valkey_url(text: str) -> str:
+    """Take the address of a Valkey or Redis. Raises ValueError, which quotes nothing."""
+    if scheme_of(text) not in {"redis", "rediss"} or not is_readable(text):
+        raise ValueError(f"expected redis://… or rediss://…; {ENCODED}")
+    return text
+
+
+def read_broker_urls(text: str) -> str:
+    """Take the addresses of a broker, parted by `;`; empty for none. Raises ValueError, which quotes nothing."""
+    addresses = text.split(";") if text else []
+    if any(dict(parse_qsl(each.partition("?")[2])).keys() & _BROKER_PARTS for each in addresses):
+        raise ValueError(
+            "expected login, host and port before the ?, not among the parameters"
+        )  # Celery takes them for given twice
+    if not all("://" in each and is_readable(each) for each in addresses):
+        raise ValueError(
+            f"expected amqp://…, redis://… or another broker's address, several separated by semicolons; {ENCODED}"
+        )
+    return text
+
+
+def read_database_url(text: str) -> str:
+    """Take the address of a database, with the driver that we have. Raises ValueError, which quotes nothing."""
+    for asked, driver in (("postgresql://", "postgresql+psycopg://"), ("postgres://", "postgresql+psycopg://")):
+        if text.startswith(asked):
+            text = driver + text.removeprefix(asked)
+    if not text.startswith("sqlite:///") and not _POSTGRESQL.fullmatch(text):
+        raise ValueError(f"expected sqlite:///path or postgresql://user@host/database; {ENCODED}")
+    return text
+
+
+def read_http_url(text: str) -> str:
+    """Take a URL; empty for none. Raises ValueError, which quotes nothing."""
+    if text and (scheme_of(text) not in {"http", "https"} or not is_readable(text)):
+        raise ValueError(f"expected http://… or https://…; {ENCODED}")
+    return text
