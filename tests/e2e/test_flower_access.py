@@ -91,7 +91,7 @@ def test_a_password_of_any_script_opens_and_nothing_else_does(flower: Flower) ->
     headers = [httpx.BasicAuth(each, b"")._auth_header for each in wrong]
     for header in [*headers, "Basic", "Basic ====", "Basic é", "Bearer x", "Basic a b", f"basic {'A' * 5000}", ":"]:
         for path in ("/", "/failures", "/tasks", "/api/tasks", "/api/failures/retry/search", "/broker"):
-            answer = httpx.get(f"{flower.url}{path}", headers={"Authorization": header.encode()})
+            answer = httpx.get(f"{flower.url}{path}", headers={b"Authorization": header.encode()})
             assert answer.status_code == 401, (header, path, answer.status_code)
             assert answer.headers["WWW-Authenticate"] == 'Basic realm="flower", charset="UTF-8"'
     assert "Traceback" not in flower.log
