@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
-from schemas.addresses import read_broker_urls, read_database_url, read_http_url, read_valkey_url, scheme_of, shown
+from schemas.addresses import is_readable, read_broker_urls, read_database_url, read_http_url, read_valkey_url, shown
 from schemas.durations import read_duration, read_size
 
 MIN_SIGNING_KEY_CHARS = 32
@@ -217,8 +217,8 @@ def _derive(given: dict[str, str]) -> dict[str, str]:
     if "DATABASE_URL" not in given:
         folder = Path(given.get("CURBSIDE_DATA_DIR", ".data")).absolute()
         given["DATABASE_URL"] = f"sqlite:///{folder / 'ledger.db'}"
-    if "CELERY_BROKER_URL" not in given and scheme_of(given.get("REDIS_URL", "")):
-        given["CELERY_BROKER_URL"] = _next_database(given["REDIS_URL"])
+    if "CELERY_BROKER_URL" not in given and (url := given.get("REDIS_URL")) and is_readable(url):
+        given["CELERY_BROKER_URL"] = _next_database(url)
     return given
 
 
