@@ -11,6 +11,8 @@ import uvicorn
 
 from ingress import middleware
 from ingress.server import options
+from schemas.harmless import harmless_lines
+from schemas.logs import make_logs_harmless
 from schemas.settings import SettingError, load
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -33,11 +35,12 @@ def main() -> int:
         "-l", "--loglevel", type=str.upper, choices=_LEVELS, default="INFO", help="least serious line to write (INFO)"
     )
     given = parser.parse_args()
+    make_logs_harmless()
     try:
         settings = load(os.environ)
         middleware.check(settings.ingress_middleware)
     except SettingError as error:
-        print(error, file=sys.stderr)
+        print(harmless_lines(str(error)), file=sys.stderr)
         return _WRONG_SET_UP
     logging.config.dictConfig(config := _logging(given.loglevel))
     uvicorn.run(

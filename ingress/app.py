@@ -42,6 +42,7 @@ from ingress.request_contexts import context_encoders
 from ingress.server import most_connections
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
+from schemas.logs import make_logs_harmless
 from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings, load
 from schemas.tasks import broker_options
@@ -96,6 +97,7 @@ class Ingress(Starlette):
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """Build the application; without settings they are read from the environment. Raises `SettingError`."""
+    make_logs_harmless()
     settings = settings or load(os.environ)
     seconds = settings.commit_timeout.total_seconds()
     # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.

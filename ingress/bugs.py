@@ -35,7 +35,11 @@ class Bugs:
         now = time.monotonic()
         if now - self._said_at.get(place, float("-inf")) >= LOG_SECONDS:
             self._said_at[place] = now
-            log.error("a bug in the ingress: %s\n%s", place[0], "".join(traceback.format_list(frames)).rstrip())
+            log.error("a bug in the ingress: %s", place[0], exc_info=_UnshownTextError().with_traceback(error.__traceback__))
+
+
+class _UnshownTextError(Exception):
+    """Stands in a traceback for an exception whose text may quote a body."""
 
 
 class Guard:

@@ -10,6 +10,7 @@ import sys
 
 from celery.utils.nodenames import host_format
 
+from schemas.harmless import harmless_lines
 from schemas.settings import SettingError, load
 from workers.app import Lanes, create_app, queues_of
 from workers.handler import HandlerError, registered
@@ -45,7 +46,7 @@ def main() -> int:
         app = create_app(settings)
         queues = queues_of(registered(settings.handler_modules), Lanes(given.lanes))
     except (SettingError, HandlerError) as error:
-        print(error, file=sys.stderr)
+        print(harmless_lines(str(error)), file=sys.stderr)
         return _WRONG_SET_UP
     name = host_format(given.name or f"{given.lanes}@%h")
     worker = app.Worker(

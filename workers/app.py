@@ -15,6 +15,8 @@ from typing import Any
 from celery import Celery, signals
 
 from schemas import keys
+from schemas.harmless import harmless_lines
+from schemas.logs import make_logs_harmless
 from schemas.settings import SettingError, Settings, load
 from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, LANE_RETRY, broker_options, queue_of, retry_task_of, task_of
 from workers.bells import Bells
@@ -61,7 +63,8 @@ def tune_interpreter() -> None:
 
 
 def create_app(settings: Settings) -> Celery:
-    """Build the application for these settings."""
+    """Build the application for these settings. From now on every log line of this process is harmless."""
+    make_logs_harmless()
     handlers = registered(settings.handler_modules)
     lanes = [keys.DRAIN, *(each.name for each in handlers), LANE_DELIVER, LANE_HOUSEKEEP]
     app = Celery("curbside", set_as_current=False)
@@ -149,6 +152,6 @@ def __getattr__(name: str) -> Any:
         try:
             app = globals()["app"] = create_app(load(os.environ))
         except (SettingError, HandlerError) as error:
-            raise SystemExit(f"{error}") from None
+            raise SystemExit(harmless_lines(str(error))) from None
         return app
     raise AttributeError(name)

@@ -15,6 +15,7 @@ from celery.utils.time import get_exponential_backoff_interval
 from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.failures import Failure, FailureState, Reason, Reject, Undecodable
+from schemas.harmless import harmless
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
@@ -80,8 +81,8 @@ def sentence_of(failure: Failure) -> str:
 
 
 def reported(failure: Failure) -> str:
-    """The type of the error, and its text if that was made to be shown."""
-    return _type_of(failure) + (f": {failure.message}" if _is_ours(failure) else "")
+    """The type of the error, and its text if that was made to be shown, in one line."""
+    return _type_of(failure) + (f": {harmless(failure.message)}" if _is_ours(failure) else "")
 
 
 def reason_of(error: Exception) -> Reason:
@@ -197,7 +198,7 @@ def _shown_name(error: BaseException) -> str:
     """The type of an error, of a group's errors too; the text only if it was made to be shown."""
     name = type(error).__qualname__
     if isinstance(error, Reject | Undecodable):
-        return f"{name}: {_text_of(error)}"
+        return f"{name}: {harmless(_text_of(error))}"
     if isinstance(error, BaseExceptionGroup):
         return f"{name} of {', '.join(sorted({type(each).__qualname__ for each in error.exceptions}))}"
     return name

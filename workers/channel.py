@@ -1,16 +1,23 @@
 """Sending one alert through one channel."""
 
 import logging
+from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from schemas.settings import Settings
 from workers.channels import LOG, WEBHOOK, Message, apprise_channel
+from workers.plain import plain, plain_json
 
 if TYPE_CHECKING:
+    from apprise import Apprise
+
     from workers.webhook import Webhook
 
 log = logging.getLogger("curbside.alerts")
+
+_reading_address: ContextVar[bool] = ContextVar("reading_address", default=False)
+logging.getLogger("apprise").addFilter(lambda _: not _reading_address.get())  # of an address that is wrong, it logs the address
 
 
 class NotDelivered(Exception):  # noqa: N818 - reads as what it says
@@ -52,10 +59,20 @@ def _webhook(settings: Settings) -> "Webhook":
 
 
 def _notify(url: str, message: Message) -> None:
+    """Send it as plain text: Apprise escapes it where a service takes HTML or Markdown; what is left is `plain`'s."""
     import apprise  # noqa: PLC0415 - 3 MB, for who uses it
 
     service = apprise.Apprise()
-    if not service.add(url):
+    if not _is_read(service, url):
         raise NotDelivered("Apprise does not understand this ALERT_URLS entry")
-    if not service.notify(title=f"{message.topic}: {message.title}", body=message.payload):
+    title, body = plain(f"{message.topic}: {message.title}"), plain_json(message.payload)
+    if not service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
         raise NotDelivered("Apprise could not deliver")
+
+
+def _is_read(service: "Apprise", url: str) -> bool:
+    token = _reading_address.set(True)
+    try:
+        return bool(service.add(url))
+    finally:
+        _reading_address.reset(token)

@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, FailureState, Reason, Undecodable
+from schemas.harmless import harmless
 from schemas.keys import DRAIN
 from schemas.tasks import LANE_RETRY, queue_of, retry_task_of
 from workers.bells import Bells
@@ -179,7 +180,7 @@ def shown_kwargs(failure: Failure) -> str:
     as fit, and none with characters that a representation could change.
     """
     shown = {"event_id": failure.event_id}
-    plain = [order_id for order_id in failure.order_ids if _PLAIN.fullmatch(order_id)]
+    plain = [order_id for order_id in failure.order_ids if _PLAIN.fullmatch(order_id) and harmless(order_id) == order_id]
     order_ids = " ".join(plain)[: MAX_KEYWORD_CHARS + 1]
     if len(order_ids) > MAX_KEYWORD_CHARS:
         order_ids = order_ids.rpartition(" ")[0]

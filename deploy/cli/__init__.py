@@ -29,6 +29,7 @@ from deploy.cli import (
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
+from schemas.logs import make_logs_harmless
 from schemas.settings import SettingError
 
 RUN, LOOK, MEND, SET_UP = "Run", "Look", "Mend", "Set up"
@@ -97,7 +98,11 @@ def _curbside(
 
 
 def main() -> None:
-    """Run a command. A person is told what is wrong in a sentence, on standard error, and never shown a traceback."""
+    """Run a command. A person is told what is wrong in a sentence, on standard error, and never shown a traceback.
+
+    The text of an error that nobody foresaw may quote a secret or a customer: it is shown only with --traceback.
+    """
+    make_logs_harmless()
     try:
         app()
     except SettingError as error:
@@ -112,7 +117,7 @@ def main() -> None:
     except Exception as bug:
         if "--traceback" in sys.argv:
             raise
-        complain(f"A bug in curbside, {type(bug).__name__}: {bug} (`curbside --traceback ...` shows where).")
+        complain(f"A bug in curbside: {type(bug).__name__} (`curbside --traceback ...` shows where, and what it says).")
         sys.exit(70)
 
 

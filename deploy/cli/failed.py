@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli.output import harmless, print_json, print_table
+from deploy.cli.output import print_json, print_table
 from deploy.cli.selection import (
     HandlerOption,
     OrderOption,
@@ -21,8 +21,11 @@ from deploy.cli.selection import (
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
+from schemas.harmless import harmless, harmless_lines
 
 MAX_SAID_CHARS = 100
+_LINES = {"request", "message", "traceback", "body"}
+"""Values that may have several lines."""
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -89,8 +92,7 @@ def show(
         print_json(details)
         return
     for name, value in details.items():
-        text = harmless(_cell(value))
-        typer.echo(f"{name}:\n{text}" if "\n" in text or isinstance(value, dict) else f"{name}: {text}")
+        typer.echo(f"{name}:{_value(name, _cell(value))}")
 
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
@@ -147,6 +149,13 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
     }
 
 
+def _value(name: str, text: str) -> str:
+    """A value on the line of its name; what has lines of its own stands below it, set in, so that no line of it looks like another value."""
+    if name not in _LINES or ("\n" not in text and name != "request") or text == "-":
+        return f" {harmless(text)}"
+    return "".join(f"\n  {line}" for line in harmless_lines(text).rstrip("\n").split("\n"))
+
+
 def _time(epoch_ms: int) -> datetime | None:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC) if epoch_ms else None
 
@@ -156,7 +165,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return when(int(value.timestamp() * 1000))
     if isinstance(value, dict):
-        return "\n".join(f"  {name}: {each}" for name, each in _flat(value))
+        return "\n".join(f"{name}: {harmless(str(each))}" for name, each in _flat(value))
     return ",".join(value) or "-" if isinstance(value, list) else str(value if value is not None else "-")
 
 

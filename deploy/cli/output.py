@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from schemas.harmless import harmless, harmless_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,7 +25,7 @@ def console() -> "Console":
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table for people; in a pipe, columns parted by at least two blanks."""
+    """A table for people, each row on one line, whatever is in a cell; in a pipe, columns parted by at least two blanks."""
     from rich import box  # noqa: PLC0415 - quick start
     from rich.table import Table  # noqa: PLC0415 - quick start
     from rich.text import Text  # noqa: PLC0415 - quick start
@@ -37,16 +39,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     screen.print(table)
 
 
-def harmless(text: str) -> str:
-    """Without what a terminal would take as a command: much that we show came from outside."""
-    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)
-
-
 def print_json(value: Any) -> None:
-    """One JSON document."""
+    """One JSON document. What a terminal would obey or hide is in it as JSON's own escape: the same document to a program."""
     import orjson  # noqa: PLC0415 - quick start
 
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    typer.echo("".join(each if each == "\n" or harmless(each) == each else _json_escape(each) for each in text))
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def complain(text: str) -> None:
@@ -54,7 +57,7 @@ def complain(text: str) -> None:
     from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.text import Text  # noqa: PLC0415 - quick start
 
-    Console(stderr=True, highlight=False).print(Text(text, "red"), soft_wrap=True)
+    Console(stderr=True, highlight=False).print(Text(harmless_lines(text), "red"), soft_wrap=True)
 
 
 def age(seconds: float | None) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.cli.output import age, complain, harmless, print_table
+from deploy.cli.output import age, complain, print_table
+from schemas.harmless import harmless
 from schemas.refusals import NOBODY, RECENT_MINUTES, because
 
 if TYPE_CHECKING:

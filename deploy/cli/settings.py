@@ -4,16 +4,15 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, fields
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import typer
 
 from deploy.cli.output import complain, print_json, print_table
 from deploy.errors import WRONG_SET_UP
 from deploy.generated import load_settings, path_in, read_generated
+from schemas.addresses import MASK, masked_addresses, shown
 from schemas.settings import SettingError, Settings
 
-MASK = "***"
 _ADDRESSES = {"REDIS_URL", "CELERY_BROKER_URL", "DATABASE_URL"}
 _COLUMNS = ("variable", "value", "from", "meaning")
 
@@ -54,8 +53,8 @@ def rows_of(environment: Mapping[str, str], generated: Mapping[str, str], loaded
     """The table; without the loaded settings, which know what follows from others, if one of them is wrong."""
     for each in fields(Settings):
         value, source = _found(each, environment, generated, loaded)
-        shown = _masked(each.metadata["name"], value) if each.metadata["secret"] else value
-        yield Row(each.metadata["name"], shown, source, each.metadata["meaning"])
+        name, secret = each.metadata["name"], each.metadata["secret"]
+        yield Row(name, _masked(name, value) if secret else shown(value), source, each.metadata["meaning"])
 
 
 def _found(
@@ -71,12 +70,7 @@ def _found(
 
 
 def _masked(name: str, value: str) -> str:
-    """Nothing of a secret; of an address all but password and parameters."""
-    if name not in _ADDRESSES or not value:
-        return MASK if value else ""
-    parts = urlsplit(value)
-    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-    place = parts.netloc.rpartition("@")[2]
-    login = f"{user}:{MASK}@" if password else f"{user}@" if user else ""
-    query = f"?{MASK}" if parts.query else ""
-    return f"{parts.scheme}://{login}{place}{parts.path}{query}"
+    """Nothing of a secret; of an address all but password and parameters, if it is understood."""
+    if not value:
+        return ""
+    return masked_addresses(value) if name in _ADDRESSES else MASK

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import age, complain, harmless, print_json, print_table
+from deploy.cli.output import age, complain, print_json, print_table
 from deploy.cli.refused import show_refused
 from deploy.errors import NOT_DONE
+from schemas.harmless import harmless
 
 if TYPE_CHECKING:
     from workers.status import Status

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import harmless, print_json, print_table
+from deploy.cli.output import print_json, print_table
 from deploy.errors import NOT_DONE, CommandError
+from schemas.harmless import harmless
 
 if TYPE_CHECKING:
     from workers.trace import Step

@@ -52,10 +52,8 @@ class Call(BaseTaskHandler):  # type: ignore[misc]
         return origin is not None and urlsplit(origin).netloc != self.request.host
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Answer with the sentence; ask for the password where Flower's own API forgets to, so that the browser sends it."""
+        """Answer with the sentence."""
         error = kwargs.get("exc_info", (None, None))[1]
-        if status_code == 401 and self.application.options.basic_auth:
-            self.set_header("WWW-Authenticate", 'Basic realm="flower"')
         said = isinstance(error, HTTPError) and error.log_message
         self.finish({"message": error.log_message % error.args if said else self._reason})
 

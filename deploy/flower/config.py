@@ -9,7 +9,10 @@ import os
 import click
 from tornado.options import options
 
+from deploy.flower.access import guard_access
 from deploy.flower.extension import extend
 from schemas.settings import load
 
-extend(click.get_current_context().obj.app, options, load(os.environ))
+settings = load(os.environ)
+guard_access(options, settings)
+extend(click.get_current_context().obj.app, options, settings)

@@ -1,8 +1,8 @@
 """Adds to stock Flower what operators need, through the seams that it has; nothing of Flower is replaced at run time.
 
 The seams: the list of routes and the dict of settings in `flower.urls` (a template loader, Tornado's own setting; `events`, a
-parameter of Flower's application), the template block `extra_scripts`, the base classes of Flower's request handlers, and the registry
-of metrics that its `/metrics` tells.
+parameter of Flower's application; `transforms`, one of Tornado's), the parse callbacks of its options, the template block
+`extra_scripts`, the base classes of Flower's request handlers, and the registry of metrics that its `/metrics` tells.
 `tests/unit/test_flower.py` names them and fails if one moves; it and the tests in `tests/e2e` pass on Flower 2.1.0 and 2.2.0.
 """
 

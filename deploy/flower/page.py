@@ -8,6 +8,7 @@ from flower.views import BaseHandler
 from tornado.web import HTTPError, authenticated
 
 from schemas.failures import Failure, FailureState, Reason
+from schemas.harmless import harmless
 from workers.blame import reported
 from workers.failures import Failures
 from workers.store import UNAVAILABLE
@@ -77,7 +78,7 @@ def _row(failure: Failure) -> Row:
     return Row(
         event_id=failure.event_id,
         task_id=failure.task_id,
-        order_ids=" ".join(failure.order_ids),
+        order_ids=harmless(" ".join(failure.order_ids)),
         why=reported(failure),
         attempts=failure.attempts,
         state=failure.state,

@@ -16,6 +16,7 @@ from deploy.local.errand import Errand
 from deploy.local.folder import Folder, clear_leftovers, only_one, open_folder
 from deploy.local.logs import Tail, last_line
 from deploy.local.ports import check_ports, listeners_of
+from deploy.local.private import UMASK, refuse_shared, tighten
 from deploy.local.screen import Screen
 from deploy.local.supervisor import Supervisor
 from deploy.local.watch import Watch
@@ -46,14 +47,19 @@ def run(environment: Mapping[str, str], screen: Screen, errand: Errand | None = 
     Raises CommandError or SettingError before any starts.
     """
     stop = Stop()
-    folder = open_folder(generated.path_in(environment).parent)
+    os.umask(UMASK)  # and so of all parts
+    root = generated.path_in(environment).parent
+    refuse_shared(root)
+    folder = open_folder(root)
+    if opened := tighten(folder):
+        screen.say(f"{folder.root}: others had rights to {opened} of its files and folders; now its owner alone has", "yellow")
     with only_one(folder):
         clear_leftovers(folder, _LEFTOVER_PATIENCE_S, screen.say)
         settings = _settings(environment, folder)
         embedded_valkey = not environment.get("REDIS_URL")
         check_ports(listeners_of(settings, embedded_valkey=embedded_valkey))
         if embedded_valkey:
-            _write_private(parts.valkey_config_path(folder), parts.valkey_config(settings, folder))
+            parts.valkey_config_path(folder).write_text(parts.valkey_config(settings, folder))
         chosen = parts.parts_of(settings, folder, embedded_valkey=embedded_valkey)
         supervisor = Supervisor(folder, chosen, _environment_of_parts(environment, folder))
         run_of_parts = _Run(settings, folder, chosen, supervisor, screen, stop, errand)
@@ -173,8 +179,3 @@ def _settings(environment: Mapping[str, str], folder: Folder) -> Settings:
 def _environment_of_parts(environment: Mapping[str, str], folder: Folder) -> dict[str, str]:
     """What the parts read their settings from; secrets reach them in no other way."""
     return generated.with_generated(environment) | {"CURBSIDE_DATA_DIR": str(folder.root), "PYTHONUNBUFFERED": "1"}
-
-
-def _write_private(path: os.PathLike[str], text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)

@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.text import Text
 
 from deploy.local.banner import Section
+from schemas.harmless import harmless
 
 _NAME_WIDTH = 10
 
@@ -52,7 +53,7 @@ class Screen:
         self._put(Text())
 
     def _line(self, name: str, text: str, style: str) -> None:
-        self._put(Text.assemble((name.ljust(_NAME_WIDTH), "cyan"), ("| ", "dim"), (text, style)))
+        self._put(Text.assemble((name.ljust(_NAME_WIDTH), "cyan"), ("| ", "dim"), (harmless(text), style)))
 
     def _put(self, text: Text) -> None:
         """Never wrapped or cut: a command to paste must stay one line."""

@@ -114,7 +114,6 @@ def config_text(folder: Folder, parts: Sequence[Part], socket: Path) -> str:
         "logfile_maxbytes": "5MB",
         "logfile_backups": "1",
         "pidfile": _literal(folder.run / "supervisord.pid"),
-        "umask": "077",
         "minfds": str(min(files, _FILES)),
     }
     config["unix_http_server"] = {"file": _literal(socket)}

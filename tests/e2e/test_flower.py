@@ -167,7 +167,7 @@ def test_without_the_password_nothing_is_shown_or_retried_and_the_browser_is_ask
             httpx.post(f"{site.flower.url}/api/failures/retry/task/{failure.task_id}", auth=auth, json={}),
         ]
         assert [answer.status_code for answer in answers] == [401] * 6
-        assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Basic realm="flower"'}
+        assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Basic realm="flower", charset="UTF-8"'}
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}):
         assert site.flower.retry(failure.task_id, **headers).status_code == 403
     site.restart_flower(FLOWER_BASIC_AUTH="")

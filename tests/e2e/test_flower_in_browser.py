@@ -3,9 +3,12 @@
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -13,6 +16,7 @@ from schemas.failures import FailureState
 from tests.support.buggy_handler import CUSTOMER
 from tests.support.flower import OPERATOR, PASSWORD, Site
 from tests.support.outcomes import BUILT_IN, failures, sums
+from tests.support.ports import LOOPBACK
 from tests.support.waiting import wait_for
 from workers.failures import first_task_id, next_task_id
 
@@ -148,3 +152,45 @@ def shows(site: Site, page: "Page", task_id: str, state: str) -> None:
         return badge is not None and re.sub(r"\s", "", badge.inner_text()) == state
 
     wait_for(look, 30, f"{state} on the page of task {task_id}")
+
+
+def test_a_site_that_frames_flower_shows_nothing_of_it(site: Site, page: "Page") -> None:
+    site.restart_flower()
+    refusals: list[str] = []
+    page.on("console", lambda message: refusals.append(message.text))
+    with _framing(site.flower.url) as other_site:
+        for path in ("/failures", "/tasks", "/", "/no-such-page", "/healthcheck"):
+            page.goto(f"{site.flower.url}{path}")  # the operator is logged in
+            refusals.clear()
+            page.goto(f"{other_site}{path}", wait_until="load")
+            (_, framed) = page.frames
+            assert framed.url in ("", "chrome-error://chromewebdata/")
+            assert "Failures" not in framed.content()
+            assert [each for each in refusals if "frame-ancestors 'none'" in each], (path, refusals)
+
+
+@contextmanager
+def _framing(framed: str) -> Iterator[str]:
+    """Another site, whose every page frames the page of that path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = f"<h1>Win a prize</h1><iframe src='{framed}{self.path}'></iframe>".encode()
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.send_header("content-length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://localhost:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

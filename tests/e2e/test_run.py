@@ -36,8 +36,8 @@ class Run:
         self._screen = root / "screen"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, and wait for its banner."""
+    def start(self, umask: int = -1) -> None:
+        """Start it, under this umask if one is given, and wait for its banner."""
         with self._screen.open("wb") as screen:
             self._process = subprocess.Popen(
                 [*CURBSIDE, "run"],
@@ -46,6 +46,7 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stdout=screen,
                 stderr=screen,
+                umask=umask,
             )
         wait_for(lambda: "Ctrl-C" in self.screen or not self.is_running, START_SECONDS, "the banner")
         assert self.is_running, self.screen
@@ -105,6 +106,11 @@ class Run:
             *(each for each in commands if each.exists()),
         ]
         return [str(file) for file in files if any(secret in file.read_text() for secret in secrets)]
+
+    def open_to_others(self) -> list[str]:
+        """Files and folders of the data folder, itself too, that others have any right to."""
+        everything = [self.folder.root, *self.folder.root.rglob("*")]
+        return [str(each) for each in everything if each.stat().st_mode & 0o077]
 
     def listens(self, variable: str) -> bool:
         """Whether something listens on that port."""
@@ -166,3 +172,33 @@ def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
     assert run.events_of_first_order()
     assert run.stop(signal.SIGTERM) == 0
     assert run.folder.still_running() == {}
+
+
+def test_the_data_folder_is_its_owners_alone_whatever_it_was_before(run: Run) -> None:
+    run.folder.root.mkdir(mode=0o755)
+    run.folder.logs.mkdir(mode=0o755)
+    old = run.folder.logs / "ingress.log"
+    old.write_text("what was logged before\n")
+    for path in (run.folder.root, run.folder.logs):
+        path.chmod(0o755)
+    old.chmod(0o644)
+    run.start(umask=0o000)
+    said = [line for line in run.screen.splitlines() if "others had rights to" in line]
+    assert [line.partition("others had rights to ")[2] for line in said] == [
+        "3 of its files and folders; now its owner alone has"
+    ]
+    assert run.say("send", FIRST_EVENT).exit_code == 0
+    wait_for(run.events_of_first_order, 20, "the first event on its order's timeline")
+    names = {path.name for path in run.folder.root.rglob("*")}
+    assert names >= {
+        "ledger.db",
+        "ledger.db-wal",
+        "credentials.env",
+        "valkey.conf",
+        "appendonlydir",
+        "worker1.log",
+        "flower.lock",
+    }
+    assert not run.open_to_others()
+    assert run.stop(signal.SIGTERM) == 0
+    assert not run.open_to_others()

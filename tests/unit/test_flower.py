@@ -7,6 +7,8 @@ import flower.app
 import flower.events
 import flower.urls
 import pytest
+import tornado.options
+import tornado.web
 from celery.utils.saferepr import saferepr
 
 from deploy.flower import extension
@@ -117,6 +119,8 @@ def test_the_seams_of_flower_are_where_we_hold_on_to_them() -> None:
     assert 'id="toast-container"' in (stock / "base.html").read_text()
     assert isinstance(flower.urls.handlers, list)
     assert "events" in inspect.signature(flower.app.Flower.__init__).parameters
+    assert "transforms" in inspect.signature(tornado.web.Application.__init__).parameters
+    assert callable(tornado.options.options.add_parse_callback)
     state = flower.events.EventsState(max_tasks_in_memory=10)
     assert callable(state.search_engine.upsert)
     assert callable(state.search_engine.remove)

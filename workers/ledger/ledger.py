@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from schemas.events import Event
 from schemas.settings import Settings
 from workers.errors import Unreachable
+from workers.ledger.private import keep_private
 from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alerts, UnitOfWork
@@ -42,6 +43,7 @@ class Ledger:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.engine = open_engine(settings.database_url)
+        keep_private(self.engine, settings.data_dir)
         self._lock, self._is_current = threading.Lock(), False
 
     @contextmanager
