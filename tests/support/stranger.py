@@ -1,0 +1,161 @@
+"""A stranger without a key who tries to make one request pass for two, or to take what is not theirs: over and over, within bounds."""
+
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from tests.support import http2
+
+ADDRESS = "127.0.0.66"
+"""Where the stranger sits, in the loopback range."""
+ROUNDS = 400
+"""At the most, of all attacks."""
+_PAUSE_SECONDS = 0.02
+_RESET = struct.pack("ii", 1, 0)
+
+HOST = b"Host: localhost\r\n"
+WEBHOOK, TOKEN = b"POST /webhook HTTP/1.1\r\n" + HOST, b"POST /oauth/token HTTP/1.1\r\n" + HOST
+STRAY = WEBHOOK + b"Content-Length: 9\r\n\r\nsmuggled!"
+"""A request within a body: whoever takes it for one answers twice."""
+OPEN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Rest: "
+"""Another, that swallows the first line of whatever comes next on the same connection, and gets it a 200."""
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+Attack = Sequence[bytes]
+"""What is sent, in parts: after each the stranger waits for a moment, and for an answer."""
+
+
+def _attacks() -> Iterator[tuple[str, Attack]]:
+    for kind, within in (("whole", STRAY), ("open", OPEN)):
+        length = b"Content-Length: %d\r\n" % len(within)
+        chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(within), within)
+        for target, start in (("webhook", WEBHOOK), ("token", TOKEN)):
+            yield f"h2c, {target}, {kind}", (start + H2C + length + b"\r\n", within)
+            yield f"h2c chunked, {target}, {kind}", (start + H2C + CHUNKED + b"\r\n", chunk)
+            yield f"websocket, {target}, {kind}", (start + WEBSOCKET + length + b"\r\n", within)
+            yield f"h2c by GET, {target}, {kind}", (start.replace(b"POST", b"GET") + H2C + length + b"\r\n", within)
+        yield f"CONNECT, {kind}", (b"CONNECT localhost:443 HTTP/1.1\r\n" + HOST + b"\r\n", within)
+        yield f"CONNECT with a path, {kind}", (b"CONNECT /webhook HTTP/1.1\r\n" + HOST + length + b"\r\n", within)
+        yield f"CL.TE, {kind}", (WEBHOOK + b"Content-Length: %d\r\n" % (len(within) + 5) + CHUNKED + b"\r\n0\r\n\r\n" + within,)
+        yield f"TE.CL, {kind}", (WEBHOOK + b"Content-Length: 4\r\n" + CHUNKED + b"\r\n" + chunk,)
+        yield f"TE.CL by HTTP/1.0, {kind}", (WEBHOOK.replace(b"1.1", b"1.0") + length + CHUNKED + b"\r\n0\r\n\r\n" + within,)
+        for name, coding in {
+            "of another name": b"xchunked",
+            "after a tab": b"\tchunked",
+            "after a vertical tab": b"\x0bchunked",
+            "twice": b"chunked, chunked",
+            "then identity": b"chunked, identity",
+            "quoted": b'"chunked"',
+        }.items():
+            yield f"coding {name}, {kind}", (WEBHOOK + length + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + within,)
+        yield f"space before the colon, {kind}", (WEBHOOK + length + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + within,)
+        yield f"obs-fold, {kind}", (WEBHOOK + length + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + within,)
+        yield f"folded length, {kind}", (WEBHOOK + b"X-A: 1\r\n Content-Length: 0\r\n" + length + b"\r\n" + within,)
+        yield f"two lengths, {kind}", (WEBHOOK + b"Content-Length: 0\r\n" + length + b"\r\n" + within,)
+        yield f"two lengths in one, {kind}", (WEBHOOK + length.replace(b": ", b": 0, ") + b"\r\n" + within,)
+        yield f"signed length, {kind}", (WEBHOOK + length.replace(b": ", b": +") + b"\r\n" + within,)
+        yield f"length of GET, {kind}", (b"GET /webhook HTTP/1.1\r\n" + HOST + length + b"\r\n" + within,)
+        yield f"bare LF, {kind}", ((WEBHOOK + length + b"X-A: 1\n\r\n").replace(b"\r\n", b"\n") + within,)
+        yield f"bare CR, {kind}", (WEBHOOK + b"X-A: 1\rContent-Length: 0\r\n" + length + b"\r\n" + within,)
+        yield f"NUL, {kind}", (WEBHOOK + b"X-A: 1\0\r\n" + length + b"\r\n" + within,)
+        yield f"bare LF in chunks, {kind}", (WEBHOOK + CHUNKED + b"\r\n" + chunk.replace(b"\r\n", b"\n"),)
+        yield f"chunk extension, {kind}", (WEBHOOK + CHUNKED + b"\r\n0;\n" + within + b"\r\n\r\n",)
+        yield f"huge chunk, {kind}", (WEBHOOK + CHUNKED + b"\r\nffffffffffffffff0\r\n" + within,)
+        yield f"Expect, {kind}", (WEBHOOK + b"Expect: 100-continue\r\n" + length + b"\r\n", within)
+        yield f"refused before its body, {kind}", (b"POST /metrics HTTP/1.1\r\n" + HOST + length + b"\r\n", within)
+        yield f"line feed in the path, {kind}", (b"POST /webhook%0d%0aX:%20 HTTP/1.1\r\n" + HOST + length + b"\r\n" + within,)
+        yield f"listed headers, {kind}", (WEBHOOK + b"Connection: close, Content-Length, Host\r\n" + length + b"\r\n" + within,)
+        yield f"HTTP/2 preface, {kind}", (http2.PREFACE + within,)
+    trailers = b"Authorization: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\nContent-Length: 9\r\n"
+    yield "trailers", (WEBHOOK + CHUNKED + b"Trailer: Authorization\r\n\r\n3\r\nabc\r\n0\r\n" + trailers + b"\r\n",)
+    yield "many trailers", (WEBHOOK + CHUNKED + b"\r\n0\r\n" + b"X-A: 1\r\n" * 20_000,)
+    yield "a huge header", (WEBHOOK + b"X-A: " + b"a" * 1_000_000 + b"\r\n\r\n",)
+    yield "many headers", (WEBHOOK + b"".join(b"X-%d: 1\r\n" % number for number in range(20_000)) + b"\r\n",)
+    yield "a huge address", (b"GET /webhook/" + b"a" * 1_000_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",)
+    yield "pipelining", ((b"GET /webhook HTTP/1.1\r\n" + HOST + b"\r\n" + STRAY) * 50,)
+    yield "half a head", (WEBHOOK + b"Content-Le",)
+    yield "half a body", (WEBHOOK + b"Content-Length: 100\r\n\r\nhalf",)
+    yield "half a chunk", (WEBHOOK + CHUNKED + b"\r\nff\r\nhalf",)
+    yield "not HTTP", (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\0" * 200,)
+
+
+ATTACKS: dict[str, Attack] = dict(_attacks())
+
+
+def _in_http2() -> Iterator[tuple[str, Attack]]:
+    for kind, within in (("whole", STRAY), ("open", OPEN)):
+        for name, header in {
+            "length too short": (b"content-length", b"0"),
+            "length too long": (b"content-length", b"9999"),
+            "chunked": (b"transfer-encoding", b"chunked"),
+            "upgrade": (b"upgrade", b"h2c"),
+            "connection": (b"connection", b"upgrade"),
+            "a header within a value": (b"x-a", b"1\r\nTransfer-Encoding: chunked"),
+            "a request within a value": (b"x-a", b"1\r\n\r\n" + within),
+            "a header within a name": (b"x-a: 1\r\ntransfer-encoding", b"chunked"),
+        }.items():
+            yield f"HTTP/2, {name}, {kind}", (http2.request([header], b"0\r\n\r\n" + within),)
+        yield f"HTTP/2, path, {kind}", (http2.request([], within, path=b"/webhook HTTP/1.1\r\nHost: x\r\n\r\n" + within),)
+        yield f"HTTP/2, method, {kind}", (http2.request([], within, method=b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nPOST"),)
+
+
+ATTACKS_IN_HTTP2: dict[str, Attack] = dict(_in_http2())
+
+
+class Stranger:
+    """One thread that makes all these attacks, again and again; `made` counts them by name."""
+
+    def __init__(self, connect: Callable[[], socket.socket], attacks: dict[str, Attack], enough: threading.Event) -> None:
+        self.made: Counter[str] = Counter()
+        self._connect, self._attacks, self._enough = connect, attacks, enough
+        self.thread = threading.Thread(target=self._run, name="stranger")
+
+    def _run(self) -> None:
+        for number in range(ROUNDS):
+            for name, attack in self._attacks.items():
+                if self._enough.is_set() and number > 0:
+                    return
+                self._make(attack, reset=number % 2 == 1)
+                self.made[name] += 1
+
+    def _make(self, attack: Attack, *, reset: bool) -> None:
+        """Every other time it ends with a reset of the connection."""
+        try:
+            with self._connect() as connection:
+                connection.settimeout(_PAUSE_SECONDS)
+                if reset:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                for part in attack:
+                    connection.sendall(part)
+                    _read(connection)
+        except OSError:  # refused, closed or reset: an answer, too
+            pass
+
+
+def _read(connection: socket.socket) -> None:
+    """Whatever is answered before a moment's silence."""
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        pass
+
+
+@contextmanager
+def strangers(*those: tuple[Callable[[], socket.socket], dict[str, Attack]]) -> Iterator[list[Stranger]]:
+    """All at once; on leaving each has made each of its attacks, and has ended."""
+    enough = threading.Event()
+    all_of_them = [Stranger(connect, attacks, enough) for connect, attacks in those]
+    for each in all_of_them:
+        each.thread.start()
+    try:
+        yield all_of_them
+    finally:
+        enough.set()
+        for each in all_of_them:
+            each.thread.join()
