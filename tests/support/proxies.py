@@ -114,14 +114,19 @@ class Proxy(Program):
 
 
 def edited(name: str, edits: dict[str, str]) -> str:
-    """The file with these edits, each of which is in a line that says EDIT, or is part of what such a line holds."""
+    """The file with these edits, each in a line that says EDIT or follows a comment that does."""
     lines = (FOLDER / FILES[name]).read_text().splitlines(keepends=True)
     for old, new in edits.items():
-        found = [number for number, line in enumerate(lines) if old in line and "EDIT" in line]
-        assert found, f"no line of {FILES[name]} that says EDIT holds {old!r}"
+        found = [number for number, line in enumerate(lines) if old in line and _may_be_edited(lines, number)]
+        assert found, f"no line of {FILES[name]} that may be edited holds {old!r}"
         for number in found:
             lines[number] = lines[number].replace(old, new)
     return "".join(lines)
+
+
+def _may_be_edited(lines: list[str], number: int) -> bool:
+    above = lines[number - 1].strip() if number else ""
+    return "EDIT" in lines[number] or (above.startswith("#") and "EDIT:" in above)
 
 
 def _edits(name: str, folder: Path, port: int, upstreams: Sequence[str], certificate: Certificate) -> dict[str, str]:
