@@ -70,9 +70,7 @@ def test_strangers_cost_no_honest_post_and_store_nothing(
     ):
         answers = post_all(proxy)
 
-    refused = {number: answer for number, answer in answers.items() if answer.status_code != 200}
-    assert not refused, proxy.log[-3000:]
-    acknowledged = {answer.json()["id"]: body_of(number) for number, answer in answers.items()}
-    assert len(acknowledged) == POSTS
-    assert {event_id: body for event_id, _, body in stored(real_valkey_url)} == acknowledged
+    taken = {answer.json().get("id"): body_of(number) for number, answer in answers.items() if answer.status_code == 200}
+    assert {event_id: body for event_id, _, body in stored(real_valkey_url)} == taken, "every 200 is stored, and nothing else"
+    assert len(taken) == POSTS, {number: answer for number, answer in answers.items() if answer.status_code != 200}
     assert all(each.made for each in those)
