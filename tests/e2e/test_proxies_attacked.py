@@ -17,7 +17,7 @@ import pytest
 from tests.support.ingress import bearer, stored
 from tests.support.processes import deployed
 from tests.support.proxies import FILES, Certificate, Proxy, proxied
-from tests.support.stranger import ADDRESS, ATTACKS, ATTACKS_IN_HTTP2, strangers
+from tests.support.stranger import ADDRESS, ATTACKS, ATTACKS_IN_HTTP2, UPGRADES, strangers
 
 POSTS = int(os.environ.get("CURBSIDE_PROXY_POSTS", "300"))
 CLIENTS = 4
@@ -63,7 +63,7 @@ def test_strangers_cost_no_honest_post_and_store_nothing(
         proxied(name, tmp_path, certificate, urlsplit(deployment.ingress.url).netloc) as proxy,
         strangers(
             (lambda: proxy.connect(ADDRESS), ATTACKS),
-            (lambda: proxy.connect(ADDRESS), dict(reversed(ATTACKS.items()))),
+            (lambda: proxy.connect(ADDRESS), UPGRADES),
             (lambda: proxy.connect(ADDRESS, http2=True), ATTACKS_IN_HTTP2),
             (direct(deployment.ingress.url), ATTACKS),
         ) as those,

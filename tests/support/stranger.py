@@ -18,10 +18,14 @@ _RESET = struct.pack("ii", 1, 0)
 
 HOST = b"Host: localhost\r\n"
 WEBHOOK, TOKEN = b"POST /webhook HTTP/1.1\r\n" + HOST, b"POST /oauth/token HTTP/1.1\r\n" + HOST
+AFOSTO = b"POST /webhook/afosto HTTP/1.1\r\n" + HOST + b"X-Afosto-Hmac-Sha256: " + b"0" * 64 + b"\r\n"
+"""Its signature is looked at only when the body is whole."""
 STRAY = WEBHOOK + b"Content-Length: 9\r\n\r\nsmuggled!"
 """A request within a body: whoever takes it for one answers twice."""
 OPEN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Rest: "
 """Another, that swallows the first line of whatever comes next on the same connection, and gets it a 200."""
+PADDED = b"\r\n" * 50_000 + OPEN
+"""The same after empty lines, which servers skip: too long for a proxy to send all of it together with the head before."""
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -31,46 +35,51 @@ Attack = Sequence[bytes]
 
 
 def _attacks() -> Iterator[tuple[str, Attack]]:
-    for kind, within in (("whole", STRAY), ("open", OPEN)):
-        length = b"Content-Length: %d\r\n" % len(within)
-        chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(within), within)
-        for target, start in (("webhook", WEBHOOK), ("token", TOKEN)):
-            yield f"h2c, {target}, {kind}", (start + H2C + length + b"\r\n", within)
-            yield f"h2c chunked, {target}, {kind}", (start + H2C + CHUNKED + b"\r\n", chunk)
-            yield f"websocket, {target}, {kind}", (start + WEBSOCKET + length + b"\r\n", within)
-            yield f"h2c by GET, {target}, {kind}", (start.replace(b"POST", b"GET") + H2C + length + b"\r\n", within)
-        yield f"CONNECT, {kind}", (b"CONNECT localhost:443 HTTP/1.1\r\n" + HOST + b"\r\n", within)
-        yield f"CONNECT with a path, {kind}", (b"CONNECT /webhook HTTP/1.1\r\n" + HOST + length + b"\r\n", within)
-        yield f"CL.TE, {kind}", (WEBHOOK + b"Content-Length: %d\r\n" % (len(within) + 5) + CHUNKED + b"\r\n0\r\n\r\n" + within,)
-        yield f"TE.CL, {kind}", (WEBHOOK + b"Content-Length: 4\r\n" + CHUNKED + b"\r\n" + chunk,)
-        yield f"TE.CL by HTTP/1.0, {kind}", (WEBHOOK.replace(b"1.1", b"1.0") + length + CHUNKED + b"\r\n0\r\n\r\n" + within,)
-        for name, coding in {
-            "of another name": b"xchunked",
-            "after a tab": b"\tchunked",
-            "after a vertical tab": b"\x0bchunked",
-            "twice": b"chunked, chunked",
-            "then identity": b"chunked, identity",
-            "quoted": b'"chunked"',
-        }.items():
-            yield f"coding {name}, {kind}", (WEBHOOK + length + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + within,)
-        yield f"space before the colon, {kind}", (WEBHOOK + length + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + within,)
-        yield f"obs-fold, {kind}", (WEBHOOK + length + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + within,)
-        yield f"folded length, {kind}", (WEBHOOK + b"X-A: 1\r\n Content-Length: 0\r\n" + length + b"\r\n" + within,)
-        yield f"two lengths, {kind}", (WEBHOOK + b"Content-Length: 0\r\n" + length + b"\r\n" + within,)
-        yield f"two lengths in one, {kind}", (WEBHOOK + length.replace(b": ", b": 0, ") + b"\r\n" + within,)
-        yield f"signed length, {kind}", (WEBHOOK + length.replace(b": ", b": +") + b"\r\n" + within,)
-        yield f"length of GET, {kind}", (b"GET /webhook HTTP/1.1\r\n" + HOST + length + b"\r\n" + within,)
-        yield f"bare LF, {kind}", ((WEBHOOK + length + b"X-A: 1\n\r\n").replace(b"\r\n", b"\n") + within,)
-        yield f"bare CR, {kind}", (WEBHOOK + b"X-A: 1\rContent-Length: 0\r\n" + length + b"\r\n" + within,)
-        yield f"NUL, {kind}", (WEBHOOK + b"X-A: 1\0\r\n" + length + b"\r\n" + within,)
-        yield f"bare LF in chunks, {kind}", (WEBHOOK + CHUNKED + b"\r\n" + chunk.replace(b"\r\n", b"\n"),)
-        yield f"chunk extension, {kind}", (WEBHOOK + CHUNKED + b"\r\n0;\n" + within + b"\r\n\r\n",)
-        yield f"huge chunk, {kind}", (WEBHOOK + CHUNKED + b"\r\nffffffffffffffff0\r\n" + within,)
-        yield f"Expect, {kind}", (WEBHOOK + b"Expect: 100-continue\r\n" + length + b"\r\n", within)
-        yield f"refused before its body, {kind}", (b"POST /metrics HTTP/1.1\r\n" + HOST + length + b"\r\n", within)
-        yield f"line feed in the path, {kind}", (b"POST /webhook%0d%0aX:%20 HTTP/1.1\r\n" + HOST + length + b"\r\n" + within,)
-        yield f"listed headers, {kind}", (WEBHOOK + b"Connection: close, Content-Length, Host\r\n" + length + b"\r\n" + within,)
-        yield f"HTTP/2 preface, {kind}", (http2.PREFACE + within,)
+    for target, start in (("webhook", WEBHOOK), ("token", TOKEN), ("afosto", AFOSTO)):
+        for kind, within in (("whole", STRAY), ("open", OPEN), ("padded", PADDED)):
+            for trick, attack in _tricks(start, within):
+                yield f"{trick}, {target}, {kind}", attack
+    yield from _floods()
+
+
+def _tricks(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
+    """One request with another within, which a careless server or proxy takes for the next."""
+    length = b"Content-Length: %d\r\n" % len(within)
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(within), within)
+    empty = b"\r\n0\r\n\r\n" + within
+    yield "h2c", (start + H2C + length + b"\r\n", within)
+    yield "h2c chunked", (start + H2C + CHUNKED + b"\r\n", chunk)
+    yield "h2c by GET", (start.replace(b"POST", b"GET") + H2C + length + b"\r\n", within)
+    yield "websocket", (start + WEBSOCKET + length + b"\r\n", within)
+    yield "CONNECT", (b"CONNECT localhost:443 HTTP/1.1\r\n" + HOST + b"\r\n", within)
+    yield "CONNECT with a path", (start.replace(b"POST", b"CONNECT") + length + b"\r\n", within)
+    yield "CL.TE", (start + b"Content-Length: %d\r\n" % (len(within) + 5) + CHUNKED + empty,)
+    yield "TE.CL", (start + b"Content-Length: 4\r\n" + CHUNKED + b"\r\n" + chunk,)
+    yield "TE.CL by HTTP/1.0", (start.replace(b"1.1", b"1.0") + length + CHUNKED + empty,)
+    for coding in (b"xchunked", b"\tchunked", b"\x0bchunked", b"chunked, chunked", b"chunked, identity", b'"chunked"'):
+        yield f"coding {coding!r}", (start + length + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + within,)
+    yield "space before the colon", (start + length + b"Transfer-Encoding : chunked\r\n" + empty,)
+    yield "obs-fold", (start + length + b"Transfer-Encoding:\r\n chunked\r\n" + empty,)
+    yield "folded length", (start + b"X-A: 1\r\n Content-Length: 0\r\n" + length + b"\r\n" + within,)
+    yield "two lengths", (start + b"Content-Length: 0\r\n" + length + b"\r\n" + within,)
+    yield "two lengths in one", (start + length.replace(b": ", b": 0, ") + b"\r\n" + within,)
+    yield "signed length", (start + length.replace(b": ", b": +") + b"\r\n" + within,)
+    yield "length of GET", (start.replace(b"POST", b"GET") + length + b"\r\n" + within,)
+    yield "bare LF", ((start + length + b"X-A: 1\r\n\r\n").replace(b"\r\n", b"\n") + within,)
+    yield "bare CR", (start + b"X-A: 1\rContent-Length: 0\r\n" + length + b"\r\n" + within,)
+    yield "NUL", (start + b"X-A: 1\0\r\n" + length + b"\r\n" + within,)
+    yield "bare LF in chunks", (start + CHUNKED + b"\r\n" + chunk.replace(b"\r\n", b"\n"),)
+    yield "chunk extension", (start + CHUNKED + b"\r\n0;\n" + within + b"\r\n\r\n",)
+    yield "huge chunk", (start + CHUNKED + b"\r\nffffffffffffffff0\r\n" + within,)
+    yield "Expect", (start + b"Expect: 100-continue\r\n" + length + b"\r\n", within)
+    yield "refused before its body", (b"POST /metrics HTTP/1.1\r\n" + HOST + length + b"\r\n", within)
+    yield "line feed in the path", (start.replace(b" HTTP", b"%0d%0aX:%20 HTTP") + length + b"\r\n" + within,)
+    yield "listed headers", (start + b"Connection: close, Content-Length, Host\r\n" + length + b"\r\n" + within,)
+    yield "preface of HTTP/2", (http2.PREFACE + within,)
+
+
+def _floods() -> Iterator[tuple[str, Attack]]:
+    """Too much, too little, or something else."""
     trailers = b"Authorization: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\nContent-Length: 9\r\n"
     yield "trailers", (WEBHOOK + CHUNKED + b"Trailer: Authorization\r\n\r\n3\r\nabc\r\n0\r\n" + trailers + b"\r\n",)
     yield "many trailers", (WEBHOOK + CHUNKED + b"\r\n0\r\n" + b"X-A: 1\r\n" * 20_000,)
@@ -79,12 +88,14 @@ def _attacks() -> Iterator[tuple[str, Attack]]:
     yield "a huge address", (b"GET /webhook/" + b"a" * 1_000_000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",)
     yield "pipelining", ((b"GET /webhook HTTP/1.1\r\n" + HOST + b"\r\n" + STRAY) * 50,)
     yield "half a head", (WEBHOOK + b"Content-Le",)
-    yield "half a body", (WEBHOOK + b"Content-Length: 100\r\n\r\nhalf",)
-    yield "half a chunk", (WEBHOOK + CHUNKED + b"\r\nff\r\nhalf",)
+    yield "half a body", (AFOSTO + b"Content-Length: 100\r\n\r\nhalf",)
+    yield "half a chunk", (AFOSTO + CHUNKED + b"\r\nff\r\nhalf",)
     yield "not HTTP", (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + b"\0" * 200,)
 
 
 ATTACKS: dict[str, Attack] = dict(_attacks())
+UPGRADES: dict[str, Attack] = {name: attack for name, attack in ATTACKS.items() if name.startswith(("h2c", "websocket"))}
+"""Those that have cost events before, to be made more often."""
 
 
 def _in_http2() -> Iterator[tuple[str, Attack]]:
