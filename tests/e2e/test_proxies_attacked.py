@@ -26,7 +26,7 @@ OFFERS_H2C = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-
 
 def body_of(number: int) -> bytes:
     """Each another order's; some are larger than what proxies keep in one piece."""
-    return orjson.dumps({"event": "order_created", "order_id": f"fc-{number}", "note": "x" * (50_000 if number % 50 == 0 else 20)})
+    return orjson.dumps({"event": "order_created", "order_id": f"fc-{number}", "note": "x" * (100_000 if number % 50 == 0 else 20)})
 
 
 def post(client: httpx.Client, number: int) -> httpx.Response:

@@ -136,7 +136,7 @@ def _edits(name: str, folder: Path, port: int, upstreams: Sequence[str], certifi
     if name == "nginx":
         others = "".join(f"{kind}_temp_path {folder}; " for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
         return everywhere | {
-            "user www-data;": "",
+            "user www-data;": "user root;" if os.geteuid() == 0 else "",  # who else could not reach the test's folder
             "/run/nginx.pid": f"{folder}/pid",
             "/var/log/nginx/error.log": "stderr",
             "/var/log/nginx/curbside.log": "/dev/stderr",

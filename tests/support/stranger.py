@@ -14,6 +14,7 @@ ADDRESS = "127.0.0.66"
 ROUNDS = 400
 """At the most, of all attacks."""
 _PAUSE_SECONDS = 0.02
+_SEND_SECONDS = 10.0
 _RESET = struct.pack("ii", 1, 0)
 
 HOST = b"Host: localhost\r\n"
@@ -24,7 +25,7 @@ STRAY = WEBHOOK + b"Content-Length: 9\r\n\r\nsmuggled!"
 """A request within a body: whoever takes it for one answers twice."""
 OPEN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Rest: "
 """Another, that swallows the first line of whatever comes next on the same connection, and gets it a 200."""
-PADDED = b"\r\n" * 50_000 + OPEN
+PADDED = b"\r\n" * 200_000 + OPEN
 """The same after empty lines, which servers skip: too long for a proxy to send all of it together with the head before."""
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -36,21 +37,30 @@ Attack = Sequence[bytes]
 
 def _attacks() -> Iterator[tuple[str, Attack]]:
     for target, start in (("webhook", WEBHOOK), ("token", TOKEN), ("afosto", AFOSTO)):
-        for kind, within in (("whole", STRAY), ("open", OPEN), ("padded", PADDED)):
-            for trick, attack in _tricks(start, within):
+        for kind, within in (("whole", STRAY), ("open", OPEN)):
+            for trick, attack in (*_upgrades(start, within), *_tricks(start, within)):
                 yield f"{trick}, {target}, {kind}", attack
     yield from _floods()
 
 
-def _tricks(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
-    """One request with another within, which a careless server or proxy takes for the next."""
-    length = b"Content-Length: %d\r\n" % len(within)
-    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(within), within)
-    empty = b"\r\n0\r\n\r\n" + within
+def _framed(within: bytes) -> tuple[bytes, bytes]:
+    """The header that announces these bytes as a body, and the same bytes as the only chunk."""
+    return b"Content-Length: %d\r\n" % len(within), b"%x\r\n%s\r\n0\r\n\r\n" % (len(within), within)
+
+
+def _upgrades(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
+    """Another protocol is asked for, and the body stays where it was."""
+    length, chunk = _framed(within)
     yield "h2c", (start + H2C + length + b"\r\n", within)
     yield "h2c chunked", (start + H2C + CHUNKED + b"\r\n", chunk)
     yield "h2c by GET", (start.replace(b"POST", b"GET") + H2C + length + b"\r\n", within)
     yield "websocket", (start + WEBSOCKET + length + b"\r\n", within)
+
+
+def _tricks(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
+    """One request with another within, which a careless server or proxy takes for the next."""
+    length, chunk = _framed(within)
+    empty = b"\r\n0\r\n\r\n" + within
     yield "CONNECT", (b"CONNECT localhost:443 HTTP/1.1\r\n" + HOST + b"\r\n", within)
     yield "CONNECT with a path", (start.replace(b"POST", b"CONNECT") + length + b"\r\n", within)
     yield "CL.TE", (start + b"Content-Length: %d\r\n" % (len(within) + 5) + CHUNKED + empty,)
@@ -94,8 +104,12 @@ def _floods() -> Iterator[tuple[str, Attack]]:
 
 
 ATTACKS: dict[str, Attack] = dict(_attacks())
-UPGRADES: dict[str, Attack] = {name: attack for name, attack in ATTACKS.items() if name.startswith(("h2c", "websocket"))}
-"""Those that have cost events before, to be made more often."""
+UPGRADES: dict[str, Attack] = {
+    f"{trick}, {target}, padded": attack
+    for target, start in (("webhook", WEBHOOK), ("afosto", AFOSTO))
+    for trick, attack in _upgrades(start, PADDED)
+}
+"""What has cost most events, where a proxy handed on `Upgrade`."""
 
 
 def _in_http2() -> Iterator[tuple[str, Attack]]:
@@ -138,11 +152,12 @@ class Stranger:
         """Every other time it ends with a reset of the connection."""
         try:
             with self._connect() as connection:
-                connection.settimeout(_PAUSE_SECONDS)
                 if reset:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 for part in attack:
+                    connection.settimeout(_SEND_SECONDS)
                     connection.sendall(part)
+                    connection.settimeout(_PAUSE_SECONDS)
                     _read(connection)
         except OSError:  # refused, closed or reset: an answer, too
             pass
