@@ -10,5 +10,5 @@ pytest_plugins = [
     "tests.support.receiver",
     "tests.support.office",
     "tests.support.slow_lane",
-    "tests.support.proxies",
+    "tests.support.proxy_fixtures",
 ]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.ingress import bearer, stored
 from tests.support.processes import deployed
-from tests.support.proxies import FILES, Certificate, Proxy, proxied
+from tests.support.proxies import Certificate, Proxy, proxied
 from tests.support.stranger import ADDRESS, ATTACKS, ATTACKS_IN_HTTP2, UPGRADES, strangers
 
 POSTS = int(os.environ.get("CURBSIDE_PROXY_POSTS", "300"))
@@ -26,7 +26,9 @@ OFFERS_H2C = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-
 
 def body_of(number: int) -> bytes:
     """Each another order's; some are larger than what proxies keep in one piece."""
-    return orjson.dumps({"event": "order_created", "order_id": f"fc-{number}", "note": "x" * (100_000 if number % 50 == 0 else 20)})
+    return orjson.dumps(
+        {"event": "order_created", "order_id": f"fc-{number}", "note": "x" * (100_000 if number % 50 == 0 else 20)}
+    )
 
 
 def post(client: httpx.Client, number: int) -> httpx.Response:
@@ -54,13 +56,12 @@ def direct(url: str) -> Callable[[], socket.socket]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", FILES)
 def test_strangers_cost_no_honest_post_and_store_nothing(
-    name: str, real_valkey_url: str, tmp_path: Path, certificate: Certificate
+    proxy_name: str, real_valkey_url: str, tmp_path: Path, certificate: Certificate
 ) -> None:
     with (
         deployed(tmp_path, workers=0, REDIS_URL=real_valkey_url) as deployment,
-        proxied(name, tmp_path, certificate, urlsplit(deployment.ingress.url).netloc) as proxy,
+        proxied(proxy_name, tmp_path, certificate, urlsplit(deployment.ingress.url).netloc) as proxy,
         strangers(
             (lambda: proxy.connect(ADDRESS), ATTACKS),
             (lambda: proxy.connect(ADDRESS), UPGRADES),

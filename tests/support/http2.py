@@ -11,7 +11,9 @@ def request(headers: Headers, body: bytes, *, method: bytes = b"POST", path: byt
     """The first request of a connection, with its preface."""
     pseudo = [(b":method", method), (b":scheme", b"https"), (b":authority", b"localhost"), (b":path", path)]
     block = b"".join(_text(b"\0", name) + _text(b"", value) for name, value in pseudo + headers)
-    return PREFACE + _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, _END_HEADERS, 1, block) + _frame(_DATA, _END_STREAM, 1, body)
+    return (
+        PREFACE + _frame(_SETTINGS, 0, 0, b"") + _frame(_HEADERS, _END_HEADERS, 1, block) + _frame(_DATA, _END_STREAM, 1, body)
+    )
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:

@@ -44,18 +44,6 @@ class Certificate:
     both: Path
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A new one for the session."""
-    folder = tmp_path_factory.mktemp("certificate")
-    made = Certificate(folder / "chain.pem", folder / "key.pem", folder / "both.pem")
-    command = [needed("openssl"), "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={NAME}"]
-    command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-addext", f"subjectAltName=DNS:{NAME}"]
-    subprocess.run([*command, "-keyout", made.key, "-out", made.chain], check=True, capture_output=True)
-    made.both.write_text(made.chain.read_text() + made.key.read_text())
-    return made
-
-
 class Proxy(Program):
     """One of the three before these upstreams, such as `127.0.0.1:8080`. Its files and its log are in `folder`."""
 
@@ -66,19 +54,19 @@ class Proxy(Program):
         self.file = folder / FILES[name]
         self.file.write_text(edited(name, _edits(name, folder, self.port, upstreams, certificate)))
         start = {
-            "nginx": ["-c", self.file, "-e", folder / "nginx.log", "-g", "daemon off;"],
-            "haproxy": ["-db", "-f", self.file],
-            "caddy": ["run", "--adapter", "caddyfile", "--config", self.file],
+            "nginx": ["-c", f"{self.file}", "-e", f"{folder}/nginx.log", "-g", "daemon off;"],
+            "haproxy": ["-db", "-f", f"{self.file}"],
+            "caddy": ["run", "--adapter", "caddyfile", "--config", f"{self.file}"],
         }
         home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-        super().__init__([self._program, *map(str, start[name])], home, folder / f"{name}.log")
+        super().__init__([self._program, *start[name]], home, folder / f"{name}.log")
 
     def check(self) -> "subprocess.CompletedProcess[str]":
         """What the program itself says of the file."""
         arguments = {
-            "nginx": ["-t", "-c", self.file],
-            "haproxy": ["-c", "-f", self.file],
-            "caddy": ["validate", "--adapter", "caddyfile", "--config", self.file],
+            "nginx": ["-t", "-c", f"{self.file}"],
+            "haproxy": ["-c", "-f", f"{self.file}"],
+            "caddy": ["validate", "--adapter", "caddyfile", "--config", f"{self.file}"],
         }
         return subprocess.run([self._program, *arguments[self.name]], check=False, capture_output=True, text=True)
 
@@ -151,7 +139,7 @@ def _edits(name: str, folder: Path, port: int, upstreams: Sequence[str], certifi
     return everywhere | {
         ":443 {": f":{port} {{",
         "unix//var/lib/caddy/admin.sock": f"unix/{folder}/admin.sock",
-        "bind 0.0.0.0 [::]": f"bind {LOOPBACK}",
+        "bind 0.0.0.0": f"bind {LOOPBACK}",
         "/etc/caddy/curbside/fullchain.pem": str(certificate.chain),
         "/etc/caddy/curbside/privkey.pem": str(certificate.key),
     }

@@ -28,7 +28,9 @@ OPEN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Rest: "
 PADDED = b"\r\n" * 200_000 + OPEN
 """The same after empty lines, which servers skip: too long for a proxy to send all of it together with the head before."""
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
-WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+WEBSOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 Attack = Sequence[bytes]
