@@ -48,11 +48,15 @@ def test_what_a_provider_posts_is_stored(deployed_proxy: Proxy, real_valkey_url:
 def test_a_body_that_is_cut_off_is_not_stored(deployed_proxy: Proxy, real_valkey_url: str) -> None:
     head = POST + b"Authorization: " + bearer()["Authorization"].encode() + b"\r\n"
     for framing in (b"Content-Length: 100\r\n\r\ncut off", b"Transfer-Encoding: chunked\r\n\r\n7\r\ncut off\r\n"):
-        for reset in (False, True):
+        for ending in ("reset", "close", "half close"):
             with deployed_proxy.connect() as connection:
                 connection.sendall(head + framing)
-                if reset:
+                if ending == "reset":
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                elif ending == "half close":
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):  # until the proxy, too, has had enough
+                        pass
     for number in range(20):
         assert status_of(ask(deployed_proxy, head + b"Content-Length: 2\r\n\r\n%02d" % number)) == 200
 

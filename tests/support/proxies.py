@@ -26,7 +26,8 @@ NAME = "localhost"
 
 def needed(program: str) -> str:
     """Where a program is; without it the test is skipped, but fails in CI, which says that it must run."""
-    return shutil.which(program) or _missing(f"{program} is not installed (Debian's package {program})")
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])  # where Debian has nginx and HAProxy, and users do not look
+    return shutil.which(program, path=path) or _missing(f"{program} is not installed (Debian's package {program})")
 
 
 def _missing(why: str) -> NoReturn:
