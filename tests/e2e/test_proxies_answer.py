@@ -11,7 +11,7 @@ from tests.support import http2
 from tests.support.ingress import bearer, stored
 from tests.support.ports import LOOPBACK, free_port
 from tests.support.proxies import Certificate, Proxy, proxied
-from tests.support.proxy_fixtures import POST, ask, status_of
+from tests.support.proxy_fixtures import POST, ask, read_all, status_of
 from tests.support.recorder import Recorder, recording
 from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for
@@ -54,13 +54,27 @@ def test_a_body_that_is_cut_off_is_not_stored(deployed_proxy: Proxy, real_valkey
                 if ending == "reset":
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 elif ending == "half close":
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):  # until the proxy, too, has had enough
-                        pass
+                    socket.socket.shutdown(connection, socket.SHUT_WR)  # below TLS, which goes on reading
+                    assert status_of(read_all(connection)) != 200
     for number in range(20):
         assert status_of(ask(deployed_proxy, head + b"Content-Length: 2\r\n\r\n%02d" % number)) == 200
 
     assert [body for _, _, body in stored(real_valkey_url)] == [b"%02d" % number for number in range(20)]
+
+
+def test_a_client_that_closes_its_sending_side_reads_no_200_but_that_of_the_ingress(
+    deployed_proxy: Proxy, real_valkey_url: str
+) -> None:
+    head = POST + b"Authorization: " + bearer()["Authorization"].encode() + b"\r\n"
+    answers = []
+    for _ in range(20):
+        with deployed_proxy.connect() as connection:
+            connection.sendall(head + b"Content-Length: 5\r\n\r\nwhole")
+            socket.socket.shutdown(connection, socket.SHUT_WR)
+            answers.append(read_all(connection))
+
+    ids = {event_id for event_id, _, _ in stored(real_valkey_url)}
+    assert [answer for answer in answers if status_of(answer) == 200 and not any(each.encode() in answer for each in ids)] == []
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)

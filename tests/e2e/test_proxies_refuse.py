@@ -1,16 +1,26 @@
 """What each proxy of deploy/proxies refuses by itself, so that the ingress never hears of it."""
 
 import re
+import socket
+from contextlib import ExitStack
 
 import pytest
 
+from tests.support.ports import LOOPBACK
 from tests.support.proxies import Proxy
-from tests.support.proxy_fixtures import HOST, POST, ask, status_of
+from tests.support.proxy_fixtures import HOST, POST, ask, read_all, status_of
 from tests.support.recorder import Recorder
 from tests.support.settings import make_settings
 
 PRIVATE = ["/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/webhooks", "/webhook/a/b", "/oauth/authorize"]
 DETOURS = ["/webhook/../readyz", "/webhook/%2e%2e/readyz", "/webhook/..%2freadyz", "/webhook%0a", "//readyz"]
+BEGUN = {
+    "nothing": b"",
+    "half a head": POST + b"X-Ha",
+    "half a body": POST + b"Content-Length: 100\r\n\r\nhalf",
+    "half a chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+    "no last chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+}
 TOKEN = b"POST /oauth/token HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc"
 
 
@@ -38,7 +48,7 @@ def test_other_methods_and_other_names_reach_no_ingress(proxy: Proxy, upstream: 
     assert status_of(ask(proxy, b"POST /webhook HTTP/1.1\r\nHost: other.example\r\nContent-Length: 3\r\n\r\nabc")) == 421
     for allowed in ("GET", "HEAD", "OPTIONS", "POST"):
         with proxy.client() as client:
-            assert client.request(allowed, "/webhook").status_code == 200
+            assert client.request(allowed, "/webhook", content=b"abc" if allowed == "POST" else None).status_code == 200
     assert [request.line.split(" ")[0] for request in upstream.requests] == ["GET", "HEAD", "OPTIONS", "POST"]
 
 
@@ -70,3 +80,19 @@ def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(proxy: Proxy
 
     assert re.search(rb"HTTP/1\.1 429[^{]*\r\n(?i:retry-after): 5\r\n", answers)
     assert status_of(ask(proxy, TOKEN)) == 200
+
+
+def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upstream: Recorder) -> None:
+    """All at once, since each takes ten seconds or twenty."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_connection((LOOPBACK, proxy.port)))
+        begun = {name: stack.enter_context(proxy.connect()) for name in BEGUN}
+        for name, connection in begun.items():
+            connection.sendall(BEGUN[name])
+        answers = {}
+        for name, connection in {"no TLS": silent, **begun}.items():
+            connection.settimeout(120)
+            answers[name] = read_all(connection)
+
+    assert {name: answer for name, answer in answers.items() if status_of(answer) in range(200, 400)} == {}
+    assert upstream.requests == []

@@ -1,8 +1,10 @@
 """Each of the proxies, before an ingress or before an upstream that keeps the bytes."""
 
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,6 +70,15 @@ def ask(proxy: Proxy, request: bytes, source: str = LOOPBACK) -> bytes:
             return connection.recv(65536)
     except (ConnectionError, ssl.SSLEOFError):
         return b""
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Whatever comes until the other side closes; TimeoutError if it does not in the connection's time."""
+    answer = b""
+    with suppress(ConnectionError, ssl.SSLEOFError):
+        while part := connection.recv(65536):
+            answer += part
+    return answer
 
 
 def status_of(answer: bytes) -> int:

@@ -98,8 +98,17 @@ def _body(head: bytes, stream: BinaryIO) -> bytes:
     """As its head announces it; a chunked one with its framing and trailers."""
     request = Request(head, b"")
     if "chunked" not in request.values("transfer-encoding"):
-        return stream.read(int((request.values("content-length") or ["0"])[0]))
+        return _exactly(int((request.values("content-length") or ["0"])[0]), stream)
     parts = []
     while (size := stream.readline()).strip() not in {b"0", b""}:
-        parts += [size, stream.read(int(size, 16) + 2)]
+        parts += [size, _exactly(int(size, 16) + 2, stream)]
+    if not size:
+        raise ConnectionAbortedError("the chunks ended before the last")
     return b"".join([*parts, size, _head(stream)])
+
+
+def _exactly(length: int, stream: BinaryIO) -> bytes:
+    """So many bytes; a request that ends before is none."""
+    if len(data := stream.read(length)) < length:
+        raise ConnectionAbortedError("the body ended before its length")
+    return data
