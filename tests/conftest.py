@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.support.office",
     "tests.support.slow_lane",
     "tests.support.witness",
+    "tests.support.proxy_fixtures",
 ]

@@ -1,0 +1,98 @@
+"""What each proxy of deploy/proxies refuses by itself, so that the ingress never hears of it."""
+
+import re
+import socket
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.ports import LOOPBACK
+from tests.support.proxies import Proxy
+from tests.support.proxy_fixtures import HOST, POST, ask, read_all, status_of
+from tests.support.recorder import Recorder
+from tests.support.settings import make_settings
+
+PRIVATE = ["/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/webhooks", "/webhook/a/b", "/oauth/authorize"]
+DETOURS = ["/webhook/../readyz", "/webhook/%2e%2e/readyz", "/webhook/..%2freadyz", "/webhook%0a", "//readyz"]
+BEGUN = {
+    "nothing": b"",
+    "half a head": POST + b"X-Ha",
+    "half a body": POST + b"Content-Length: 100\r\n\r\nhalf",
+    "half a chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+    "no last chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+}
+TOKEN = b"POST /oauth/token HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc"
+
+
+@pytest.mark.parametrize("target", PRIVATE)
+def test_what_is_not_for_providers_is_not_there(proxy: Proxy, upstream: Recorder, target: str) -> None:
+    with proxy.client() as client:
+        answer = client.get(target)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json()["status"] == 404
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("target", DETOURS)
+def test_no_detour_leads_to_what_is_not_for_providers(proxy: Proxy, upstream: Recorder, target: str) -> None:
+    answer = ask(proxy, b"POST %s HTTP/1.1\r\n" % target.encode() + HOST + b"Content-Length: 3\r\n\r\nabc")
+
+    assert status_of(answer) in {400, 404}
+    assert upstream.requests == []
+
+
+def test_other_methods_and_other_names_reach_no_ingress(proxy: Proxy, upstream: Recorder) -> None:
+    for method in (b"CONNECT", b"DELETE", b"PUT", b"TRACE", b"PRI"):
+        assert 400 <= status_of(ask(proxy, method + b" /webhook HTTP/1.1\r\n" + HOST + b"\r\n")) < 500, method
+    assert status_of(ask(proxy, b"POST /webhook HTTP/1.1\r\nHost: other.example\r\nContent-Length: 3\r\n\r\nabc")) == 421
+    for allowed in ("GET", "HEAD", "OPTIONS", "POST"):
+        with proxy.client() as client:
+            assert client.request(allowed, "/webhook", content=b"abc" if allowed == "POST" else None).status_code == 200
+    assert [request.line.split(" ")[0] for request in upstream.requests] == ["GET", "HEAD", "OPTIONS", "POST"]
+
+
+def test_a_body_over_the_limit_is_refused(proxy: Proxy, upstream: Recorder) -> None:
+    limit = make_settings().max_body_bytes
+    with proxy.client() as client:
+        assert client.post("/webhook", content=b"x" * limit).status_code == 200
+        answer = client.post("/webhook", content=b"x" * (limit + 1))
+
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert [len(request.body) for request in upstream.requests] == [limit]
+
+
+def test_a_head_over_the_limit_is_refused(proxy: Proxy, upstream: Recorder) -> None:
+    length = b"Content-Length: 3\r\n\r\nabc"
+    assert status_of(ask(proxy, POST + b"X-Some: " + b"a" * 8_000 + b"\r\n" + length)) == 200
+    for much in (b"X-Much: " + b"a" * 70_000 + b"\r\n", b"X-Many: 1\r\n" * 20_000):
+        assert status_of(ask(proxy, POST + much + length)) in {0, 400, 431}
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("proxy_name", ["nginx", "haproxy"], indirect=True)  # Caddy as Debian has it knows no such limits
+def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(proxy: Proxy) -> None:
+    with proxy.connect("127.0.0.8") as connection:
+        connection.sendall(TOKEN * 260)
+        answers = b""
+        while b"HTTP/1.1 429" not in answers and (part := connection.recv(65536)):
+            answers += part
+
+    assert re.search(rb"HTTP/1\.1 429[^{]*\r\n(?i:retry-after): 5\r\n", answers)
+    assert status_of(ask(proxy, TOKEN)) == 200
+
+
+def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upstream: Recorder) -> None:
+    """All at once, since each takes ten seconds or twenty."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_connection((LOOPBACK, proxy.port)))
+        begun = {name: stack.enter_context(proxy.connect()) for name in BEGUN}
+        for name, connection in begun.items():
+            connection.sendall(BEGUN[name])
+        answers = {}
+        for name, connection in {"no TLS": silent, **begun}.items():
+            connection.settimeout(120)
+            answers[name] = read_all(connection)
+
+    assert {name: answer for name, answer in answers.items() if status_of(answer) in range(200, 400)} == {}
+    assert upstream.requests == []
