@@ -13,10 +13,23 @@ _TYPE = (b"content-type", b"application/problem+json")
 class Cause(StrEnum):
     """Why a request was refused, for those who count. The value is stored: never change one."""
 
-    TOKEN = "token"  # noqa: S105 - the name of a cause
-    """The bearer token is missing, malformed, expired or not ours."""
-    SIGNATURE = "signature"
-    """The signature is missing or wrong."""
+    TOKEN_MISSING = "token_missing"  # noqa: S105 - the name of a cause, as those below
+    TOKEN_MALFORMED = "token_malformed"  # noqa: S105
+    """No bearer token, or one that we would never have issued."""
+    TOKEN_WRONG = "token_wrong"  # noqa: S105
+    """Not signed by a key in use."""
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    TOKEN_CLIENT = "token_client"  # noqa: S105
+    """Issued to a client that is not this provider's, or no longer."""
+    SIGNATURE_MISSING = "signature_missing"
+    SIGNATURE_MALFORMED = "signature_malformed"
+    SIGNATURE_WRONG = "signature_wrong"
+    TIMESTAMP_MISSING = "timestamp_missing"
+    TIMESTAMP_MALFORMED = "timestamp_malformed"
+    TIMESTAMP_OUT_OF_TOLERANCE = "timestamp_out_of_tolerance"
+    LOGIN_MISSING = "login_missing"
+    LOGIN_WRONG = "login_wrong"
+    """HTTP Basic with another user or password, or malformed."""
     EMPTY = "empty"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
@@ -55,6 +68,14 @@ class HttpProblemError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+class RefusedError(Exception):
+    """Who sent a request is not known. `str()` says why, for the caller to read: it quotes nothing of the request."""
+
+    def __init__(self, detail: str, cause: Cause) -> None:
+        super().__init__(detail)
+        self.cause = cause
 
 
 def unavailable(detail: str) -> Problem:

@@ -98,6 +98,8 @@ def _curbside(
 
 def main() -> None:
     """Run a command. A person is told what is wrong in a sentence, on standard error, and never shown a traceback."""
+    if not sys.flags.safe_path:
+        sys.path.append("")  # a user's own modules lie where a command is run, as for `python -m`; ours go before them
     try:
         app()
     except SettingError as error:
