@@ -55,7 +55,7 @@ class TokenEndpoint:
     def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
         if "grant_type" not in form:
             raise OAuthError("invalid_request", "grant_type is missing")
-        client_id, client_secret = _client(form, authorization)
+        client_id, client_secret = self._client(form, authorization)
         if not self._is_client(client_id, client_secret):
             raise OAuthError("invalid_client", "the client id or the client secret is wrong", 401, challenge=True)
         if form["grant_type"] != "client_credentials":
@@ -67,6 +67,11 @@ class TokenEndpoint:
         token = issue(key, client_id, time.time(), ttl, scope, form.get("resource"))
         granted: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": int(ttl.total_seconds())}
         return granted | ({"scope": scope} if scope else {})
+
+    def _client(self, form: dict[str, str], authorization: str | None) -> tuple[str, str]:
+        """The client's id and secret, in the reading that we know; else in the first."""
+        readings = _readings(form, authorization)
+        return ([each for each in readings if self._is_client(*each)] or readings)[0]
 
     def _is_client(self, client_id: str, client_secret: str) -> bool:
         """Whether a provider has this client. Each is compared with both, so that time tells nothing."""
@@ -114,12 +119,16 @@ async def _body(request: Request) -> bytes:
     return body
 
 
-def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:
-    """The client's id and secret, from exactly one of the two places."""
+def _readings(form: dict[str, str], authorization: str | None) -> list[tuple[str, str]]:
+    """The client's id and secret, from exactly one of the two places.
+
+    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret that holds
+    `+` or `%` has two readings.
+    """
     if authorization is None:
         if "client_id" not in form or "client_secret" not in form:
             raise OAuthError("invalid_client", "client_id and client_secret are missing", 401, challenge=True)
-        return form["client_id"], form["client_secret"]
+        return [(form["client_id"], form["client_secret"])]
     if "client_secret" in form:
         raise OAuthError("invalid_request", "the client authenticates in two ways: use the form or HTTP Basic")
     scheme, _, encoded = authorization.partition(" ")
@@ -129,7 +138,7 @@ def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:
         raise OAuthError("invalid_client", "the Authorization header cannot be read", 401, challenge=True) from error
     if scheme.lower() != "basic" or not colon:
         raise OAuthError("invalid_client", "expected HTTP Basic authentication", 401, challenge=True)
-    return unquote_plus(name), unquote_plus(secret)
+    return [(unquote_plus(name), unquote_plus(secret)), (name, secret)]
 
 
 def _json(status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

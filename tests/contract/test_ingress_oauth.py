@@ -2,9 +2,9 @@
 
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import httpx
 import jwt
@@ -158,6 +158,32 @@ def test_a_client_that_is_not_known_is_invalid_client(
 
     assert_refused(answer, "invalid_client", 401)
     assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "encode", [lambda text: text, quote_plus, lambda text: quote(text, safe="")], ids=["not", "form", "percent"]
+)
+def test_an_id_and_a_secret_that_hold_plus_and_percent_are_known_however_the_client_encodes_them(
+    serve: Serve, valkey_url: str, encode: Callable[[str], str]
+) -> None:
+    """Authlib and requests-oauthlib do not encode for HTTP Basic; openid-client and simple-oauth2 do, as RFC 6749 2.3.1 says."""
+    client_id, secret = "shop+1%2B@store", "s3cr3t+with%41%2bsigns/and=more"
+    client = serve(REDIS_URL=valkey_url, INSTACART_CLIENT_ID=client_id, INSTACART_CLIENT_SECRET=secret)
+    pair = base64.b64encode(f"{encode(client_id)}:{encode(secret)}".encode()).decode()
+
+    answer = client.post("/oauth/token", data=GRANT, headers={"Authorization": f"Basic {pair}"})
+
+    assert answer.status_code == 200, answer.text
+    token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert client.post("/webhook", content=b"{}", headers=token).status_code == 200
+    half = base64.b64encode(f"{client_id}:{quote_plus(secret)}!".encode()).decode()
+    assert_refused(client.post("/oauth/token", data=GRANT, headers={"Authorization": f"Basic {half}"}), "invalid_client", 401)
+
+
+def test_a_form_has_one_reading(serve: Serve) -> None:
+    client = serve(INSTACART_CLIENT_SECRET="a secret with a plus+")
+    wrong = FORM | {"client_secret": quote_plus("a secret with a plus+")}
+    assert_refused(client.post("/oauth/token", data=wrong), "invalid_client", 401)
 
 
 def test_a_client_that_authenticates_twice_is_refused(client: httpx.Client) -> None:
