@@ -32,7 +32,7 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
     if contract is None:
         raise Undecodable(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
     try:
-        return contract.decode(body, event_id, zone)
+        event = contract.decode(body, event_id, zone)
     except msgspec.ValidationError as error:
         raise Undecodable(Reason.WRONG_TYPE, _name_the_place(error)) from error
     except msgspec.DecodeError as error:
@@ -41,6 +41,9 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
         raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
     except RecursionError as error:
         raise Undecodable(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
+    if event.provider != provider:
+        raise TypeError(f"a bug in the decoder of {provider}: its event names another provider")
+    return event
 
 
 def _name_the_place(error: msgspec.ValidationError) -> str:

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from schemas.contracts import CONTRACTS
+from schemas.failures import Reason
 from schemas.providers import ProviderError, load_providers
 from schemas.settings import SettingError
+from tests.payloads import recorded
 from tests.support.command_line import curbside
 from tests.support.settings import environment_for_tests, make_settings
+from tests.support.slow_lane import SlowLane
 
 Write = Callable[[str, str], str]
 
@@ -103,3 +106,18 @@ def test_a_name_whose_variable_is_a_setting_of_ours_is_refused(module: Write) ->
     name = module("own_flower", "PROVIDERS = {'flower': Contract(decode, shape_for, Basic())}")
     with pytest.raises(SettingError, match="PROVIDER_MODULES: the provider 'flower' needs another name: FLOWER_BASIC_AUTH is"):
         make_settings(PROVIDER_MODULES=name, FLOWER_BASIC_AUTH="operator:a long enough secret")
+
+
+def test_a_decoder_that_names_another_provider_is_a_bug_and_stops_nobody_else(module: Write, lane: SlowLane) -> None:
+    """Drift and ledger go by the name in the event: another one would trip them behind the commit."""
+    load_providers([module("own_wrong_name", "PROVIDERS = {'toys': Contract(decode, shape_for)}")])
+    bad = lane.append(recorded("afosto/order_updated"), "toys")
+    lane.append(recorded("afosto/order_updated"), "afosto")
+    lane.drain()
+    failure = lane.failures.get("drain", bad)
+    assert failure is not None
+    assert (failure.reason, failure.message) == (
+        Reason.HANDLER_ERROR,
+        "TypeError: a bug in the decoder of toys: its event names another provider",
+    )
+    assert lane.sums.count("routed") == 1
