@@ -1,8 +1,11 @@
 """Every kind of proof on the real ingress: a user's own providers of each kind, told by one module."""
 
+import ast
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +16,9 @@ from deploy.documents.files import published
 from ingress.problems import Cause
 from schemas.contracts import BUILT_IN, CONTRACTS
 from schemas.settings import Settings
+from tests.examples import proofs
 from tests.examples.proofs import PROOFS, PROVIDERS
+from tests.support.command_line import REPOSITORY
 from tests.support.ingress import bearer, running_ingress, signed, stored
 from tests.support.settings import make_settings
 
@@ -107,6 +112,17 @@ def test_the_published_documents_tell_of_each_proof() -> None:
     assert named["standard"] == ["webhook-id", "webhook-timestamp"]
     assert named["endpoints"] == ["X-Endpoint"]
     assert json.loads(published("asyncapi", PROVIDERS))["channels"].keys() == {*BUILT_IN, *PROOFS}
+
+
+def test_the_page_shows_the_example_and_a_proof_for_each_row_of_its_table() -> None:
+    page = (REPOSITORY / "schemas" / "README.md").read_text()
+    assert (REPOSITORY / "tests" / "examples" / "toyshop.py").read_text() in page
+    cells = re.findall(r"\| `((?:Hmac|StandardWebhooks|Basic|Token)\(.*?\))` \|", page)
+    (table,) = [
+        node.value for node in ast.walk(ast.parse(Path(proofs.__file__).read_text())) if isinstance(node, ast.AnnAssign)
+    ]
+    assert isinstance(table, ast.Dict)
+    assert [ast.dump(ast.parse(each, mode="eval").body) for each in cells] == [ast.dump(each) for each in table.values]
 
 
 def test_causes_are_words_that_stay() -> None:
