@@ -1,45 +1,85 @@
-"""What the providers prove themselves with: Instacart a token that it fetches, Afosto a signature of the raw body.
+"""What a provider proves itself with, made as the provider makes it: the other side of `ingress.authentication`.
 
-Both as in the providers' own documentation: OAuth 2.0 client credentials, and hexadecimal HMAC-SHA256 in `X-Afosto-Hmac-Sha256`.
+A token is fetched by who sends; everything else is in the headers of a body.
 """
 
-import hashlib
+import base64
 import hmac
+import secrets
+import time
+from collections.abc import Mapping
 
 from deploy.errors import CommandError
+from schemas.contracts import CONTRACTS
+from schemas.credentials import variables_of
+from schemas.events import Provider
+from schemas.proofs import BODY, TIMESTAMP, Basic, Hmac, StandardWebhooks
+from schemas.secrets import Secret, endpoint_id, key_of
 from schemas.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
-_AFOSTO = {**JSON, "User-Agent": "Afosto/1.0 (+https://afosto.com/docs/webhooks)", "X-Afosto-Tenant": "curbside-send"}
+_AFOSTO = {"User-Agent": "Afosto/1.0 (+https://afosto.com/docs/webhooks)", "X-Afosto-Tenant": "curbside-send"}
 _ANY_ENDPOINT = "00000000-0000-4000-8000-000000000000"
 
 
-def token_form(settings: Settings) -> dict[str, str]:
-    """What Instacart Connect posts to `/oauth/token`."""
+def token_form(settings: Settings, provider: str = Provider.INSTACART) -> dict[str, str]:
+    """What a provider with a token posts to `/oauth/token`."""
+    credentials = settings.credentials[provider]
     return {
         "grant_type": "client_credentials",
-        "client_id": settings.instacart_client_id,
-        "client_secret": settings.instacart_client_secret[0],
+        "client_id": credentials.client_id,
+        "client_secret": credentials.secrets[0].text,
     }
 
 
-class AfostoSigner:
-    """Signs with the endpoint's secret, or with the first. Raises CommandError if there is none for the endpoint."""
+class Signer:
+    """Makes the headers of a provider's bodies, with its first secret or the first of an endpoint.
 
-    def __init__(self, settings: Settings, endpoint: str | None) -> None:
-        pairs = [_endpoint_and_secret(each) for each in settings.afosto_secrets]
-        fitting = [pair for pair in pairs if endpoint in (None, pair[0]) or pair[0] is None]
+    Raises CommandError if there is none for the endpoint.
+    """
+
+    def __init__(self, settings: Settings, provider: str, endpoint: str | None = None) -> None:
+        self._proof = CONTRACTS[provider].proof
+        owner = endpoint_id(endpoint) if endpoint else None
+        fitting = [each for each in settings.credentials[provider].secrets if endpoint is None or each.owner in (owner, None)]
         if not fitting:
-            raise CommandError(f"AFOSTO_SECRETS holds no secret for the endpoint {endpoint}.")
-        named, secret = fitting[0]
-        self._secret = secret.encode()
-        self._headers = {**_AFOSTO, "X-Afosto-Endpoint": endpoint or named or _ANY_ENDPOINT}
+            (variable,) = variables_of(provider, self._proof)
+            raise CommandError(f"{variable.name} holds no secret for the endpoint {endpoint}.")
+        self._secret = fitting[0]
+        self._headers = JSON | (_AFOSTO if provider == Provider.AFOSTO else {})
+        if isinstance(self._proof, Hmac) and self._proof.endpoint_header:
+            self._headers[self._proof.endpoint_header] = endpoint or self._secret.owner or _ANY_ENDPOINT
 
     def headers(self, body: bytes) -> dict[str, str]:
-        """All headers of a webhook with this body."""
-        return {**self._headers, "X-Afosto-Hmac-Sha256": hmac.digest(self._secret, body, hashlib.sha256).hex()}
+        """All headers of a webhook with this body. Of a provider with a token all but the token."""
+        match self._proof:
+            case Hmac() as proof:
+                return self._headers | signed(proof, self._secret.text, body, int(time.time()))
+            case StandardWebhooks():
+                return self._headers | _standard(self._secret.text, body)
+            case Basic():
+                return self._headers | {"Authorization": _basic(self._secret)}
+        return dict(self._headers)
 
 
-def _endpoint_and_secret(text: str) -> tuple[str | None, str]:
-    endpoint, equals, secret = text.partition("=")
-    return (endpoint.strip(), secret.strip()) if equals else (None, text)
+def signed(proof: Hmac, secret: str, body: bytes, now_seconds: int) -> dict[str, str]:
+    """The headers of a signature, and of the time if one is signed."""
+    before, _, after = (part.replace(TIMESTAMP, str(now_seconds)).encode() for part in proof.signed.partition(BODY))
+    digest = hmac.digest(secret.encode(), before + body + after, proof.digest)
+    signature = proof.prefix + (digest.hex() if proof.encoding == "hex" else base64.b64encode(digest).decode())
+    if (fields := proof.fields) is not None:
+        signature = f"{fields.timestamp}={now_seconds}{fields.separator}{fields.signature}={signature}"
+    timestamp: Mapping[str, str] = {proof.timestamp_header: str(now_seconds)} if proof.timestamp_header else {}
+    return {proof.header: signature, **timestamp}
+
+
+def _standard(secret: str, body: bytes) -> dict[str, str]:
+    """The library signs text only, and a body is bytes."""
+    name, now = f"msg_{secrets.token_hex(12)}", str(int(time.time()))
+    digest = hmac.digest(key_of(secret), f"{name}.{now}.".encode() + body, "sha256")
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return {"webhook-id": name, "webhook-timestamp": now, "webhook-signature": signature}
+
+
+def _basic(login: Secret) -> str:
+    return f"Basic {base64.b64encode(f'{login.owner}:{login.text}'.encode()).decode()}"

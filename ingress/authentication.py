@@ -4,21 +4,26 @@ What the headers alone can tell is checked before the body is read, so that a st
 Both raise `HttpProblemError` with the answer.
 """
 
+import binascii
+import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ingress.bearer import Verifier
-from ingress.problems import HttpProblemError, unauthorized
+from ingress.problems import HttpProblemError, RefusedError, unauthorized
 from ingress.signatures import Signatures
-from schemas.contracts import CONTRACTS, Proof
+from schemas.contracts import CONTRACTS
+from schemas.credentials import Credentials
+from schemas.proofs import Basic, Hmac, Proof, StandardWebhooks, Token
 from schemas.refusals import Cause
+from schemas.secrets import Secret
 from schemas.settings import Settings
 
 Headers = Mapping[bytes, bytes]
 
 _BEARER = 'Bearer realm="curbside"'
-_HMAC = 'HMAC-SHA256 header="X-Afosto-Hmac-Sha256"'
+_BASIC = 'Basic realm="curbside", charset="UTF-8"'
 
 
 class Authenticator(Protocol):
@@ -32,50 +37,98 @@ class Authenticator(Protocol):
 
 
 class BearerAuthenticator:
-    """A token that we issued."""
+    """A token that we issued to this provider's client."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a token that is missing, malformed, expired or not ours."""
+        """Refuse a token that is missing, malformed, expired, not ours or another client's."""
         authorization = headers.get(b"authorization")
         if authorization is None:
-            raise HttpProblemError(
-                unauthorized("a bearer token is missing: fetch one at POST /oauth/token", _BEARER, Cause.TOKEN)
-            )
+            missing = "a bearer token is missing: fetch one at POST /oauth/token"
+            raise HttpProblemError(unauthorized(missing, _BEARER, Cause.TOKEN_MISSING))
         scheme, _, token = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
-            raise HttpProblemError(unauthorized("expected a bearer token", _BEARER, Cause.TOKEN))
-        refusal = self._verifier.refusal(token.strip(), time.time())
-        if refusal is not None:
-            challenge = f'{_BEARER}, error="invalid_token", error_description="{refusal}"'
-            raise HttpProblemError(unauthorized(refusal, challenge, Cause.TOKEN))
+            raise HttpProblemError(unauthorized("expected a bearer token", _BEARER, Cause.TOKEN_MISSING))
+        try:
+            self._verifier.check(token.strip(), time.time())
+        except RefusedError as refused:
+            raise _invalid(refused) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
         """The token vouches for any body."""
 
 
-class SignatureAuthenticator:
-    """A signature of the raw body."""
+def _invalid(refused: RefusedError) -> HttpProblemError:
+    challenge = f'{_BEARER}, error="invalid_token", error_description="{refused}"'
+    return HttpProblemError(unauthorized(str(refused), challenge, refused.cause))
 
-    def __init__(self, signatures: Signatures) -> None:
-        self._signatures = signatures
+
+class SignatureAuthenticator:
+    """A signature of the raw body; `challenge` names its header."""
+
+    def __init__(self, signatures: Signatures, challenge: str) -> None:
+        self._signatures, self._challenge = signatures, challenge
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a signature that is missing."""
-        if not headers.get(b"x-afosto-hmac-sha256"):
-            raise HttpProblemError(unauthorized("the header X-Afosto-Hmac-Sha256 is missing", _HMAC, Cause.SIGNATURE))
+        """Refuse a signature or a signed time that is missing or malformed, and a time that is too far off."""
+        try:
+            self._signatures.check_headers(headers, time.time())
+        except RefusedError as refused:
+            raise HttpProblemError(unauthorized(str(refused), self._challenge, refused.cause)) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
         """Refuse a body that was not signed under a secret of ours."""
-        refusal = self._signatures.refusal(body, headers.get(b"x-afosto-hmac-sha256"), headers.get(b"x-afosto-endpoint"))
-        if refusal is not None:
-            raise HttpProblemError(unauthorized(refusal, _HMAC, Cause.SIGNATURE))
+        try:
+            self._signatures.check_body(headers, body)
+        except RefusedError as refused:
+            raise HttpProblemError(unauthorized(str(refused), self._challenge, refused.cause)) from None
+
+
+class BasicAuthenticator:
+    """A user and a password (RFC 7617)."""
+
+    def __init__(self, logins: Sequence[Secret]) -> None:
+        self._logins = [f"{each.owner}:{each.text}".encode() for each in logins]
+
+    def check_headers(self, headers: Headers) -> None:
+        """Refuse a login that is missing or not ours. Each of ours is compared, in constant time."""
+        scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"basic":
+            raise HttpProblemError(unauthorized("expected HTTP Basic authentication", _BASIC, Cause.LOGIN_MISSING))
+        try:
+            given = binascii.a2b_base64(encoded.strip(), strict_mode=True)
+        except binascii.Error:
+            given = b""
+        known = False
+        for each in self._logins:
+            known |= hmac.compare_digest(each, given)
+        if not known:
+            raise HttpProblemError(unauthorized("the user or the password is wrong", _BASIC, Cause.LOGIN_WRONG))
+
+    def check_body(self, headers: Headers, body: bytes) -> None:
+        """The login vouches for any body."""
 
 
 def authenticators(settings: Settings) -> dict[str, Authenticator]:
     """One for each provider."""
-    bearer = BearerAuthenticator(Verifier(settings.token_signing_keys))
-    signature = SignatureAuthenticator(Signatures(settings.afosto_secrets))
-    return {name: bearer if contract.proof is Proof.TOKEN else signature for name, contract in CONTRACTS.items()}
+    keys = settings.token_signing_keys
+    return {
+        provider: authenticator_of(CONTRACTS[provider].proof, credentials, keys)
+        for provider, credentials in settings.credentials.items()
+    }
+
+
+def authenticator_of(proof: Proof, credentials: Credentials, signing_keys: Sequence[str]) -> Authenticator:
+    """What checks this proof with these credentials; `signing_keys` are those of our tokens."""
+    match proof:
+        case Token():
+            return BearerAuthenticator(Verifier(signing_keys, credentials.client_id))
+        case Basic():
+            return BasicAuthenticator(credentials.secrets)
+        case Hmac():
+            challenge = f'HMAC-{proof.digest.upper()} header="{proof.header}"'
+            return SignatureAuthenticator(Signatures(proof, credentials.secrets), challenge)
+        case StandardWebhooks():
+            return SignatureAuthenticator(Signatures(proof, credentials.secrets), 'HMAC-SHA256 header="webhook-signature"')

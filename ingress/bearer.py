@@ -1,4 +1,4 @@
-"""Bearer tokens of the Instacart route: signed and self-contained, so that any replica verifies them without a look-up.
+"""Bearer tokens of providers that fetch one: signed and self-contained, so that any replica verifies them without a look-up.
 
 `issue` makes one, `Verifier` checks one. The first key signs, all keys verify, so that keys rotate with overlap.
 """
@@ -7,14 +7,22 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import jwt
+
+from ingress.problems import RefusedError
+from schemas.refusals import Cause
 
 ALGORITHM = "HS256"
 ISSUER = "curbside"
 LEEWAY_SECONDS = 5
 """Replicas' clocks may differ by this much."""
+MAX_TOKEN_BYTES = 24 << 10
+"""A longer one is not parsed. The longest that we issue holds a form of `oauth.MAX_FORM_BYTES` in Base64."""
 _MAX_CACHED = 1024
+_YEAR_10000 = 253_402_300_800
+_CHECKED_HERE = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_sub": False}
 
 
 def key_id(key: str) -> str:
@@ -31,38 +39,51 @@ def issue(key: str, client_id: str, now_seconds: float, ttl: timedelta, scope: s
 
 
 class Verifier:
-    """Says whether a token is ours and not expired. A verified token is remembered until it expires."""
+    """Refuses tokens that are not ours, not `client_id`'s or not valid now. A valid token is remembered until it expires."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], client_id: str) -> None:
         self._keys = {key_id(key): key for key in keys}
+        self._client_id = client_id
         self._valid_until: dict[bytes, float] = {}
 
-    def refusal(self, token: bytes, now_seconds: float) -> str | None:
-        """None for a valid token, else what is wrong with it, for the caller to read."""
+    def check(self, token: bytes, now_seconds: float) -> None:
+        """Raises `RefusedError`, which says what is wrong with the token."""
         until = self._valid_until.get(token)
-        if until is not None and now_seconds < until:
-            return None
-        return self._verify(token, now_seconds)
+        if until is None or now_seconds >= until:
+            self._verify(token, now_seconds)
 
-    def _verify(self, token: bytes, now_seconds: float) -> str | None:
+    def _verify(self, token: bytes, now_seconds: float) -> None:
+        claims = self._claims(token)
+        until = _expiry(claims, now_seconds)
+        if now_seconds >= until:
+            self._valid_until.pop(token, None)
+            raise RefusedError("the token has expired", Cause.TOKEN_EXPIRED)
+        if claims.get("sub") != self._client_id:
+            raise RefusedError("the token was issued to another client than this provider has now", Cause.TOKEN_CLIENT)
+        if len(self._valid_until) >= _MAX_CACHED:
+            self._valid_until.clear()
+        self._valid_until[token] = float(until)  # compared with a clock at every request: quicker than a whole number
+
+    def _claims(self, token: bytes) -> dict[str, Any]:
+        """What we said when we issued it. Raises `RefusedError` for what we did not issue."""
+        if len(token) > MAX_TOKEN_BYTES:
+            raise RefusedError("the token is too long", Cause.TOKEN_MALFORMED)
         try:
             key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
             if key is None:
-                return "the token is not signed by a key in use"
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "require": ["exp", "sub"]},
-            )
-        except (jwt.PyJWTError, RecursionError):  # the latter: a header nested too deep, in releases that let it through
-            return "the token is malformed or its signature is wrong"
-        until = float(claims["exp"]) + LEEWAY_SECONDS
-        if now_seconds >= until:
-            self._valid_until.pop(token, None)
-            return "the token has expired"
-        if len(self._valid_until) >= _MAX_CACHED:
-            self._valid_until.clear()
-        self._valid_until[token] = until
-        return None
+                raise RefusedError("the token is not signed by a key in use", Cause.TOKEN_WRONG)
+            return jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, options=_CHECKED_HERE)  # type: ignore[arg-type]
+        except jwt.InvalidSignatureError:
+            raise RefusedError("the token's signature is wrong", Cause.TOKEN_WRONG) from None
+        except (jwt.PyJWTError, RecursionError):  # the latter: nested too deep, in releases that let it through
+            raise RefusedError("the token is malformed", Cause.TOKEN_MALFORMED) from None
+
+
+def _expiry(claims: dict[str, Any], now_seconds: float) -> int:
+    """When the token expires, with leeway. Raises `RefusedError` for times that we never issue."""
+    for name in ("exp", "iat"):
+        if type(claims.get(name)) is not int or claims[name] >= _YEAR_10000:
+            raise RefusedError("the token is malformed: its times are not ours", Cause.TOKEN_MALFORMED)
+    if "nbf" in claims or claims["iat"] > now_seconds + LEEWAY_SECONDS:
+        raise RefusedError("the token is malformed: it is of a time to come", Cause.TOKEN_MALFORMED)
+    return int(claims["exp"]) + LEEWAY_SECONDS

@@ -23,7 +23,6 @@ from ingress.limiter import Limiter
 from ingress.peer import Peers
 from ingress.problems import HttpProblemError
 from ingress.refusals import Refusals
-from schemas.events import Provider
 from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings
 
@@ -88,7 +87,7 @@ class TokenEndpoint:
 
     async def _refuse(self, error: OAuthError, request: Request) -> Response:
         """The error, or 429 where it is a wrong credential once too often."""
-        provider = Provider.INSTACART if _equal(error.client_id, (self._settings.instacart_client_id,)) else NOBODY
+        provider = self._provider_of(error.client_id)
         if error.challenge and (wait := await self._limiter.failed(error.client_id, self._address_of(request))):
             self._refusals.add(provider, 429, Cause.LIMITED)
             text = f"too many failed attempts: wait {wait} seconds before the next"
@@ -105,7 +104,7 @@ class TokenEndpoint:
     def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
         if "grant_type" not in form:
             raise OAuthError("invalid_request", "grant_type is missing")
-        client_id, client_secret = _client(form, authorization)
+        client_id, client_secret = self._client(form, authorization)
         if not self._is_client(client_id, client_secret):
             raise OAuthError(
                 "invalid_client", "the client id or the client secret is wrong", 401, challenge=True, client_id=client_id
@@ -120,9 +119,24 @@ class TokenEndpoint:
         granted: dict[str, Any] = {"access_token": token, "token_type": "Bearer", "expires_in": int(ttl.total_seconds())}
         return granted | ({"scope": scope} if scope else {})
 
+    def _client(self, form: dict[str, str], authorization: str | None) -> tuple[str, str]:
+        """The client's id and secret, in the reading that we know; else in the first."""
+        readings = _readings(form, authorization)
+        return ([each for each in readings if self._is_client(*each)] or readings)[0]
+
+    def _provider_of(self, client_id: str) -> str:
+        """Whose client it is, if its id is known."""
+        ids = {name: each.client_id for name, each in self._settings.credentials.items() if each.client_id}
+        return next((name for name, known in ids.items() if _equal(client_id, (known,))), NOBODY)
+
     def _is_client(self, client_id: str, client_secret: str) -> bool:
-        known = _equal(client_id, (self._settings.instacart_client_id,))
-        return _equal(client_secret, self._settings.instacart_client_secret) and known
+        """Whether a provider has this client. Each is compared with both, so that time tells nothing."""
+        known = False
+        for each in self._settings.credentials.values():
+            if each.client_id:
+                secrets = [secret.text for secret in each.secrets]
+                known |= _equal(client_secret, secrets) & _equal(client_id, (each.client_id,))
+        return known
 
 
 def _equal(given: str, accepted: Sequence[str]) -> bool:
@@ -144,12 +158,16 @@ def _fields(body: bytes) -> dict[str, str]:
     return {name: value for name, value in form.items() if value}
 
 
-def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:
-    """The client's id and secret, from exactly one of the two places."""
+def _readings(form: dict[str, str], authorization: str | None) -> list[tuple[str, str]]:
+    """The client's id and secret, from exactly one of the two places.
+
+    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret that holds
+    `+` or `%` has two readings.
+    """
     if authorization is None:
         if "client_id" not in form or "client_secret" not in form:
             raise OAuthError("invalid_client", "client_id and client_secret are missing", 401, challenge=True)
-        return form["client_id"], form["client_secret"]
+        return [(form["client_id"], form["client_secret"])]
     if "client_secret" in form:
         raise OAuthError("invalid_request", "the client authenticates in two ways: use the form or HTTP Basic")
     scheme, _, encoded = authorization.partition(" ")
@@ -159,7 +177,7 @@ def _client(form: dict[str, str], authorization: str | None) -> tuple[str, str]:
         raise OAuthError("invalid_client", "the Authorization header cannot be read", 401, challenge=True) from error
     if scheme.lower() != "basic" or not colon:
         raise OAuthError("invalid_client", "expected HTTP Basic authentication", 401, challenge=True)
-    return unquote_plus(name), unquote_plus(secret)
+    return [(unquote_plus(name), unquote_plus(secret)), (name, secret)]
 
 
 def _json(status: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> Response:

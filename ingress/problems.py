@@ -49,6 +49,14 @@ class HttpProblemError(Exception):
         self.problem = problem
 
 
+class RefusedError(Exception):
+    """Who sent a request is not known. `str()` says why, for the caller to read: it quotes nothing of the request."""
+
+    def __init__(self, detail: str, cause: Cause) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
 def unavailable(detail: str, cause: Cause) -> Problem:
     """Not acknowledged; worth sending again in a second."""
     detail = f"{detail}; not accepted, send it again"

@@ -1,25 +1,18 @@
 """What the rest needs to know of each provider: how its bodies are read, what they should look like, how it proves who it is.
 
-A new provider is one schema file and one row of `CONTRACTS`: from it follow its address, `/webhook/<name>`, its decoding and its drift alarm.
+A new provider is one schema file and one row: a built-in one's in `CONTRACTS`, a user's own in `PROVIDERS` of a module that the setting
+`PROVIDER_MODULES` names (`schemas.providers`). From it follow its address, `/webhook/<name>`, its credentials, its decoding, its drift
+alarm and its place in the published documents.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import tzinfo
-from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from schemas import afosto, instacart
 from schemas.drift import Shape
 from schemas.events import Event, Provider
-
-
-class Proof(Enum):
-    """How a provider proves who it is."""
-
-    TOKEN = auto()
-    """A bearer token, fetched at `/oauth/token`."""
-    SIGNATURE = auto()
-    """An HMAC of the raw body, in `X-Afosto-Hmac-Sha256`."""
+from schemas.proofs import Hmac, Proof, Token
 
 
 class Contract(NamedTuple):
@@ -27,17 +20,25 @@ class Contract(NamedTuple):
 
     `kept_headers`: headers of the provider's own that are kept with each event beside those of every provider, the most important first;
     see `schemas.request_context`.
+    `models` are the wire models that the published documents show as its bodies.
     """
 
     decode: Callable[[bytes, str, tzinfo], Event]
     shape_for: Callable[[Mapping[str, Any]], Shape]
-    proof: Proof = Proof.TOKEN
+    proof: Proof = Token()
+    models: tuple[type, ...] = ()
     kept_headers: tuple[str, ...] = ()
 
 
 CONTRACTS: dict[str, Contract] = {
-    Provider.INSTACART: Contract(instacart.decode, instacart.shape_for),
+    Provider.INSTACART: Contract(instacart.decode, instacart.shape_for, Token(), (instacart.Flat, instacart.Envelope)),
     Provider.AFOSTO: Contract(
-        afosto.decode, afosto.shape_for, Proof.SIGNATURE, kept_headers=("X-Afosto-Tenant", "X-Afosto-Endpoint")
+        afosto.decode,
+        afosto.shape_for,
+        Hmac(header="X-Afosto-Hmac-Sha256", endpoint_header="X-Afosto-Endpoint"),
+        (afosto.OrderWebhook, afosto.DeliveryWebhook),
+        kept_headers=("X-Afosto-Tenant", "X-Afosto-Endpoint"),
     ),
 }
+"""All providers of this process: the built-in ones, and a user's own once the settings are read."""
+BUILT_IN: Mapping[str, Contract] = dict(CONTRACTS)

@@ -42,6 +42,8 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: Req
         raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
     except RecursionError as error:
         raise Undecodable(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
+    if event.provider != provider:
+        raise TypeError(f"a bug in the decoder of {provider}: its event names another provider")
     return event if request is NO_CONTEXT else msgspec.structs.replace(event, request=request)
 
 

@@ -15,10 +15,23 @@ RECENT_MINUTES = 10
 class Cause(StrEnum):
     """Why a request was refused, for those who count. The value is stored: never change one."""
 
-    TOKEN = "token"  # noqa: S105 - the name of a cause
-    """The bearer token is missing, malformed, expired or not ours."""
-    SIGNATURE = "signature"
-    """The signature is missing or wrong."""
+    TOKEN_MISSING = "token_missing"  # noqa: S105 - the name of a cause, as those below
+    TOKEN_MALFORMED = "token_malformed"  # noqa: S105
+    """No bearer token, or one that we would never have issued."""
+    TOKEN_WRONG = "token_wrong"  # noqa: S105
+    """Not signed by a key in use."""
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    TOKEN_CLIENT = "token_client"  # noqa: S105
+    """Issued to a client that is not this provider's, or no longer."""
+    SIGNATURE_MISSING = "signature_missing"
+    SIGNATURE_MALFORMED = "signature_malformed"
+    SIGNATURE_WRONG = "signature_wrong"
+    TIMESTAMP_MISSING = "timestamp_missing"
+    TIMESTAMP_MALFORMED = "timestamp_malformed"
+    TIMESTAMP_OUT_OF_TOLERANCE = "timestamp_out_of_tolerance"
+    LOGIN_MISSING = "login_missing"
+    LOGIN_WRONG = "login_wrong"
+    """HTTP Basic with another user or password, or malformed."""
 
     CLIENT = "client"
     """Client id or client secret are missing or wrong, at the token endpoint."""
@@ -78,8 +91,22 @@ class Refused(NamedTuple):
 
 
 _BECAUSE = {
-    Cause.TOKEN: ("a missing, wrong or expired token", "was its secret rotated, or TOKEN_SIGNING_KEYS?"),
-    Cause.SIGNATURE: ("a missing or wrong signature", "was its secret rotated?"),
+    Cause.TOKEN_MISSING: ("a missing token", "was a provider set up wrongly, or is somebody guessing?"),
+    Cause.TOKEN_MALFORMED: ("a malformed token", "is somebody guessing?"),
+    Cause.TOKEN_WRONG: ("a token of another signing key", "was TOKEN_SIGNING_KEYS changed without overlap?"),
+    Cause.TOKEN_EXPIRED: ("an expired token", "does its clock differ, or does it not fetch new ones?"),
+    Cause.TOKEN_CLIENT: ("a token of another client", "was its client id changed, or a wrong URL given?"),
+    Cause.SIGNATURE_MISSING: ("a missing signature", "was a provider set up wrongly, or is somebody guessing?"),
+    Cause.SIGNATURE_MALFORMED: ("a malformed signature", "does its contract name the right scheme?"),
+    Cause.SIGNATURE_WRONG: ("a wrong signature", "was its secret rotated?"),
+    Cause.TIMESTAMP_MISSING: ("a missing signed time", "does its contract name the right scheme?"),
+    Cause.TIMESTAMP_MALFORMED: ("a malformed signed time", "does its contract name the right scheme?"),
+    Cause.TIMESTAMP_OUT_OF_TOLERANCE: (
+        "a signed time that is too old or too new",
+        "is a clock wrong, or is somebody replaying?",
+    ),
+    Cause.LOGIN_MISSING: ("a missing user and password", "was a provider set up wrongly, or is somebody guessing?"),
+    Cause.LOGIN_WRONG: ("a wrong user or password", "was its password changed?"),
     Cause.CLIENT: ("a wrong client id or client secret", "was its secret rotated?"),
     Cause.FORM: ("a malformed token request", "does it post a form with grant_type=client_credentials?"),
     Cause.LIMITED: ("too many wrong client secrets", "was its secret rotated, or is somebody guessing?"),

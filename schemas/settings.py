@@ -15,12 +15,15 @@ from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from schemas.addresses import is_readable, read_broker_urls, read_database_url, read_http_url, read_valkey_url, shown
+from schemas.contracts import BUILT_IN, Contract
+from schemas.credentials import Credentials, read_credentials, variables_of
 from schemas.durations import read_duration, read_size
+from schemas.providers import ProviderError, load_providers
+from schemas.secrets import exact_secret, login, own_webhook_secret, secret, several, visible
 
 MIN_SIGNING_KEY_CHARS = 32
 _HOST = re.compile(r"[\w.:%-]+")
 _ENTRY_POINT = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-_UUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 
 
 class SettingError(Exception):
@@ -58,25 +61,21 @@ def _networks(text: str) -> tuple[str, ...]:
     return networks
 
 
-def _secrets(text: str) -> tuple[str, ...]:
-    if not (secrets := _names(text)):
-        raise ValueError("expected at least one secret; several, separated by commas, are all valid")
-    return secrets
-
-
 def _signing_keys(text: str) -> tuple[str, ...]:
-    keys = _secrets(text)
-    if short := [key for key in keys if len(key) < MIN_SIGNING_KEY_CHARS]:
-        raise ValueError(f"expected keys of at least {MIN_SIGNING_KEY_CHARS} characters, got one of {len(short[0])}")
-    return keys
+    return several(text, lambda part: secret(part, MIN_SIGNING_KEY_CHARS, "every key"))
 
 
-def _afosto_secrets(text: str) -> tuple[str, ...]:
-    for part in (secrets := _secrets(text)):
-        endpoint, equals, secret = part.partition("=")
-        if equals and not (endpoint.strip() and (secret.strip() or not _UUID.match(endpoint.strip()))):
-            raise ValueError("expected secrets, or endpoint-uuid=secret pairs, separated by commas")
-    return secrets
+def _logins(text: str) -> str:
+    """Logins as Flower reads them, which is by itself: white space around is refused."""
+    if text and visible(text) != text:
+        raise ValueError("white space is around it")
+    if text:
+        several(text, login)
+    return text
+
+
+def _password(text: str) -> str:
+    return exact_secret(text) if text else ""
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -141,16 +140,6 @@ class Settings:
         "ledger: sqlite:///… or postgresql://…; unset: SQLite in the data folder",
         secret=True,
     )
-    instacart_client_id: str = _setting(
-        "INSTACART_CLIENT_ID", _text, None, "client id that Instacart Connect fetches tokens with"
-    )
-    instacart_client_secret: tuple[str, ...] = _setting(
-        "INSTACART_CLIENT_SECRET",
-        _secrets,
-        None,
-        "secret of INSTACART_CLIENT_ID; several, separated by commas, are all valid",
-        secret=True,
-    )
     token_signing_keys: tuple[str, ...] = _setting(
         "TOKEN_SIGNING_KEYS",
         _signing_keys,
@@ -159,13 +148,6 @@ class Settings:
         secret=True,
     )
     token_ttl: timedelta = _setting("TOKEN_TTL", _span, "1h", "how long a token is valid")
-    afosto_secrets: tuple[str, ...] = _setting(
-        "AFOSTO_SECRETS",
-        _afosto_secrets,
-        None,
-        "secrets for every endpoint, or endpoint-uuid=secret, separated by commas",
-        secret=True,
-    )
     keep_alive_timeout: timedelta = _setting(
         "KEEP_ALIVE_TIMEOUT",
         _span,
@@ -205,7 +187,11 @@ class Settings:
         "ALERT_WEBHOOK_URL", read_http_url, "", "URL that alerts are posted to (Standard Webhooks)", secret=True
     )
     alert_webhook_secret: str = _setting(
-        "ALERT_WEBHOOK_SECRET", _text, "", "secret that signs them, whsec_…; needed with ALERT_WEBHOOK_URL", secret=True
+        "ALERT_WEBHOOK_SECRET",
+        own_webhook_secret,
+        "",
+        "secret that signs them, whsec_…; needed with ALERT_WEBHOOK_URL",
+        secret=True,
     )
     handler_modules: tuple[str, ...] = _setting(
         "HANDLER_MODULES", _modules, "", "modules with your own handlers, separated by commas"
@@ -216,11 +202,20 @@ class Settings:
         "",
         "ASGI middleware around the ingress, package.module:Name separated by commas, the first outermost",
     )
-    flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", _text, "", "user:password of Flower", secret=True)
-    valkey_password: str = _setting("CURBSIDE_VALKEY_PASSWORD", _text, "", "password of the embedded Valkey", secret=True)
+    provider_modules: tuple[str, ...] = _setting(
+        "PROVIDER_MODULES", _names, "", "modules with your own providers, separated by commas"
+    )
+    flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", _logins, "", "user:password of Flower", secret=True)
+    valkey_password: str = _setting("CURBSIDE_VALKEY_PASSWORD", _password, "", "password of the embedded Valkey", secret=True)
     worker_processes: int = _setting(
         "WORKER_PROCESSES", _whole(1, 256), "2", "worker processes that `make run` starts beside the one for what is urgent"
     )
+    credentials: Mapping[str, Credentials]
+    """Each provider's, by its name: variables of their own (`schemas.credentials`)."""
+
+
+DECLARED = tuple(each for each in fields(Settings) if "name" in each.metadata)
+"""The settings that are one variable each, whichever providers there are."""
 
 
 def embedded_valkey_url(port: int, password: str) -> str:
@@ -233,7 +228,7 @@ def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = N
     given = _derive({**(generated or {}), **{name: value for name, value in environment.items() if value}})
     values: dict[str, Any] = {}
     wrong: list[str] = []
-    for each in fields(Settings):
+    for each in DECLARED:
         name, default = each.metadata["name"], each.metadata["default"]
         text = given.get(name, default)
         if text is None:
@@ -244,11 +239,37 @@ def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = N
         except ValueError as error:
             got = "" if each.metadata["secret"] else f", got {shown(text)!r}"
             wrong.append(f"{name} is wrong: {error}{got}")
+    values["credentials"] = _credentials(given, wrong)
     if values.get("alert_webhook_url") and not values.get("alert_webhook_secret"):
         wrong.append("ALERT_WEBHOOK_SECRET is missing: ALERT_WEBHOOK_URL needs it to sign what it posts")
     if wrong:
         raise SettingError("\n".join(wrong))
     return Settings(**values)
+
+
+def providers_named_in(given: Mapping[str, str]) -> dict[str, Contract]:
+    """The built-in providers and those of `PROVIDER_MODULES`. Raises `SettingError`."""
+    try:
+        return load_providers(_names(given.get("PROVIDER_MODULES", "")))
+    except ProviderError as error:
+        raise SettingError(f"PROVIDER_MODULES: {error}") from error
+
+
+def _credentials(given: Mapping[str, str], wrong: list[str]) -> dict[str, Credentials]:
+    """Those of all providers, or of the built-in ones if a user's own cannot be loaded."""
+    try:
+        contracts = providers_named_in(given)
+    except SettingError as error:
+        wrong.append(str(error))
+        contracts = dict(BUILT_IN)
+    taken = {each.metadata["name"] for each in DECLARED}
+    for provider, contract in contracts.items():
+        for each in variables_of(provider, contract.proof):
+            if each.name in taken:
+                wrong.append(
+                    f"PROVIDER_MODULES: the provider {provider!r} needs another name: {each.name} is a setting already"
+                )
+    return read_credentials(contracts, given, wrong)
 
 
 def _derive(given: dict[str, str]) -> dict[str, str]:

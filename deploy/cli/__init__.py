@@ -103,6 +103,8 @@ def main() -> None:
     The text of an error that nobody foresaw may quote a secret or a customer: it is shown only with --traceback.
     """
     make_logs_harmless()
+    if not sys.flags.safe_path:
+        sys.path.append("")  # a user's own modules lie where a command is run, as for `python -m`; ours go before them
     try:
         app()
     except SettingError as error:

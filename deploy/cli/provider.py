@@ -1,16 +1,18 @@
 """The providers' side of the wire, for `curbside send`: one body after another, each with its answer."""
 
 import json
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
 
-from deploy.credentials import JSON, AfostoSigner, token_form
+from deploy.credentials import Signer, token_form
 from deploy.errors import NOT_DONE, CommandError
 from deploy.local.ports import url_of
+from schemas.contracts import CONTRACTS
+from schemas.credentials import variables_of
+from schemas.events import Provider
+from schemas.proofs import Token
 from schemas.settings import Settings
-
-Provider = Literal["instacart", "afosto"]
 
 _TIMEOUT_S = 15.0
 
@@ -23,23 +25,23 @@ class Answer(NamedTuple):
     detail: str | None
 
 
-def provider_of(body: bytes) -> Provider:
-    """Whose body it is: only Afosto's names an `entity_type`."""
+def provider_of(body: bytes) -> str:
+    """Whose body it is, of the built-in providers: only Afosto's names an `entity_type`."""
     try:
         value = json.loads(body)
     except ValueError:
-        return "instacart"
-    return "afosto" if isinstance(value, dict) and "entity_type" in value else "instacart"
+        return Provider.INSTACART
+    return Provider.AFOSTO if isinstance(value, dict) and "entity_type" in value else Provider.INSTACART
 
 
 class Sender:
-    """Posts to one ingress. The token is fetched once and used again. Raises CommandError where nothing listens."""
+    """Posts to one ingress, as any provider. A token is fetched once and used again. Raises CommandError where nothing listens."""
 
     def __init__(self, settings: Settings, url: str | None, endpoint: str | None) -> None:
         self._settings, self._endpoint = settings, endpoint
         self.url = (url or url_of(settings.host, settings.port)).rstrip("/")
         self._client = httpx.Client(timeout=_TIMEOUT_S)
-        self._token: str | None = None
+        self._tokens: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -47,28 +49,35 @@ class Sender:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def post(self, body: bytes, provider: Provider | None) -> Answer:
-        """Post one body."""
-        if (provider or provider_of(body)) == "afosto":
-            response = self._post(
-                "/webhook/afosto", content=body, headers=AfostoSigner(self._settings, self._endpoint).headers(body)
+    def post(self, body: bytes, provider: str | None) -> Answer:
+        """Post one body. Raises CommandError for a provider that does not exist."""
+        provider = provider or provider_of(body)
+        if provider not in self._settings.credentials:
+            raise CommandError(
+                f"--provider is wrong: expected one of {', '.join(self._settings.credentials)}, got {provider!r}."
             )
-        else:
-            self._token = self._token or self.fetch_token()
-            response = self._post("/webhook", content=body, headers={**JSON, "Authorization": f"Bearer {self._token}"})
+        headers = Signer(self._settings, provider, self._endpoint).headers(body)
+        if isinstance(CONTRACTS[provider].proof, Token):
+            if provider not in self._tokens:
+                self._tokens[provider] = self.fetch_token(provider)
+            headers["Authorization"] = f"Bearer {self._tokens[provider]}"
+        response = self._post(
+            "/webhook" if provider == Provider.INSTACART else f"/webhook/{provider}", content=body, headers=headers
+        )
         said = _json(response)
         if response.is_success and isinstance(said.get("id"), str):
             return Answer(response.status_code, said["id"], None)
         detail = said.get("detail") or f"{self.url} answered something else than Curbside does"
         return Answer(response.status_code, None, str(detail))
 
-    def fetch_token(self) -> str:
-        """Ask for a token. Raises CommandError, saying why there is none."""
-        response = self._post("/oauth/token", data=token_form(self._settings))
+    def fetch_token(self, provider: str = Provider.INSTACART) -> str:
+        """Ask for a provider's token. Raises CommandError, saying why there is none."""
+        response = self._post("/oauth/token", data=token_form(self._settings, provider))
         said = _json(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
+            names = [each.name for each in variables_of(provider, CONTRACTS[provider].proof)]
             raise CommandError(
-                f"{self.url} refuses our client: INSTACART_CLIENT_ID and INSTACART_CLIENT_SECRET are not what it expects.",
+                f"{self.url} refuses our client: {' and '.join(names)} are not what it expects.",
                 NOT_DONE,
             )
         if not response.is_success or not isinstance(said.get("access_token"), str):

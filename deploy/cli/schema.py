@@ -1,11 +1,15 @@
 """`curbside schema`: the published documents."""
 
-from typing import Annotated
+import os
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, CommandError
+
+if TYPE_CHECKING:
+    from schemas.contracts import Contract
 
 _NAMES = "asyncapi or openapi"
 
@@ -19,11 +23,12 @@ def schema(
 ) -> None:
     """Print the AsyncAPI document of all messages received, or the OpenAPI document of the HTTP interface.
 
-    Both are generated from the wire models, committed under schemas/, and served at /asyncapi.json and /openapi.json.
+    Both are generated from the wire models, committed under schemas/, and served at /asyncapi.json and /openapi.json. What is printed
+    also tells of your own providers (PROVIDER_MODULES).
 
     Examples: curbside schema asyncapi > asyncapi.json   ·   curbside schema --write
     """
-    from deploy.documents.files import MAKERS, is_current, make, path_of  # noqa: PLC0415 - quick start
+    from deploy.documents.files import MAKERS, is_current, make, path_of, published  # noqa: PLC0415 - quick start
 
     if name and name not in MAKERS:
         raise CommandError(f"There is no document {name!r}: expected {_NAMES}.")
@@ -38,5 +43,15 @@ def schema(
             raise typer.Exit(NOT_DONE)
         typer.echo("current")
     else:
+        own = _own()
         for each in names:
-            typer.echo(path_of(each).read_text(), nl=False)
+            typer.echo(published(each, own), nl=False)
+
+
+def _own() -> "dict[str, Contract]":
+    from deploy.generated import with_generated  # noqa: PLC0415 - quick start
+    from schemas.contracts import BUILT_IN  # noqa: PLC0415 - quick start
+    from schemas.settings import providers_named_in  # noqa: PLC0415 - quick start
+
+    found = providers_named_in(with_generated(os.environ))
+    return {name: contract for name, contract in found.items() if name not in BUILT_IN}

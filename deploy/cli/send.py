@@ -1,10 +1,10 @@
-"""`curbside send`: posts bodies as a provider would, with its token or its signature."""
+"""`curbside send`: posts bodies as a provider would, with its token, signature or login."""
 
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from deploy.cli.output import complain, print_json
 from deploy.errors import NOT_DONE, CommandError
 
 _HELP_URL = "Where the ingress listens (default: http://CURBSIDE_HOST:CURBSIDE_PORT)."
-_HELP_ENDPOINT = "Afosto's endpoint UUID: its header, and which of AFOSTO_SECRETS signs."
+_HELP_ENDPOINT = "The endpoint's UUID, of Afosto and others that have one: its header, and which secret signs."
 
 
 def send(
@@ -20,17 +20,17 @@ def send(
         list[str], typer.Argument(metavar="FILE...", help="A body, a folder (its *.json in order), or - (stdin).")
     ],
     provider: Annotated[
-        Literal["instacart", "afosto"] | None, typer.Option(help="Whose body it is (default: seen from the body).")
+        str | None, typer.Option(help="Whose body it is, your own too (default: instacart or afosto, seen from the body).")
     ] = None,
     url: Annotated[str | None, typer.Option(help=_HELP_URL)] = None,
     endpoint: Annotated[str | None, typer.Option(help=_HELP_ENDPOINT)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Post event bodies as the provider would: fetches a token for Instacart, signs for Afosto.
+    """Post event bodies as the provider would: fetches a token, or signs, or logs in.
 
     Prints each file, the status and the event's id. Exit code 1 if any was not accepted.
 
-    Examples: curbside send order.json   ·   curbside send --url https://hooks.example.com - < body.json
+    Examples: curbside send order.json   ·   curbside send --provider toyshop - < body.json
     """
     from deploy.cli.provider import Sender  # noqa: PLC0415 - quick start
     from deploy.generated import load_settings  # noqa: PLC0415 - quick start

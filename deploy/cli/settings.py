@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -11,7 +11,9 @@ from deploy.cli.output import complain, print_json, print_table
 from deploy.errors import WRONG_SET_UP
 from deploy.generated import load_settings, path_in, read_generated
 from schemas.addresses import MASK, masked_addresses, shown
-from schemas.settings import SettingError, Settings
+from schemas.contracts import BUILT_IN
+from schemas.credentials import variables_of
+from schemas.settings import DECLARED, SettingError, Settings, providers_named_in
 
 _ADDRESSES = {"REDIS_URL", "CELERY_BROKER_URL", "DATABASE_URL"}
 _COLUMNS = ("variable", "value", "from", "meaning")
@@ -51,10 +53,24 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
 
 def rows_of(environment: Mapping[str, str], generated: Mapping[str, str], loaded: Settings | None) -> Iterator[Row]:
     """The table; without the loaded settings, which know what follows from others, if one of them is wrong."""
-    for each in fields(Settings):
+    for each in DECLARED:
         value, source = _found(each, environment, generated, loaded)
         name, secret = each.metadata["name"], each.metadata["secret"]
         yield Row(name, _masked(name, value) if secret else shown(value), source, each.metadata["meaning"])
+    yield from _credentials(environment, generated)
+
+
+def _credentials(environment: Mapping[str, str], generated: Mapping[str, str]) -> Iterator[Row]:
+    """The variables of every provider's credentials; of the built-in ones alone if a user's own cannot be loaded."""
+    try:
+        contracts = providers_named_in({**generated, **environment})
+    except SettingError:
+        contracts = dict(BUILT_IN)
+    for provider, contract in contracts.items():
+        for each in variables_of(provider, contract.proof):
+            given = environment.get(each.name) or generated.get(each.name, "")
+            source = "environment" if environment.get(each.name) else "generated" if given else "missing"
+            yield Row(each.name, MASK if given and each.is_secret else shown(given), source, each.meaning)
 
 
 def _found(

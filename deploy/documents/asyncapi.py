@@ -1,12 +1,15 @@
 """The AsyncAPI 3.0 document of what this service receives: all messages of both providers, in every dialect, with recorded examples. Pure."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from deploy.documents.json_schema import Components
+from deploy.documents.proofs import address_of, security_scheme
 from schemas import afosto, instacart
+from schemas.contracts import BUILT_IN, Contract
 from schemas.events import Provider
 from schemas.messages import MESSAGES, NOT_PUBLISHED, Message
 
@@ -49,44 +52,45 @@ def document(version: str, example: Example) -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(components.schemas.items())),
             "messages": {name: each for messages in channels.values() for name, each in messages.items()},
-            "securitySchemes": _SECURITY,
+            "securitySchemes": {str(name): security_scheme(each.proof, asyncapi=True) for name, each in BUILT_IN.items()},
         },
     }
 
 
-_SECURITY = {
-    "instacart": {
-        "type": "oauth2",
-        "description": "Connect fetches a token at /oauth/token and sends it as `Authorization: Bearer …`.",
-        "flows": {
-            "clientCredentials": {"tokenUrl": "https://example.com/oauth/token", "availableScopes": {}},
-        },
-    },
-    "afosto": {
-        "type": "httpApiKey",
-        "name": "X-Afosto-Hmac-Sha256",
-        "in": "header",
-        "description": "Hexadecimal HMAC-SHA256 of the raw body under the secret of the endpoint that `X-Afosto-Endpoint` names.",
-    },
-}
-_ADDRESSES = {Provider.INSTACART: "/webhook", Provider.AFOSTO: "/webhook/afosto"}
+def add_provider(document: dict[str, Any], provider: str, contract: Contract) -> None:
+    """Add a user's own provider: a message for each of its wire models, or one of any JSON."""
+    components = Components(prefix=f"{provider}.")
+    messages = {
+        f"{provider}.{model.__name__}": {
+            "name": model.__name__,
+            "title": model.__name__,
+            "summary": inspect.cleandoc(model.__doc__ or f"An event of {provider}."),
+            "payload": components.ref(model),
+        }
+        for model in contract.models
+    } or {f"{provider}.event": {"name": "event", "title": "Event", "summary": f"An event of {provider}.", "payload": {}}}
+    document["channels"][provider] = _channel(provider, messages)
+    document["operations"][f"receive_{provider}"] = _operation(provider, messages)
+    document["components"]["schemas"] |= components.schemas
+    document["components"]["messages"] |= messages
+    document["components"]["securitySchemes"][provider] = security_scheme(contract.proof, asyncapi=True)
 
 
-def _channel(provider: Provider, messages: Mapping[str, Any]) -> dict[str, Any]:
+def _channel(provider: str, messages: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "address": _ADDRESSES[provider],
-        "description": f"Events of {provider.value}. The order is not kept, and any may come again.",
+        "address": address_of(provider),
+        "description": f"Events of {provider}. The order is not kept, and any may come again.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
     }
 
 
-def _operation(provider: Provider, messages: Mapping[str, Any]) -> dict[str, Any]:
-    channel = f"#/channels/{provider.value}"
+def _operation(provider: str, messages: Mapping[str, Any]) -> dict[str, Any]:
+    channel = f"#/channels/{provider}"
     return {
         "action": "receive",
         "channel": {"$ref": channel},
-        "summary": f"Receive an event of {provider.value}.",
-        "security": [{"$ref": f"#/components/securitySchemes/{provider.value}"}],
+        "summary": f"Receive an event of {provider}.",
+        "security": [{"$ref": f"#/components/securitySchemes/{provider}"}],
         "messages": [{"$ref": f"{channel}/messages/{name}"} for name in messages],
     }
 

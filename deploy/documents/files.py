@@ -1,6 +1,6 @@
 """The documents as they are committed under `schemas/`, and as the models would have them now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import orjson
 
 from deploy.documents import asyncapi, openapi
 from deploy.errors import NOT_DONE, CommandError
+from schemas.contracts import Contract
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 _PAYLOADS = Path(__file__).parents[2] / "tests" / "payloads"
@@ -18,6 +19,12 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "openapi": lambda: openapi.document(version("curbside")),
 }
 
+ADDERS: dict[str, Callable[[dict[str, Any], str, Contract], None]] = {
+    "asyncapi": asyncapi.add_provider,
+    "openapi": openapi.add_provider,
+}
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+
 
 def path_of(name: str) -> Path:
     """Where a document is committed."""
@@ -26,7 +33,18 @@ def path_of(name: str) -> Path:
 
 def make(name: str) -> bytes:
     """A document as it should be. Raises CommandError outside a checkout, where there are no recorded bodies."""
-    return orjson.dumps(MAKERS[name](), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(MAKERS[name](), option=_OPTIONS)
+
+
+def published(name: str, own: Mapping[str, Contract]) -> bytes:
+    """A document as committed, and what it says of a user's own providers: those are in no committed one."""
+    text = path_of(name).read_bytes()
+    if not own:
+        return text
+    document = orjson.loads(text)
+    for provider, contract in own.items():
+        ADDERS[name](document, provider, contract)
+    return orjson.dumps(document, option=_OPTIONS)
 
 
 def is_current(name: str) -> bool:

@@ -26,10 +26,10 @@ _SCALARS: dict[type, str] = {
 
 
 class Components:
-    """Schemas by name, each of a model met so far; `where` is the start of a reference to one."""
+    """Schemas by name, each of a model met so far; `where` is the start of a reference to one, `prefix` of each name."""
 
-    def __init__(self, where: str = "#/components/schemas/") -> None:
-        self._where = where
+    def __init__(self, where: str = "#/components/schemas/", prefix: str = "") -> None:
+        self._where, self._prefix = where, prefix
         self.schemas: dict[str, Schema] = {}
 
     def ref(self, model: type) -> Schema:
@@ -41,7 +41,7 @@ class Components:
             return self._any_of(list(expected.types))
         if isinstance(expected, inspect.StructType):
             self._add(expected)
-            return {"$ref": f"{self._where}{expected.cls.__name__}"}
+            return {"$ref": f"{self._where}{self._prefix}{expected.cls.__name__}"}
         if isinstance(expected, inspect.ListType):
             return {"type": "array", "items": self._of(expected.item_type)}
         if isinstance(expected, inspect.AnyType):
@@ -57,7 +57,7 @@ class Components:
         return {"anyOf": schemas}
 
     def _add(self, struct: inspect.StructType) -> None:
-        name = struct.cls.__name__
+        name = f"{self._prefix}{struct.cls.__name__}"
         if name not in self.schemas:
             self.schemas[name] = {}  # a model may refer to itself
             self.schemas[name] = {

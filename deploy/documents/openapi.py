@@ -3,7 +3,9 @@
 from typing import Any
 
 from deploy.documents.json_schema import Components
-from schemas import afosto, instacart
+from deploy.documents.proofs import address_of, parameters, security_scheme
+from schemas.contracts import BUILT_IN, Contract
+from schemas.events import Provider
 
 Answers = dict[str, Any]
 
@@ -18,9 +20,7 @@ _CACHED = {
 
 def document(version: str) -> dict[str, Any]:
     """The whole document."""
-    components = Components()
-    callback = {"anyOf": [components.ref(instacart.Flat), components.ref(instacart.Envelope)]}
-    webhook = {"anyOf": [components.ref(afosto.OrderWebhook), components.ref(afosto.DeliveryWebhook)]}
+    components, instacart = Components(), BUILT_IN[Provider.INSTACART]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -34,11 +34,13 @@ def document(version: str) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": {
-            "/webhook": _address("Instacart", _event("Instacart Connect", "receiveInstacart", callback, "instacart")),
+            "/webhook": _address("Instacart", _event("receiveInstacart", Provider.INSTACART, instacart, components)),
             "/webhook/instacart": _address(
-                "InstacartByName", _event("Instacart Connect", "receiveInstacartByName", callback, "instacart")
+                "InstacartByName", _event("receiveInstacartByName", Provider.INSTACART, instacart, components)
             ),
-            "/webhook/afosto": _address("Afosto", _event("Afosto", "receiveAfosto", webhook, "afosto", _ENDPOINT)),
+            "/webhook/afosto": _address(
+                "Afosto", _event("receiveAfosto", Provider.AFOSTO, BUILT_IN[Provider.AFOSTO], components)
+            ),
             "/webhook/{provider}": {"post": _NO_SUCH_PROVIDER},
             "/oauth/token": {"post": _token(), "options": _options("optionsToken")},
             "/healthz": {"get": _look("healthz", "Whether the process lives.", {"status": "ok"})},
@@ -48,36 +50,31 @@ def document(version: str) -> dict[str, Any]:
         },
         "components": {
             "schemas": dict(sorted((components.schemas | _SCHEMAS).items())),
-            "securitySchemes": _SECURITY,
+            "securitySchemes": {str(name): security_scheme(each.proof, asyncapi=False) for name, each in BUILT_IN.items()}
+            | _CLIENT,
         },
     }
 
 
-_ENDPOINT = {
-    "name": "X-Afosto-Endpoint",
-    "in": "header",
-    "required": False,
-    "description": "The endpoint's UUID: chooses the secret.",
-    "schema": {"type": "string", "format": "uuid"},
-}
+def add_provider(document: dict[str, Any], provider: str, contract: Contract) -> None:
+    """Add a user's own provider: its address, what it proves itself with, and its wire models."""
+    components = Components(prefix=f"{provider}.")
+    document["paths"][address_of(provider)] = _address(
+        f"_{provider}", _event(f"receive_{provider}", provider, contract, components)
+    )
+    document["components"]["schemas"] |= components.schemas
+    document["components"]["securitySchemes"][provider] = security_scheme(contract.proof, asyncapi=False)
+
+
 _UNCHANGED: Answers = {"304": {"description": "It is what `If-None-Match` names.", "headers": _CACHED}}
-_SECURITY = {
-    "instacart": {
-        "type": "oauth2",
-        "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": {}}},
-    },
-    "afosto": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-Afosto-Hmac-Sha256",
-        "description": "Hexadecimal HMAC-SHA256 of the raw body.",
-    },
+_CLIENT = {
     "client": {
         "type": "http",
         "scheme": "basic",
         "description": "Client id and secret (RFC 6749, 2.3.1); or both in the form.",
     },
 }
+_TITLES: dict[str, str] = {Provider.INSTACART: "Instacart Connect", Provider.AFOSTO: "Afosto"}
 _TEXT = {"type": "string"}
 _SCHEMAS: dict[str, Any] = {
     "Accepted": {
@@ -143,19 +140,21 @@ def _options(operation: str) -> dict[str, Any]:
     }
 
 
-def _event(provider: str, operation: str, body: Any, security: str, *headers: Any) -> dict[str, Any]:
+def _event(operation: str, provider: str, contract: Contract, components: Components) -> dict[str, Any]:
+    models = [components.ref(each) for each in contract.models]
+    body = {"anyOf": models} if len(models) > 1 else models[0] if models else {}
     problems = {
         "400": ("The body is empty.", {}),
-        "401": ("Token or signature is missing, wrong or expired.", _CHALLENGE),
+        "401": ("Token, signature or login is missing, wrong or expired.", _CHALLENGE),
         "408": ("The body did not arrive in time.", {}),
         "413": ("The body is larger than MAX_BODY_BYTES.", {}),
     }
     return {
         "operationId": operation,
-        "summary": f"Receive an event of {provider}.",
+        "summary": f"Receive an event of {_TITLES.get(provider, provider)}.",
         "description": "The body is not looked at before the answer: one that cannot be decoded is accepted, and kept as a failure.",
-        "security": [{security: []}],
-        "parameters": list(headers),
+        "security": [{str(provider): []}],
+        "parameters": parameters(contract.proof),
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": _answer("It is on disk.", {"$ref": "#/components/schemas/Accepted"}),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import aiohttp
 import msgspec
 
-from deploy.credentials import JSON, AfostoSigner, token_form
+from deploy.credentials import JSON, Signer, token_form
 from deploy.simulator.facts import AFOSTO
 from deploy.simulator.plan import Nature, Post
 from deploy.simulator.token import Token, TokenRefusedError
@@ -63,7 +63,7 @@ class Poster:
     def __init__(
         self, settings: Settings, url: str, endpoint: str | None, tries: int, first_pause_seconds: float = FIRST_PAUSE_SECONDS
     ) -> None:
-        self._signer, self._form = AfostoSigner(settings, endpoint), token_form(settings)
+        self._signer, self._form = Signer(settings, AFOSTO, endpoint), token_form(settings)
         self._url, self._tries, self._first_pause_seconds = url, tries, first_pause_seconds
         self.fates: list[Fate] = []
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from deploy.documents.files import MAKERS, is_current, path_of
+from deploy.documents.files import MAKERS, is_current, path_of, published
 from deploy.documents.json_schema import STRICT
 from schemas.contracts import CONTRACTS
 from schemas.events import Provider
+from tests.examples.proofs import PROVIDERS
+from tests.examples.toyshop import PROVIDERS as TOYSHOP
 from tests.support.command_line import curbside, in_process
 from tests.support.ingress import Serve, bearer
 
@@ -48,6 +50,20 @@ def test_the_official_parser_finds_the_asyncapi_document_valid() -> None:
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "valid: 31 messages" in checked.stdout
+
+
+def test_the_official_parser_finds_a_user_s_own_providers_valid(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_bytes(published("asyncapi", {**PROVIDERS, **TOYSHOP}))
+    checked = subprocess.run(
+        [parser(), "validate.mjs", str(tmp_path / "own.json")],
+        cwd=CHECKER,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert f"valid: {31 + len(PROVIDERS) + 1} messages" in checked.stdout
 
 
 def test_the_official_parser_finds_what_is_wrong(tmp_path: Path) -> None:

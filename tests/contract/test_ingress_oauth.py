@@ -1,13 +1,16 @@
 """POST /oauth/token after RFC 6749: the token that Instacart Connect fetches, and every refusal of section 5.2."""
 
 import base64
-from collections.abc import Iterator, Mapping
-from urllib.parse import quote_plus
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from urllib.parse import quote, quote_plus
 
 import httpx
 import jwt
 import pytest
 
+from ingress.bearer import issue
 from ingress.oauth import MAX_FORM_BYTES
 from tests.support.ingress import Serve, running_ingress, stored
 from tests.support.settings import CLIENT_ID, CLIENT_SECRET, SIGNING_KEY, make_settings
@@ -71,19 +74,16 @@ def test_scope_and_resource_are_in_the_token_and_the_scope_is_told(client: httpx
 
 
 def test_two_secrets_are_valid_while_one_replaces_the_other(serve: Serve) -> None:
-    client = serve(INSTACART_CLIENT_SECRET="new, old")
+    new, old, older = (f"the {name} secret of the client" for name in ("new", "old", "older"))
+    client = serve(INSTACART_CLIENT_SECRET=f"{new}, {old}")
 
-    statuses = [
-        client.post("/oauth/token", data=FORM | {"client_secret": each}).status_code for each in ("new", "old", "older")
-    ]
+    statuses = [client.post("/oauth/token", data=FORM | {"client_secret": each}).status_code for each in (new, old, older)]
 
     assert statuses == [200, 200, 401]
 
 
-def test_an_expired_token_is_refused_and_says_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingress.bearer.LEEWAY_SECONDS", -3600)
-    client = serve(TOKEN_TTL="1s")
-    token = client.post("/oauth/token", data=FORM).json()["access_token"]
+def test_an_expired_token_is_refused_and_says_so(client: httpx.Client) -> None:
+    token = issue(SIGNING_KEY, CLIENT_ID, time.time() - 7200, timedelta(hours=1), None, None)
 
     answer = client.post("/webhook", content=b"{}", headers={"Authorization": f"Bearer {token}"})
 
@@ -158,6 +158,32 @@ def test_a_client_that_is_not_known_is_invalid_client(
 
     assert_refused(answer, "invalid_client", 401)
     assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "encode", [lambda text: text, quote_plus, lambda text: quote(text, safe="")], ids=["not", "form", "percent"]
+)
+def test_an_id_and_a_secret_that_hold_plus_and_percent_are_known_however_the_client_encodes_them(
+    serve: Serve, valkey_url: str, encode: Callable[[str], str]
+) -> None:
+    """Authlib and requests-oauthlib do not encode for HTTP Basic; openid-client and simple-oauth2 do, as RFC 6749 2.3.1 says."""
+    client_id, secret = "shop+1%2B@store", "s3cr3t+with%41%2bsigns/and=more"
+    client = serve(REDIS_URL=valkey_url, INSTACART_CLIENT_ID=client_id, INSTACART_CLIENT_SECRET=secret)
+    pair = base64.b64encode(f"{encode(client_id)}:{encode(secret)}".encode()).decode()
+
+    answer = client.post("/oauth/token", data=GRANT, headers={"Authorization": f"Basic {pair}"})
+
+    assert answer.status_code == 200, answer.text
+    token = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    assert client.post("/webhook", content=b"{}", headers=token).status_code == 200
+    half = base64.b64encode(f"{client_id}:{quote_plus(secret)}!".encode()).decode()
+    assert_refused(client.post("/oauth/token", data=GRANT, headers={"Authorization": f"Basic {half}"}), "invalid_client", 401)
+
+
+def test_a_form_has_one_reading(serve: Serve) -> None:
+    client = serve(INSTACART_CLIENT_SECRET="a secret with a plus+")
+    wrong = FORM | {"client_secret": quote_plus("a secret with a plus+")}
+    assert_refused(client.post("/oauth/token", data=wrong), "invalid_client", 401)
 
 
 def test_a_client_that_authenticates_twice_is_refused(client: httpx.Client) -> None:

@@ -1,5 +1,7 @@
 """POST /webhook: what is kept beside the body, over real HTTP, and what never is."""
 
+import hmac
+
 import pytest
 import redis
 
@@ -56,12 +58,15 @@ def test_another_provider_s_own_headers_are_not_kept(serve: Serve, valkey_url: s
 def test_a_provider_of_ones_own_names_its_own_headers(
     serve: Serve, real_valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(CONTRACTS, toyshop.NAME, toyshop.CONTRACT._replace(kept_headers=("X-Toy-Branch",)))
-    headers = bearer() | {"x-toy-branch": "Utrecht", "User-Agent": ""}
-    assert serve(REDIS_URL=real_valkey_url).post("/webhook/toyshop", content=b"{}", headers=headers).status_code == 200
+    monkeypatch.setitem(CONTRACTS, toyshop.NAME, toyshop.PROVIDERS[toyshop.NAME])  # and gone again after the test
+    secret, body = "the secret of the toyshop", b"{}"
+    signature = {"X-Toyshop-Signature": "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()}
+    client = serve(REDIS_URL=real_valkey_url, PROVIDER_MODULES=toyshop.__name__, TOYSHOP_SECRETS=secret)
+    headers = signature | {"x-toyshop-branch": "Utrecht", "User-Agent": ""}
+    assert client.post("/webhook/toyshop", content=body, headers=headers).status_code == 200
     (context,) = kept(real_valkey_url)
     assert context is not None
-    assert context.headers == {"x-toy-branch": "Utrecht"}
+    assert context.headers == {"x-toyshop-branch": "Utrecht"}
 
 
 def test_behind_a_proxy_of_ours_the_peer_is_whom_it_names(serve: Serve, real_valkey_url: str) -> None:

@@ -16,6 +16,7 @@ from tests.support.waiting import wait_for
 
 BODY = b'{"event":"fulfillment.picking","order_id":"42"}'
 ENDPOINT, OTHER_ENDPOINT = (str(uuid.UUID(int=number)) for number in (1, 2))
+OLD, NEW, OTHER, SHARED = (f"{name} secret of the tests" for name in ("the old", "the new", "another", "the shared"))
 
 
 def assert_problem(answer: httpx.Response, status: int) -> None:
@@ -123,15 +124,18 @@ def test_afosto_without_a_valid_signature_is_refused(serve: Serve, valkey_url: s
 
 
 def test_an_afosto_secret_opens_its_own_endpoint_only(serve: Serve, real_valkey_url: str) -> None:
-    client = serve(REDIS_URL=real_valkey_url, AFOSTO_SECRETS=f"{ENDPOINT}=old,{ENDPOINT}=new,{OTHER_ENDPOINT}=other,shared")
+    client = serve(
+        REDIS_URL=real_valkey_url,
+        AFOSTO_SECRETS=",".join([f"{ENDPOINT}={OLD}", f"{ENDPOINT}={NEW}", f"{OTHER_ENDPOINT}={OTHER}", SHARED]),
+    )
 
     def status(secret: str, endpoint: str | None) -> int:
         headers = signed(BODY, secret) | ({"X-Afosto-Endpoint": endpoint} if endpoint else {})
         return client.post("/webhook/afosto", content=BODY, headers=headers).status_code
 
-    assert [status(secret, ENDPOINT) for secret in ("old", "new", "shared", "other")] == [200, 200, 200, 401]
-    assert [status(secret, None) for secret in ("old", "new", "shared", "other")] == [401, 401, 200, 401]
-    assert status("other", OTHER_ENDPOINT.upper()) == 200
+    assert [status(secret, ENDPOINT) for secret in (OLD, NEW, SHARED, OTHER)] == [200, 200, 200, 401]
+    assert [status(secret, None) for secret in (OLD, NEW, SHARED, OTHER)] == [401, 401, 200, 401]
+    assert status(OTHER, OTHER_ENDPOINT.upper()) == 200
 
 
 def test_a_bug_of_ours_is_a_problem_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:

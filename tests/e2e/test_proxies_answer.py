@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingress.problems import Problem, too_large, unauthorized, unavailable
+from schemas.refusals import Cause
 from tests.support import http2
 from tests.support.ingress import bearer, stored
 from tests.support.ports import LOOPBACK, free_port
@@ -19,9 +20,9 @@ from tests.support.waiting import wait_for
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 RESET = struct.pack("ii", 1, 0)
 PROBLEMS = {
-    "401": unauthorized("no token", 'Bearer realm="curbside"'),
+    "401": unauthorized("no token", 'Bearer realm="curbside"', Cause.TOKEN_MISSING),
     "413": too_large(1 << 20),
-    "503": unavailable("Valkey is away"),
+    "503": unavailable("Valkey is away", Cause.UNREACHABLE),
 }
 
 

@@ -86,7 +86,7 @@ def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upst
     """All at once, since each takes ten seconds or twenty."""
     with ExitStack() as stack:
         silent = stack.enter_context(socket.create_connection((LOOPBACK, proxy.port)))
-        begun = {name: stack.enter_context(proxy.connect()) for name in BEGUN}
+        begun: dict[str, socket.socket] = {name: stack.enter_context(proxy.connect()) for name in BEGUN}
         for name, connection in begun.items():
             connection.sendall(BEGUN[name])
         answers = {}

@@ -1,4 +1,7 @@
-"""A third provider, as somebody adds one: the wire model, how a body becomes an `Event`, and the row for `schemas.contracts.CONTRACTS`."""
+"""A third provider, as somebody adds one: the wire model, how a body becomes an `Event`, how it signs, and its row.
+
+PROVIDER_MODULES=toyshop TOYSHOP_SECRETS=... curbside ingress
+"""
 
 from datetime import tzinfo
 
@@ -11,6 +14,7 @@ from schemas.events import Event, Kind, received_at
 from schemas.failures import Reason, Undecodable
 from schemas.identity import identity_of
 from schemas.lenient import Lenient
+from schemas.proofs import Hmac
 from schemas.texts import key
 from schemas.times import read_time
 
@@ -52,4 +56,7 @@ def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     )
 
 
-CONTRACT = Contract(decode, lambda document: _SHAPE)
+SIGNATURE = Hmac(header="X-Toyshop-Signature", prefix="sha256=")
+PROVIDERS = {
+    NAME: Contract(decode, lambda document: _SHAPE, SIGNATURE, models=(Notice,), kept_headers=("X-Toyshop-Branch",)),
+}

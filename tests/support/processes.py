@@ -26,8 +26,8 @@ _ROOT = Path(__file__).parents[2]
 class Program:
     """A command that runs as a child of the test, with these settings in its environment and its log in a file."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
-        self._command, self._log = command, log
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path, cwd: Path = _ROOT) -> None:
+        self._command, self._log, self._cwd = command, log, cwd
         self._environment = os.environ | environment_for_tests(**environment) | {"PYTHONUNBUFFERED": "1"}
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0
@@ -53,7 +53,7 @@ class Program:
         self._started_at = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command, cwd=_ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self._command, cwd=self._cwd, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
     def ask_to_stop(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.generated import generate_missing, load_settings, path_in, read_generated
+from schemas.secrets import Secret
 from tests.support.command_line import curbside
 
 PASSWORD = "hunter2-hunter2"
@@ -79,7 +80,7 @@ def test_secrets_are_made_once_and_kept_for_their_owner_only(environment: dict[s
     assert path.stat().st_mode & 0o777 == 0o600
     assert generate_missing(environment) == []
     assert read_generated(path) == generated
-    assert load_settings(environment).instacart_client_secret == (generated["INSTACART_CLIENT_SECRET"],)
+    assert load_settings(environment).credentials["instacart"].secrets == (Secret(generated["INSTACART_CLIENT_SECRET"]),)
 
 
 def test_what_the_environment_gives_is_not_made(environment: dict[str, str]) -> None:

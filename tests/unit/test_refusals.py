@@ -66,13 +66,13 @@ def test_the_refusals_of_every_ingress_are_added_up(valkey_url: str) -> None:
     async def main() -> None:
         async with an_ingress(valkey_url) as one, an_ingress(valkey_url) as other:
             for _ in range(300):
-                one.add("instacart", 401, Cause.TOKEN)
-                other.add("instacart", 401, Cause.TOKEN)
+                one.add("instacart", 401, Cause.TOKEN_WRONG)
+                other.add("instacart", 401, Cause.TOKEN_WRONG)
             other.add("afosto", 503, Cause.BACKLOG)
 
     asyncio.run(main())
 
-    assert stored(valkey_url) == {Refused("instacart", 401, Cause.TOKEN): 600, Refused("afosto", 503, Cause.BACKLOG): 1}
+    assert stored(valkey_url) == {Refused("instacart", 401, Cause.TOKEN_WRONG): 600, Refused("afosto", 503, Cause.BACKLOG): 1}
     for each in look(valkey_url):
         assert each.recent == each.count
         assert each.last_age_seconds < 60
@@ -82,7 +82,7 @@ def test_what_is_new_is_stored_while_the_ingress_runs(valkey_url: str) -> None:
     async def main() -> None:
         async with an_ingress(valkey_url) as refusals:
             for number in range(1, 4):
-                refusals.add("instacart", 401, Cause.TOKEN)
+                refusals.add("instacart", 401, Cause.TOKEN_WRONG)
                 await until_stored(valkey_url, number.__eq__)
 
     asyncio.run(main())
@@ -119,7 +119,7 @@ def test_refusals_while_valkey_is_away_are_added_when_it_is_back(real_valkey: Re
 def test_a_valkey_that_hangs_does_not_take_in_every_attempt_when_it_goes_on(real_valkey: RealValkey) -> None:
     async def main() -> None:
         async with an_ingress(real_valkey.url) as refusals:
-            refusals.add("instacart", 401, Cause.TOKEN)
+            refusals.add("instacart", 401, Cause.TOKEN_WRONG)
             await until_stored(real_valkey.url, lambda total: total == 1)
             await asyncio.gather(*(refusals._valkey.ping() for _ in range(8)))  # other jobs' connections lie idle
             real_valkey.freeze()
@@ -149,7 +149,7 @@ def test_the_log_has_a_line_for_each_cause_and_not_for_each_request(valkey_url: 
     async def main() -> None:
         async with an_ingress(valkey_url) as refusals:
             for _ in range(300):
-                refusals.add("instacart", 401, Cause.TOKEN)
+                refusals.add("instacart", 401, Cause.TOKEN_WRONG)
             refusals.add("afosto", 400, Cause.EMPTY)
 
             async def said() -> bool:
@@ -157,7 +157,7 @@ def test_the_log_has_a_line_for_each_cause_and_not_for_each_request(valkey_url: 
 
             await wait_for_async(said, what="two lines")
             for number in range(100):
-                refusals.add(("instacart", "toyshop")[number % 2], 401, Cause.TOKEN)
+                refusals.add(("instacart", "toyshop")[number % 2], 401, Cause.TOKEN_WRONG)
                 await asyncio.sleep(0.001)
             assert len(lines(caplog)) == 2
 
@@ -165,10 +165,10 @@ def test_the_log_has_a_line_for_each_cause_and_not_for_each_request(valkey_url: 
 
     assert sorted(lines(caplog)) == [
         "refused 1 request because of an empty body (afosto 400: 1); was a provider set up wrongly?",
-        "refused 100 requests because of a missing, wrong or expired token (instacart 401: 50, - 401: 50);"
-        " was its secret rotated, or TOKEN_SIGNING_KEYS?",
-        "refused 300 requests because of a missing, wrong or expired token (instacart 401: 300);"
-        " was its secret rotated, or TOKEN_SIGNING_KEYS?",
+        "refused 100 requests because of a token of another signing key (instacart 401: 50, - 401: 50);"
+        " was TOKEN_SIGNING_KEYS changed without overlap?",
+        "refused 300 requests because of a token of another signing key (instacart 401: 300);"
+        " was TOKEN_SIGNING_KEYS changed without overlap?",
     ]
 
 
@@ -181,20 +181,20 @@ def test_a_cause_that_goes_on_has_a_line_each_time_the_pause_is_over(
         async with an_ingress(valkey_url) as refusals:
 
             async def again() -> bool:
-                refusals.add("instacart", 401, Cause.TOKEN)
+                refusals.add("instacart", 401, Cause.TOKEN_WRONG)
                 return len(lines(caplog)) >= 3
 
             await wait_for_async(again, what="three lines")
 
     asyncio.run(main())
     told = sum(int(line.split()[1]) for line in lines(caplog))
-    assert {Refused("instacart", 401, Cause.TOKEN): told} == stored(valkey_url)
+    assert {Refused("instacart", 401, Cause.TOKEN_WRONG): told} == stored(valkey_url)
 
 
 def test_prometheus_sees_them(valkey_url: str) -> None:
     async def main() -> None:
         async with an_ingress(valkey_url) as refusals:
-            refusals.add("instacart", 401, Cause.TOKEN)
+            refusals.add("instacart", 401, Cause.TOKEN_WRONG)
             refusals.add("nobody knows", 404, Cause.NOT_FOUND)
 
     asyncio.run(main())
@@ -202,7 +202,7 @@ def test_prometheus_sees_them(valkey_url: str) -> None:
     with redis.Redis.from_url(valkey_url) as client:
         samples = [sample for metric in Metrics(client, []).collect() for sample in metric.samples]
     seen = {tuple(each.labels.values()): each.value for each in samples if each.name == "curbside_refused_total"}
-    assert seen == {("instacart", "401", "token"): 1, ("-", "404", "not_found"): 1}
+    assert seen == {("instacart", "401", "token_wrong"): 1, ("-", "404", "not_found"): 1}
 
 
 def test_every_cause_says_what_it_means() -> None:

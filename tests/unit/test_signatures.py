@@ -1,72 +1,111 @@
 """Afosto's signatures: which secret opens which endpoint."""
 
 import hashlib
-import hmac
 import uuid
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingress.problems import RefusedError
 from ingress.signatures import Signatures
+from schemas.contracts import BUILT_IN
+from schemas.events import Provider
+from schemas.proofs import Hmac
+from schemas.refusals import Cause
+from schemas.secrets import Secret, endpoint_secret
+from tests.support.signing import BODY, FIRST, NEW, NOW, OLD, SECOND, SHARED, based, hexed, refusal
 
-BODY = b'{"event":"DELIVERED"}'
 ONE, TWO = (str(uuid.UUID(int=number)) for number in (1, 2))
+AFOSTO = Hmac(header="X-Afosto-Hmac-Sha256", endpoint_header="X-Afosto-Endpoint")
 
 
-def sign(secret: str, body: bytes = BODY) -> bytes:
-    return hmac.digest(secret.encode(), body, hashlib.sha256).hex().encode()
+def afosto(*secrets: str) -> Callable[[bytes | None, bytes | None], Cause | None]:
+    signatures = Signatures(AFOSTO, [endpoint_secret(each) for each in secrets])
+
+    def check(signature: bytes | None, endpoint: bytes | None) -> Cause | None:
+        given = {b"x-afosto-hmac-sha256": signature, b"x-afosto-endpoint": endpoint}
+        return refusal(signatures, {name: value for name, value in given.items() if value is not None})
+
+    return check
+
+
+def test_afosto_signs_as_its_documentation_says() -> None:
+    assert BUILT_IN[Provider.AFOSTO].proof == AFOSTO
 
 
 @pytest.mark.parametrize("endpoint", [None, b"", ONE.encode(), b"\xff"])
 def test_a_shared_secret_opens_every_endpoint(endpoint: bytes | None) -> None:
-    assert Signatures(["shared"]).refusal(BODY, sign("shared"), endpoint) is None
+    assert afosto(SHARED)(hexed(SHARED, BODY), endpoint) is None
 
 
-def test_an_endpoint_s_secret_opens_it_alone() -> None:
-    signatures = Signatures([f"{ONE}=first", f" {TWO} = second "])
+def test_an_endpoint_s_secret_opens_it_alone_however_it_is_spelt() -> None:
+    check = afosto(f"{ONE}={FIRST}", f" {{{TWO}}} = {SECOND} ")
 
-    assert signatures.refusal(BODY, sign("first"), ONE.encode()) is None
-    assert signatures.refusal(BODY, sign("second"), TWO.upper().encode()) is None
-    for endpoint in (TWO.encode(), None, b"unknown"):
-        assert signatures.refusal(BODY, sign("first"), endpoint)
+    assert check(hexed(FIRST, BODY), ONE.encode()) is None
+    for spelling in (TWO, TWO.upper(), f"urn:uuid:{TWO}", f"{{{TWO}}}", TWO.replace("-", ""), f" {TWO} "):
+        assert check(hexed(SECOND, BODY), spelling.encode()) is None
+    for endpoint in (TWO.encode(), None, b"unknown", b""):
+        assert check(hexed(FIRST, BODY), endpoint) is Cause.SIGNATURE_WRONG
 
 
-@pytest.mark.parametrize("secrets", [[f"{ONE}=old", f"{ONE}=new"], ["old", "new"], [f"{ONE}=old", "new"]])
+@pytest.mark.parametrize("secrets", [[f"{ONE}={OLD}", f"{ONE}={NEW}"], [OLD, NEW], [f"{ONE}={OLD}", NEW]])
 def test_two_secrets_are_valid_during_a_rotation(secrets: list[str]) -> None:
-    signatures = Signatures(secrets)
-    assert [signatures.refusal(BODY, sign(secret), ONE.encode()) for secret in ("old", "new")] == [None, None]
-    assert signatures.refusal(BODY, sign("older"), ONE.encode())
+    check = afosto(*secrets)
+    assert [check(hexed(secret, BODY), ONE.encode()) for secret in (OLD, NEW)] == [None, None]
+    assert check(hexed(FIRST, BODY), ONE.encode())
 
 
 def test_upper_case_digits_are_taken() -> None:
-    assert Signatures(["shared"]).refusal(BODY, sign("shared").upper(), None) is None
+    assert afosto(SHARED)(hexed(SHARED, BODY).upper(), None) is None
 
 
-@pytest.mark.parametrize("secret", ["c2VjcmV0c2VjcmV0MQ==", "a=b"])
+@pytest.mark.parametrize("secret", ["c2VjcmV0c2VjcmV0MQ==", "a=b=c=d=e=f=g=h=i"])
 def test_a_secret_may_have_equals_signs_in_it(secret: str) -> None:
-    assert Signatures([secret]).refusal(BODY, sign(secret), ONE.encode()) is None
+    assert afosto(secret)(hexed(secret, BODY), ONE.encode()) is None
 
 
 def test_a_pair_is_not_a_secret() -> None:
-    pair = f"{ONE}=first"
-    assert Signatures([pair]).refusal(BODY, sign(pair), ONE.encode())
+    pair = f"{ONE}={FIRST}"
+    assert afosto(pair)(hexed(pair, BODY), ONE.encode())
+
+
+def test_the_empty_key_opens_nothing() -> None:
+    for endpoint in (ONE, TWO, "unknown"):
+        assert afosto(f"{ONE}={FIRST}")(hexed("", BODY), endpoint.encode()) is Cause.SIGNATURE_WRONG
 
 
 @pytest.mark.parametrize(
-    "signature", [None, b"", sign("shared")[:-1], sign("shared") + b"0", b"sha256=" + sign("shared"), b"z" * 64]
+    ("signature", "cause"),
+    [
+        (None, Cause.SIGNATURE_MISSING),
+        (b"", Cause.SIGNATURE_MISSING),
+        (hexed(SHARED, BODY)[:-1], Cause.SIGNATURE_MALFORMED),
+        (hexed(SHARED, BODY) + b"0", Cause.SIGNATURE_MALFORMED),
+        (b"sha256=" + hexed(SHARED, BODY), Cause.SIGNATURE_MALFORMED),
+        (b"z" * 64, Cause.SIGNATURE_MALFORMED),
+        (b" " * 64, Cause.SIGNATURE_MALFORMED),
+        (b"\xff" * 64, Cause.SIGNATURE_MALFORMED),
+        (based(SHARED, BODY), Cause.SIGNATURE_MALFORMED),
+        (hexed(SHARED, BODY + b" "), Cause.SIGNATURE_WRONG),
+        (hashlib.sha256(BODY).hexdigest().encode(), Cause.SIGNATURE_WRONG),
+    ],
 )
-def test_a_missing_or_misshapen_signature_is_refused(signature: bytes | None) -> None:
-    assert Signatures(["shared"]).refusal(BODY, signature, None)
+def test_a_missing_misshapen_or_wrong_signature_is_refused(signature: bytes | None, cause: Cause) -> None:
+    assert afosto(SHARED)(signature, None) is cause
 
 
-def test_without_a_secret_for_the_endpoint_nothing_is_taken() -> None:
-    assert Signatures([f"{ONE}=first"]).refusal(BODY, sign(""), TWO.encode())
+def test_what_headers_show_is_refused_before_the_body() -> None:
+    signatures = Signatures(AFOSTO, [Secret(SHARED)])
+    for headers in ({}, {b"x-afosto-hmac-sha256": b""}, {b"x-afosto-hmac-sha256": b"0" * 63}):
+        with pytest.raises(RefusedError):
+            signatures.check_headers(headers, NOW)
 
 
 @given(body=st.binary(), other=st.binary(), signature=st.binary(min_size=64, max_size=64))
-def test_only_the_signature_of_the_body_itself_is_taken(body: bytes, other: bytes, signature: bytes) -> None:
-    signatures = Signatures(["shared"])
-    assert signatures.refusal(body, sign("shared", body), None) is None
-    assert (signatures.refusal(body, sign("shared", other), None) is None) == (body == other)
-    assert signatures.refusal(body, signature, None)
+def test_property_only_the_signature_of_the_body_itself_is_taken(body: bytes, other: bytes, signature: bytes) -> None:
+    signatures = Signatures(AFOSTO, [Secret(SHARED)])
+    assert refusal(signatures, {b"x-afosto-hmac-sha256": hexed(SHARED, body)}, body) is None
+    assert (refusal(signatures, {b"x-afosto-hmac-sha256": hexed(SHARED, other)}, body) is None) == (body == other)
+    assert refusal(signatures, {b"x-afosto-hmac-sha256": signature}, body)
