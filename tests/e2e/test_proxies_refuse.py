@@ -85,14 +85,15 @@ def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(proxy: Proxy
 def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upstream: Recorder) -> None:
     """All at once, since each takes ten seconds or twenty."""
     with ExitStack() as stack:
-        silent = stack.enter_context(socket.create_connection((LOOPBACK, proxy.port)))
-        begun: dict[str, socket.socket] = {name: stack.enter_context(proxy.connect()) for name in BEGUN}
-        for name, connection in begun.items():
-            connection.sendall(BEGUN[name])
-        answers = {}
-        for name, connection in {"no TLS": silent, **begun}.items():
+        connections: dict[str, socket.socket] = {
+            "no TLS": stack.enter_context(socket.create_connection((LOOPBACK, proxy.port)))
+        }
+        for name, begun in BEGUN.items():
+            connections[name] = stack.enter_context(proxy.connect())
+            connections[name].sendall(begun)
+        for connection in connections.values():
             connection.settimeout(120)
-            answers[name] = read_all(connection)
+        answers = {name: read_all(connection) for name, connection in connections.items()}
 
     assert {name: answer for name, answer in answers.items() if status_of(answer) in range(200, 400)} == {}
     assert upstream.requests == []

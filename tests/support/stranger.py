@@ -142,6 +142,11 @@ class Stranger:
         self._connect, self._attacks, self._enough = connect, attacks, enough
         self.thread = threading.Thread(target=self._run, name="stranger")
 
+    @property
+    def has_made_all(self) -> bool:
+        """Each of them once at least."""
+        return self.made.keys() == self._attacks.keys()
+
     def _run(self) -> None:
         for number in range(ROUNDS):
             for name, attack in self._attacks.items():
