@@ -7,6 +7,7 @@ uvicorn what comes after it for another request. Trailers are never headers.
 
 import asyncio
 import logging
+import re
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -21,6 +22,8 @@ HEAD_BYTES = 64 << 10
 HELD_BYTES = 1 << 20
 """Of later requests on a connection, while one is answered."""
 _END = b"\r\n\r\n"
+_NEXT = re.compile(rb"\r\n\r\n(?=[A-Z])")
+"""What stands before a request that follows a chunked one."""
 _log = logging.getLogger("curbside.ingress.http")
 _log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # it is refused, and counted as such
 
@@ -61,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.parser, self.part, self.logger = Parser(self), Part.NONE, _log
         self.shared: Connections = self.app_state["connections"]
-        self.head_bytes, self.allowance, self.held, self.held_at, self.kept = 0, 0, b"", 0, 0
+        self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
         self.is_awaited, self.idle = False, self.shared.idle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -97,8 +100,8 @@ class Protocol(HttpToolsProtocol):
                 break
             HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
             if was_body:
-                self.allowance -= cut - at
-                if self.allowance < 0:
+                self.raw_bytes += cut - at
+                if self.raw_bytes > HEAD_BYTES + 9 * self.body_bytes:
                     self.refuse(PADDED)
             at = cut
         self._watch()
@@ -107,13 +110,21 @@ class Protocol(HttpToolsProtocol):
         """Up to where to parse at once: no more than one head. 0 if it was too large, and is refused."""
         end = data.find(_END, at)
         if self.part is Part.BODY:
-            return len(data) if end < 0 else max(end, at + len(_END))
+            return len(data) if end < 0 else self._end_of_body(data, at)
         size = self.head_bytes + (len(data) if end < 0 else end + len(_END)) - at
         if size > HEAD_BYTES:
             self.refuse(HEAD_TOO_LARGE if self.headers or b"\r\n" in data[at : at + HEAD_BYTES] else URL_TOO_LONG)
             return 0
         self.head_bytes = size
         return len(data) if end < 0 or data.find(_END, end + len(_END)) < 0 else end + len(_END)
+
+    def _end_of_body(self, data: bytes, at: int) -> int:
+        """Where the next request may begin, at the earliest."""
+        for name, value in self.cycle.scope["headers"]:
+            if name == b"content-length":
+                return min(len(data), at + int(value) - self.body_bytes)
+        following = _NEXT.search(data, at)
+        return following.end() if following else len(data)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -139,11 +150,11 @@ class Protocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
             self.headers = []  # for the trailers
-            self.part, self.head_bytes, self.allowance = Part.BODY, 0, HEAD_BYTES
+            self.part, self.head_bytes, self.body_bytes, self.raw_bytes = Part.BODY, 0, 0, 0
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body. Of chunk sizes, their extensions and trailers not much more may come than of bodies."""
-        self.allowance += 8 * len(body)
+        """A part of the body. What comes around bodies, such as chunk sizes and trailers, must not be much more than they."""
+        self.body_bytes += len(body)
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import httpx
@@ -10,7 +9,9 @@ import pytest
 import redis
 
 from deploy.generated import generate_missing, path_in, read_generated
-from schemas.settings import Settings
+from schemas.contracts import BUILT_IN
+from schemas.credentials import variables_of
+from schemas.settings import DECLARED
 from tests.support.ingress import running_ingress, signed
 from tests.support.settings import CLIENT_ID, CLIENT_SECRET, make_settings
 from tests.support.valkey import RealValkey
@@ -29,7 +30,9 @@ def test_it_is_short() -> None:
 @pytest.mark.parametrize("section", ["What each secret opens", "Changing a secret"])
 def test_no_secret_is_left_out(section: str) -> None:
     (part,) = [each for each in TEXT.split("\n## ") if each.startswith(section)]
-    named = {each.metadata["name"] for each in fields(Settings) if each.metadata["secret"]}
+    named = {each.metadata["name"] for each in DECLARED if each.metadata["secret"]}
+    credentials = [each for name, contract in BUILT_IN.items() for each in variables_of(name, contract.proof)]
+    named |= {each.name for each in credentials if each.is_secret}
     missing = {name for name in named if f"`{name}`" not in part}
     assert missing <= ({"ALERT_WEBHOOK_URL"} if section == "Changing a secret" else set())
 

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_for
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - never bound: it is refused, or only read
 FLOWER = ["-m", "celery", "-A", "workers.app", "flower"]
-USER, NAIVE = "øperatør", "naïve:漢字 🛒"
+USER, NAIVE = "øperatør", "naïve:漢字 🛒 with enough characters"
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def flower(real_valkey_url: str, tmp_path: Path) -> Iterator[Flower]:
     [
         ([f"--address={ANYWHERE}"], {}),
         (["--address=::"], {}),
-        ([f"--address={ANYWHERE}", "--basic_auth="], {"FLOWER_BASIC_AUTH": "operator:pw"}),
+        ([f"--address={ANYWHERE}", "--basic_auth="], {"FLOWER_BASIC_AUTH": "operator:a password of the tests"}),
         ([f"--address={ANYWHERE}"], {"FLOWER_UNAUTHENTICATED_API": "true"}),
         ([f"--address={ANYWHERE}", "--auth_provider=flower.views.auth.GoogleAuth2LoginHandler"], {}),
         ([], {"FLOWER_ADDRESS": ANYWHERE}),

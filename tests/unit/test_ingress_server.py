@@ -1,14 +1,14 @@
 """The HTTP server of an ingress: how many writes an answer costs, and that none is kept back for longer than a turn of the loop."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from ingress.http_protocol import Protocol
+from ingress.http_protocol import Parser, Protocol
 from ingress.joined_writes import JoinedWrites
-from tests.support.ingress import running_ingress
+from tests.support.ingress import bearer, running_ingress, stored
 from tests.support.settings import make_settings
 from tests.support.transports import WatchedTransport
 
@@ -88,3 +88,31 @@ def test_what_is_kept_back_is_sent_before_the_hang_up() -> None:
         assert wire.writes == [b"the last word", b"(hung up)"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "filler", [b"\r\n", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"x"], ids=["empty lines", "requests", "letters"]
+)
+def test_a_body_is_parsed_in_as_many_pieces_as_it_comes_in(fake_valkey_url: str, filler: bytes) -> None:
+    """Whatever is in it: a body of empty lines once kept everybody waiting."""
+    pieces = list[int]()
+
+    class Counted(Parser):
+        def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+            pieces.append(len(data))
+            super().feed_data(data)
+
+    class Watched(Protocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.parser = Counted(self)
+
+    body = filler * (500_000 // len(filler))
+    with (
+        running_ingress(make_settings(REDIS_URL=fake_valkey_url), http=Watched) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        assert client.post("/webhook", content=body, headers=bearer()).status_code == 200
+        assert client.get("/healthz").status_code == 200
+    assert len(pieces) < 200, "the kernel hands over some kilobytes at a time"
+    assert stored(fake_valkey_url)[0][2] == body

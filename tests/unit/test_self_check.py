@@ -44,7 +44,7 @@ def test_trailers_among_the_headers_are_noticed(monkeypatch: pytest.MonkeyPatch)
     def without_a_list_for_trailers(self: http_protocol.Protocol) -> None:
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
-            self.part, self.head_bytes, self.allowance = http_protocol.Part.BODY, 0, 1 << 20
+            self.part, self.head_bytes = http_protocol.Part.BODY, 0
 
     monkeypatch.setattr(http_protocol.Protocol, "on_headers_complete", without_a_list_for_trailers)
     assert self_check.complaint() == "a trailer is taken for a header"
