@@ -12,7 +12,7 @@ from ingress.authentication import Authenticator
 from ingress.bodies import BodyReader
 from ingress.doorbell import Doorbell
 from ingress.inbox import Inbox, Unavailable
-from ingress.problems import HttpProblemError, unavailable
+from ingress.problems import HttpProblemError, Problem, unavailable
 from ingress.refusals import Refusals
 from ingress.request_contexts import ContextEncoder
 
@@ -38,11 +38,15 @@ class Webhook:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accept one event."""
+        provider = scope["path_params"]["provider"]
         try:
-            event_id = await self._accept(scope, receive)
+            body, request = await self._read(provider, scope, receive)
+            event_id = await self._inbox.append(provider, body, request)
         except HttpProblemError as error:
-            self._refusals.add(scope["path_params"]["provider"], error.problem.status, error.problem.cause)
-            await error.problem.send(send)
+            await self._refuse(provider, error.problem, send)
+            return
+        except Unavailable as error:
+            await self._refuse(provider, unavailable(str(error), error.cause), send)
             return
         self._doorbell.ring()
         answer = b'{"id":"%b"}' % event_id.encode()
@@ -50,8 +54,8 @@ class Webhook:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    async def _accept(self, scope: Scope, receive: Receive) -> str:
-        provider = scope["path_params"]["provider"]
+    async def _read(self, provider: str, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
+        """The body, and what is kept of its request; both from a sender who is known."""
         authenticator = self._authenticators.get(provider)
         if authenticator is None:
             raise HTTPException(404)
@@ -59,8 +63,8 @@ class Webhook:
         authenticator.check_headers(headers)
         body = await self._bodies.read(headers.get(b"content-length", b""), self._limit_bytes, receive)
         authenticator.check_body(headers, body)
-        request = self._contexts[provider].encode(scope["client"], headers)
-        try:
-            return await self._inbox.append(provider, body, request)
-        except Unavailable as error:
-            raise HttpProblemError(unavailable(str(error), error.cause)) from error
+        return body, self._contexts[provider].encode(scope["client"], headers)
+
+    async def _refuse(self, provider: str, problem: Problem, send: Send) -> None:
+        self._refusals.add(provider, problem.status, problem.cause)
+        await problem.send(send)
