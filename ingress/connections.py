@@ -12,6 +12,8 @@ HEAD_TIMEOUT_SECONDS = 10.0
 """From a connection's beginning, or a request's first byte, to the end of the headers."""
 UNREAD_TIMEOUT_SECONDS = 10.0
 """How long a client may leave its answers unread, once they fill the buffers."""
+BODY_TIMEOUT_SECONDS = 15.0
+"""For what reads no body in time by itself: the applications' own limit is ten seconds."""
 HEADS_BYTES = 16 << 20
 """Of all requests whose headers are not complete, or that came before the answer to the one in front of them."""
 
@@ -37,6 +39,8 @@ class Connections:
         self.most, self.refused = most, refused
         self.awaited: Deadlines[Connection] = Deadlines(HEAD_TIMEOUT_SECONDS, lambda each: each.expire())
         """Those of which the rest of a request is awaited, or a first one."""
+        self.bodies: Deadlines[Connection] = Deadlines(BODY_TIMEOUT_SECONDS, lambda each: each.transport.abort())
+        """Those of which the rest of a body is awaited, while an application has its head."""
         self.unread: Deadlines[Connection] = Deadlines(UNREAD_TIMEOUT_SECONDS, lambda each: each.transport.abort())
         """Those that do not read what they are answered."""
         self.idle: dict[Connection, None] = {}
@@ -46,7 +50,8 @@ class Connections:
     def make_room(self) -> bool:
         """Close the connection that has waited for the longest; False if all of them are being served."""
         self.refused(CROWDED)
-        victim = self.awaited.oldest() or next(iter(self.idle), None)
+        waiting = (self.awaited.oldest(), self.unread.oldest(), self.bodies.oldest(), next(iter(self.idle), None))
+        victim = next((each for each in waiting if each is not None), None)
         if victim is None:
             return False
         self.forget(victim)
@@ -56,6 +61,7 @@ class Connections:
     def forget(self, connection: Connection) -> None:
         """It has gone."""
         self.awaited.end(connection)
+        self.bodies.end(connection)
         self.unread.end(connection)
         self.idle.pop(connection, None)
         self.memory.release(connection)

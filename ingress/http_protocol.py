@@ -7,23 +7,21 @@ uvicorn what comes after it for another request. Trailers are never headers.
 
 import asyncio
 import logging
-import re
 from enum import Enum, auto
 from typing import Any, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ingress.connections import Connections
+from ingress.connections import Connection, Connections
+from ingress.deadlines import Deadlines
+from ingress.framing import cut_of_body, cut_of_head
 from ingress.joined_writes import JoinedWrites
 from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, URL_TOO_LONG, Problem
 
 HEAD_BYTES = 64 << 10
 HELD_BYTES = 1 << 20
 """Of later requests on a connection, while one is answered."""
-_END = b"\r\n\r\n"
-_NEXT = re.compile(rb"\r\n\r\n(?=[A-Z])")
-"""What stands before a request that follows a chunked one."""
 _log = logging.getLogger("curbside.ingress.http")
 _log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # it is refused, and counted as such
 
@@ -65,15 +63,14 @@ class Protocol(HttpToolsProtocol):
         self.parser, self.part, self.logger = Parser(self), Part.NONE, _log
         self.shared: Connections = self.app_state["connections"]
         self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
-        self.is_awaited, self.idle = False, self.shared.idle
+        self.idle, self.pool = self.shared.idle, cast("Deadlines[Connection] | None", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; past the limit of connections, the one that has waited for the longest makes room."""
         super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
         if len(self.connections) > self.shared.most and not self.shared.make_room():
             self.transport.abort()
-        self.is_awaited = True
-        self.shared.awaited.begin(self)
+        self._wait_in(self.shared.awaited)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -96,8 +93,9 @@ class Protocol(HttpToolsProtocol):
                 self.held, self.held_at = data, at
                 self.flow.pause_reading()
                 break
-            if not (cut := self._cut(data, at)):
-                break
+            cut = (
+                cut_of_body(data, at, self.cycle.scope["headers"], self.body_bytes) if was_body else self._cut_of_head(data, at)
+            )
             HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
             if was_body:
                 self.raw_bytes += cut - at
@@ -106,39 +104,37 @@ class Protocol(HttpToolsProtocol):
             at = cut
         self._watch()
 
-    def _cut(self, data: bytes, at: int) -> int:
-        """Up to where to parse at once: no more than one head. 0 if it was too large, and is refused."""
-        end = data.find(_END, at)
-        if self.part is Part.BODY:
-            return len(data) if end < 0 else self._end_of_body(data, at)
-        size = self.head_bytes + (len(data) if end < 0 else end + len(_END)) - at
-        if size > HEAD_BYTES:
+    def _cut_of_head(self, data: bytes, at: int) -> int:
+        size, cut = cut_of_head(data, at)
+        self.head_bytes += size
+        if self.head_bytes > HEAD_BYTES:
             self.refuse(HEAD_TOO_LARGE if self.headers or b"\r\n" in data[at : at + HEAD_BYTES] else URL_TOO_LONG)
-            return 0
-        self.head_bytes = size
-        return len(data) if end < 0 or data.find(_END, end + len(_END)) < 0 else end + len(_END)
-
-    def _end_of_body(self, data: bytes, at: int) -> int:
-        """Where the next request may begin, at the earliest."""
-        for name, value in self.cycle.scope["headers"]:
-            if name == b"content-length":
-                return min(len(data), at + int(value) - self.body_bytes)
-        following = _NEXT.search(data, at)
-        return following.end() if following else len(data)
+            return at
+        return cut
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
-        """Count what is kept of it, and give it a deadline while more of a request is awaited."""
+        """Count what is kept of it, and have it wait where it belongs."""
         if (kept := self.head_bytes + len(self.held)) != self.kept:
             self.kept = kept
             if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
                 self.transport.abort()
-        is_awaited = self.timeout_keep_alive_task is None and not self._is_answering()
-        if is_awaited != self.is_awaited:
-            self.is_awaited = is_awaited
-            (self.shared.awaited.begin if is_awaited else self.shared.awaited.end)(self)
+        pool: Deadlines[Connection] | None = None
+        if self._is_answering():
+            pool = self.shared.bodies if self.part is Part.BODY else None
+        elif self.timeout_keep_alive_task is None:
+            pool = self.shared.awaited
+        if pool is not self.pool:
+            self._wait_in(pool)
+
+    def _wait_in(self, pool: Deadlines[Connection] | None) -> None:
+        if self.pool is not None:
+            self.pool.end(self)
+        if pool is not None:
+            pool.begin(self)
+        self.pool = pool
 
     def on_message_begin(self) -> None:
         """A request line begins."""

@@ -25,6 +25,9 @@ class Memory(Generic[Holder]):
 
     def hold(self, holder: Holder, n_bytes: int) -> bool:
         """It holds so many bytes now. False if it is the one that has to go; `evict` is not called for it."""
+        if not n_bytes:
+            self.release(holder)
+            return True
         self.used_bytes += n_bytes - self._held.get(holder, 0)
         self._held[holder] = n_bytes
         while self.is_full and self._held:

@@ -417,20 +417,36 @@ def test_unfinished_heads_do_not_fill_the_machine(ingress: IngressProcess) -> No
 # Connections
 
 
-def test_past_the_limit_of_connections_the_oldest_that_waits_makes_room(start: Start, real_valkey: RealValkey) -> None:
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /",
+        HEALTH,
+        b"POST /webhook/afosto HTTP/1.1\r\nHost: x\r\nX-Afosto-Hmac-Sha256: "
+        + b"0" * 64
+        + b"\r\nContent-Length: 9\r\n\r\nhalf",
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+        b"GET /asyncapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100,
+    ],
+    ids=["nothing", "half a head", "idle", "half a body", "half a body that nobody wants", "unread answers"],
+)
+def test_past_the_limit_of_connections_whoever_waits_longest_makes_room(
+    start: Start, real_valkey: RealValkey, begun: bytes
+) -> None:
     ingress = start(MAX_CONNECTIONS="50")
+    strangers = []
     with RawClient(ingress.url) as proxy:
-        assert proxy.send(post(EVENT)).status() == 200
-        silent = [RawClient(ingress.url) for _ in range(49)]
         try:
-            for _ in range(100):
-                with RawClient(ingress.url) as stranger:
-                    stranger.send(b"GET /")
-                    assert is_served(ingress)
-            assert proxy.send(post(EVENT)).status() == 200, "whoever has been served goes last"
-            assert silent[0].is_closed_within(1)
+            assert proxy.send(post(EVENT)).status() == 200
+            for _ in range(48):
+                strangers.append(RawClient(ingress.url).send(begun))
+            for _ in range(60):
+                strangers.append(RawClient(ingress.url).send(begun))
+                assert proxy.send(post(EVENT)).status() == 200, "whoever is served keeps its connection"
+                assert is_served(ingress)
         finally:
-            for each in silent:
+            for each in strangers:
                 each.close()
     wait_for(lambda: "too many connections" in ingress.log, what="a line that says so")
     assert ingress.log.count("too many connections") <= 2, "one a minute"
