@@ -1,18 +1,10 @@
-"""The Starlette application: routes, and the parts' life from start to stop. `ingress.server` serves it."""
+"""The Starlette application: routes, the way of an event past them, and what is answered to everything else."""
 
 import contextlib
-import gc
 import os
-import sys
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
-from celery import Celery
-from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,35 +14,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingress import documents
 from ingress.addresses import Address, addresses
-from ingress.authentication import authenticators
-from ingress.bodies import BodyReader
 from ingress.bugs import Bugs, Guard
-from ingress.connections import Connections
-from ingress.doorbell import Doorbell
-from ingress.durability import warn_if_not_durable
-from ingress.inbox import Inbox
-from ingress.jobs import running
-from ingress.limiter import Limiter
 from ingress.middleware import wrap
-from ingress.oauth import TokenEndpoint
-from ingress.peer import Peers
-from ingress.pressure import watch
+from ingress.parts import Parts
 from ingress.problems import BUG, Problem
-from ingress.readiness import Readiness
 from ingress.refusals import Refusals
-from ingress.request_contexts import context_encoders
-from ingress.server import most_connections
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
 from schemas.logs import make_logs_harmless
 from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings, load
-from schemas.tasks import broker_options
-
-_NEW_OBJECTS = 20_000
-"""Between two looks for garbage in cycles."""
-_SWITCH_SECONDS = 0.0005
-"""How long the thread that sends doorbells may keep the interpreter while the event loop wants it."""
 
 
 class Ingress(Starlette):
@@ -98,63 +71,27 @@ class Ingress(Starlette):
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """Build the application; without settings they are read from the environment. Raises `SettingError`."""
     make_logs_harmless()
-    settings = settings or load(os.environ)
-    seconds = settings.commit_timeout.total_seconds()
-    # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
-    options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
-    pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has a timeout of its own around everything
-    valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
-    celery = Celery("curbside", set_as_current=False)
-    celery.conf.update(broker_options(settings.celery_broker_url))
-    bodies, refusals, bugs = BodyReader(), Refusals(valkey, CONTRACTS), Bugs()
-    inbox, doorbell = Inbox(pool, bodies.memory, seconds), Doorbell(valkey, celery)
-    webhook = Webhook(
-        inbox, doorbell, authenticators(settings), context_encoders(settings), bodies, settings.max_body_bytes, refusals
-    )
-    token = TokenEndpoint(settings, bodies, refusals, Limiter(valkey), Peers(settings.trusted_proxies))
-
-    def refused(problem: Problem) -> None:
-        refusals.add(NOBODY, problem.status, problem.cause)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        await warn_if_not_durable(valkey)
-        _collect_garbage_rarely()
-        sys.setswitchinterval(_SWITCH_SECONDS)
-        pressure = watch(valkey, inbox, settings.inbox_max_backlog)
-        async with running(doorbell=doorbell.run(), pressure=pressure, refusals=refusals.run()):
-            yield {"connections": Connections(most_connections(settings), refused)}
-        await inbox.close()
-        await doorbell.close()
-        await refusals.close()
-        await valkey.aclose()
-
-    problem = _Problems(refusals).__call__
+    parts = Parts(settings or load(os.environ))
+    problem = _Problems(parts.refusals).__call__
     ingress = Ingress(
-        webhook,
-        refusals,
-        bugs,
+        parts.webhook,
+        parts.refusals,
+        parts.bugs,
         routes=[
-            *(Route(path, Address(provider, webhook)) for path, provider in addresses().items()),
-            *(Route(path, token.__call__, methods=["POST", "OPTIONS"]) for path in ("/oauth/token", "/oauth/token/")),
+            *(Route(path, Address(provider, parts.webhook)) for path, provider in addresses().items()),
+            *(Route(path, parts.token.__call__, methods=["POST", "OPTIONS"]) for path in ("/oauth/token", "/oauth/token/")),
             Route("/healthz", _healthz),
-            Route("/readyz", Readiness(valkey, inbox).__call__),
+            Route("/readyz", parts.readiness.__call__),
             *documents.routes(),
         ],
         exception_handlers={HTTPException: problem, Exception: problem},
-        lifespan=lifespan,
+        lifespan=lambda _: parts.lifespan(),
     )
-    if not settings.ingress_middleware:
+    middleware = parts.settings.ingress_middleware
+    if not middleware:
         return ingress
     ingress.raises = True
-    return Guard(wrap(ingress, settings.ingress_middleware), refusals, bugs)
-
-
-def _collect_garbage_rarely() -> None:
-    """A request leaves next to nothing that counting references does not free: look for cycles in what is new, and not often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, 10, 10)
+    return Guard(wrap(ingress, middleware), parts.refusals, parts.bugs)
 
 
 async def _healthz(_: Request) -> Response:

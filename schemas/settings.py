@@ -4,8 +4,6 @@
 A value is taken from the environment, else from what `make run` generated into the data folder, else from its default.
 """
 
-import ipaddress
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -14,103 +12,16 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
+from schemas import setting_values
 from schemas.addresses import is_readable, read_broker_urls, read_database_url, read_http_url, read_valkey_url, shown
 from schemas.contracts import BUILT_IN, Contract
 from schemas.credentials import Credentials, read_credentials, variables_of
-from schemas.durations import read_duration, read_size
 from schemas.providers import ProviderError, load_providers
-from schemas.secrets import exact_secret, login, own_webhook_secret, secret, several, visible
-
-MIN_SIGNING_KEY_CHARS = 32
-_HOST = re.compile(r"[\w.:%-]+")
-_ENTRY_POINT = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+from schemas.secrets import own_webhook_secret
 
 
 class SettingError(Exception):
     """A setting is missing or wrong. `str()` is one line for each such variable: its name, what is wrong, what to do."""
-
-
-def _text(text: str) -> str:
-    return text
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _modules(text: str) -> tuple[str, ...]:
-    names = _names(text)
-    if not all(part.isidentifier() for name in names for part in name.split(".")):
-        raise ValueError("expected names of modules such as shop.loyalty, separated by commas")
-    return names
-
-
-def _host(text: str) -> str:
-    if not _HOST.fullmatch(text):
-        raise ValueError("expected an address or a name of this machine, such as 127.0.0.1")
-    return text
-
-
-def _networks(text: str) -> tuple[str, ...]:
-    for part in (networks := _names(text)):
-        try:
-            ipaddress.ip_network(part)
-        except ValueError as error:
-            expected = "expected addresses or networks such as 10.0.0.0/8, separated by commas"
-            raise ValueError(f"{expected}; {shown(part)!r} is neither") from error
-    return networks
-
-
-def _signing_keys(text: str) -> tuple[str, ...]:
-    return several(text, lambda part: secret(part, MIN_SIGNING_KEY_CHARS, "every key"))
-
-
-def _logins(text: str) -> str:
-    """Logins as Flower reads them, which is by itself: white space around is refused."""
-    if text and visible(text) != text:
-        raise ValueError("white space is around it")
-    if text:
-        several(text, login)
-    return text
-
-
-def _password(text: str) -> str:
-    return exact_secret(text) if text else ""
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.strip().isdecimal() or not least <= int(text) <= most:
-            raise ValueError(f"expected a whole number from {least} to {most}")
-        return int(text)
-
-    return read
-
-
-def _size(text: str) -> int:
-    if (size := read_size(text)) < 1:
-        raise ValueError("expected at least one byte")
-    return size
-
-
-def _span(text: str) -> timedelta:
-    if (span := read_duration(text)) <= timedelta(0):
-        raise ValueError("expected a duration above zero")
-    return span
-
-
-def _zone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(text)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError("expected a time zone such as UTC or Europe/Amsterdam") from error
-
-
-def _entry_points(text: str) -> tuple[str, ...]:
-    for part in (names := _names(text)):
-        if not _ENTRY_POINT.fullmatch(part):
-            raise ValueError("expected package.module:Name, separated by commas")
-    return names
 
 
 def _setting(name: str, read: Callable[[str], Any], default: str | None, meaning: str, *, secret: bool = False) -> Any:
@@ -125,10 +36,12 @@ class Settings:
     """All settings, read and checked. `load` makes one; nothing else reads the environment."""
 
     data_dir: Path = _setting("CURBSIDE_DATA_DIR", Path, ".data", "folder of the embedded parts' data and generated secrets")
-    host: str = _setting("CURBSIDE_HOST", _host, "127.0.0.1", "address the ingress and Flower listen on")
-    port: int = _setting("CURBSIDE_PORT", _whole(1, 65535), "8080", "port of the ingress")
-    flower_port: int = _setting("CURBSIDE_FLOWER_PORT", _whole(1, 65535), "5555", "port of Flower")
-    valkey_port: int = _setting("CURBSIDE_VALKEY_PORT", _whole(1, 65535), "6390", "port of the embedded Valkey, on loopback")
+    host: str = _setting("CURBSIDE_HOST", setting_values.host, "127.0.0.1", "address the ingress and Flower listen on")
+    port: int = _setting("CURBSIDE_PORT", setting_values.whole(1, 65535), "8080", "port of the ingress")
+    flower_port: int = _setting("CURBSIDE_FLOWER_PORT", setting_values.whole(1, 65535), "5555", "port of Flower")
+    valkey_port: int = _setting(
+        "CURBSIDE_VALKEY_PORT", setting_values.whole(1, 65535), "6390", "port of the embedded Valkey, on loopback"
+    )
     redis_url: str = _setting("REDIS_URL", read_valkey_url, None, "Valkey or Redis 7 and later; unset: embedded", secret=True)
     celery_broker_url: str = _setting(
         "CELERY_BROKER_URL", read_broker_urls, "", "broker of the doorbells; unset: the next database of REDIS_URL", secret=True
@@ -142,46 +55,52 @@ class Settings:
     )
     token_signing_keys: tuple[str, ...] = _setting(
         "TOKEN_SIGNING_KEYS",
-        _signing_keys,
+        setting_values.signing_keys,
         None,
         "keys of our tokens, separated by commas: the first signs, all verify",
         secret=True,
     )
-    token_ttl: timedelta = _setting("TOKEN_TTL", _span, "1h", "how long a token is valid")
+    token_ttl: timedelta = _setting("TOKEN_TTL", setting_values.span, "1h", "how long a token is valid")
     keep_alive_timeout: timedelta = _setting(
         "KEEP_ALIVE_TIMEOUT",
-        _span,
+        setting_values.span,
         "75s",
         "how long a connection is kept between two requests: longer than your proxy keeps it",
     )
     max_connections: int = _setting(
         "MAX_CONNECTIONS",
-        _whole(1, 10**6),
+        setting_values.whole(1, 10**6),
         "10000",
         "connections of one ingress; past it the one that has waited longest is closed",
     )
-    max_body_bytes: int = _setting("MAX_BODY_BYTES", _size, "1MiB", "a larger body is answered 413")
+    max_body_bytes: int = _setting("MAX_BODY_BYTES", setting_values.size, "1MiB", "a larger body is answered 413")
     trusted_proxies: tuple[str, ...] = _setting(
         "TRUSTED_PROXIES",
-        _networks,
+        setting_values.networks,
         "127.0.0.1,::1",
         "addresses or networks of your own proxies, separated by commas: their X-Forwarded-For is believed",
     )
     commit_timeout: timedelta = _setting(
         "COMMIT_TIMEOUT",
-        _span,
+        setting_values.span,
         "2s",
         "longest wait for Valkey; behind another commit it is twice as long before the answer is 503",
     )
     inbox_max_backlog: int = _setting(
-        "INBOX_MAX_BACKLOG", _whole(1, 10**12), "1000000", "more events waiting in the inbox are answered 503"
+        "INBOX_MAX_BACKLOG", setting_values.whole(1, 10**12), "1000000", "more events waiting in the inbox are answered 503"
     )
-    inbox_retention: timedelta = _setting("INBOX_RETENTION", _span, "72h", "how long handled bodies are kept for replay")
-    dedupe_window: timedelta = _setting("DEDUPE_WINDOW", _span, "72h", "how long identities are remembered")
-    store_timezone: ZoneInfo = _setting("STORE_TIMEZONE", _zone, "UTC", "where a time sent without a zone is read")
-    late_alert_minutes: int = _setting("LATE_ALERT_MINUTES", _whole(0, 10**6), "15", "lateness from which people are alerted")
+    inbox_retention: timedelta = _setting(
+        "INBOX_RETENTION", setting_values.span, "72h", "how long handled bodies are kept for replay"
+    )
+    dedupe_window: timedelta = _setting("DEDUPE_WINDOW", setting_values.span, "72h", "how long identities are remembered")
+    store_timezone: ZoneInfo = _setting(
+        "STORE_TIMEZONE", setting_values.zone, "UTC", "where a time sent without a zone is read"
+    )
+    late_alert_minutes: int = _setting(
+        "LATE_ALERT_MINUTES", setting_values.whole(0, 10**6), "15", "lateness from which people are alerted"
+    )
     alert_urls: tuple[str, ...] = _setting(
-        "ALERT_URLS", _names, "", "Apprise URLs that alerts go to, separated by commas", secret=True
+        "ALERT_URLS", setting_values.names, "", "Apprise URLs that alerts go to, separated by commas", secret=True
     )
     alert_webhook_url: str = _setting(
         "ALERT_WEBHOOK_URL", read_http_url, "", "URL that alerts are posted to (Standard Webhooks)", secret=True
@@ -194,21 +113,26 @@ class Settings:
         secret=True,
     )
     handler_modules: tuple[str, ...] = _setting(
-        "HANDLER_MODULES", _modules, "", "modules with your own handlers, separated by commas"
+        "HANDLER_MODULES", setting_values.modules, "", "modules with your own handlers, separated by commas"
     )
     ingress_middleware: tuple[str, ...] = _setting(
         "INGRESS_MIDDLEWARE",
-        _entry_points,
+        setting_values.entry_points,
         "",
         "ASGI middleware around the ingress, package.module:Name separated by commas, the first outermost",
     )
     provider_modules: tuple[str, ...] = _setting(
-        "PROVIDER_MODULES", _names, "", "modules with your own providers, separated by commas"
+        "PROVIDER_MODULES", setting_values.modules, "", "modules with your own providers, separated by commas"
     )
-    flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", _logins, "", "user:password of Flower", secret=True)
-    valkey_password: str = _setting("CURBSIDE_VALKEY_PASSWORD", _password, "", "password of the embedded Valkey", secret=True)
+    flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", setting_values.logins, "", "user:password of Flower", secret=True)
+    valkey_password: str = _setting(
+        "CURBSIDE_VALKEY_PASSWORD", setting_values.password, "", "password of the embedded Valkey", secret=True
+    )
     worker_processes: int = _setting(
-        "WORKER_PROCESSES", _whole(1, 256), "2", "worker processes that `make run` starts beside the one for what is urgent"
+        "WORKER_PROCESSES",
+        setting_values.whole(1, 256),
+        "2",
+        "worker processes that `make run` starts beside the one for what is urgent",
     )
     credentials: Mapping[str, Credentials]
     """Each provider's, by its name: variables of their own (`schemas.credentials`)."""
@@ -250,7 +174,7 @@ def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = N
 def providers_named_in(given: Mapping[str, str]) -> dict[str, Contract]:
     """The built-in providers and those of `PROVIDER_MODULES`. Raises `SettingError`."""
     try:
-        return load_providers(_names(given.get("PROVIDER_MODULES", "")))
+        return load_providers(setting_values.names(given.get("PROVIDER_MODULES", "")))
     except ProviderError as error:
         raise SettingError(f"PROVIDER_MODULES: {error}") from error
 

@@ -11,5 +11,6 @@ pytest_plugins = [
     "tests.support.office",
     "tests.support.slow_lane",
     "tests.support.witness",
+    "tests.support.wire",
     "tests.support.proxy_fixtures",
 ]

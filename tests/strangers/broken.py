@@ -59,8 +59,8 @@ async def _run(its: Target, report: Report, requests: int, progress: Callable[[i
     for until in (warm, requests):
         strangers = [_Stranger(its, report, _chance(report.seed, until, each)) for each in range(CONNECTIONS)]
         await asyncio.gather(*(each.run(until, progress) for each in strangers))
-        before = before or its.resident_mb
-    report.grown_mb = its.resident_mb - before
+        before = before or its.ingress.resident_mb
+    report.grown_mb = its.ingress.resident_mb - before
     posting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await posting

@@ -33,7 +33,7 @@ def run(connections: int, seconds: float) -> Report:
         with target() as its:
             report = Report(connections)
             asyncio.run(_run(its.ingress.url, report, seconds))
-            report.resident_mb = its.resident_mb
+            report.resident_mb = its.ingress.resident_mb
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return report

@@ -20,12 +20,6 @@ class Target(NamedTuple):
     ingress: IngressProcess
     valkey: RealValkey
 
-    @property
-    def resident_mb(self) -> float:
-        """Memory of the ingress."""
-        lines = Path(f"/proc/{self.ingress.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
 
 @contextmanager
 def target(**environment: str) -> Iterator[Target]:

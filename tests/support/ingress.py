@@ -96,6 +96,12 @@ class IngressProcess:
         """All it has written."""
         return self._log.read_text()
 
+    @property
+    def resident_mb(self) -> float:
+        """Memory that it uses now."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
     def stop(self) -> None:
         """Ask it to stop (SIGTERM), and see that it does so in good order. uvicorn then ends by the signal it got."""
         self.process.send_signal(signal.SIGTERM)
