@@ -7,16 +7,18 @@ import warnings
 
 import pytest
 
+from ingress.bodies import BODY_TIMEOUT_SECONDS
 from tests.support.ports import LOOPBACK
 from tests.support.proxies import FOLDER, NAME, Proxy
 from tests.support.proxy_fixtures import HOST, POST, ask, status_of
 from tests.support.recorder import Recorder
+from tests.support.settings import make_settings
 from tests.support.waiting import wait_for
 
-KEEP_ALIVE_SECONDS = 75
-"""How long an ingress keeps an idle connection (KEEP_ALIVE_TIMEOUT)."""
-ANSWER_SECONDS = 10 + 4
-"""An ingress has answered by then: 10 s for the body, 4 s for the commit."""
+KEEP_ALIVE_SECONDS = make_settings().keep_alive_timeout.total_seconds()
+"""How long an ingress keeps an idle connection."""
+ANSWER_SECONDS = BODY_TIMEOUT_SECONDS + 2 * make_settings().commit_timeout.total_seconds()
+"""An ingress has answered by then."""
 COMPLAINTS = r"\[(?:warn|emerg)\]|\[(?:WARNING|ALERT)\]|\"level\":\"(?:warn|error)\".*(?i:caddyfile)"
 """How nginx, HAProxy and Caddy's reader of its file say that something is not as it should be."""
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
