@@ -18,6 +18,8 @@ ALGORITHM = "HS256"
 ISSUER = "curbside"
 LEEWAY_SECONDS = 5
 """Replicas' clocks may differ by this much."""
+AHEAD_SECONDS = 300
+"""A replica whose clock is ahead by less issues tokens that the others take."""
 MAX_TOKEN_BYTES = 24 << 10
 """A longer one is not parsed. The longest that we issue holds a form of `oauth.MAX_FORM_BYTES` in Base64."""
 _MAX_CACHED = 1024
@@ -84,6 +86,6 @@ def _expiry(claims: dict[str, Any], now_seconds: float) -> int:
     for name in ("exp", "iat"):
         if type(claims.get(name)) is not int or claims[name] >= _YEAR_10000:
             raise RefusedError("the token is malformed: its times are not ours", Cause.TOKEN_MALFORMED)
-    if "nbf" in claims or claims["iat"] > now_seconds + LEEWAY_SECONDS:
+    if "nbf" in claims or claims["iat"] > now_seconds + AHEAD_SECONDS:
         raise RefusedError("the token is malformed: it is of a time to come", Cause.TOKEN_MALFORMED)
     return int(claims["exp"]) + LEEWAY_SECONDS

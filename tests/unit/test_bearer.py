@@ -151,6 +151,10 @@ json_values = st.recursive(
 )
 
 
+def test_a_token_of_a_replica_whose_clock_is_ahead_is_taken() -> None:
+    Verifier([NEW], CLIENT).check(forged(iat=int(NOW) + 60, exp=int(NOW) + 120), NOW)
+
+
 @given(st.dictionaries(st.sampled_from(["iss", "sub", "iat", "exp", "nbf", "jti", "aud", "scope", "crit"]), json_values))
 def test_property_no_claims_under_our_own_key_make_it_fail_or_are_valid_for_ever(claims: dict[str, Any]) -> None:
     payload = jwt.utils.base64url_encode(json.dumps({"iss": ISSUER, "sub": CLIENT, "iat": int(NOW)} | claims).encode())
