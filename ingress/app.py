@@ -1,5 +1,6 @@
 """The Starlette application: routes, the way of an event past them, and what is answered to everything else."""
 
+import asyncio
 import contextlib
 import os
 from http import HTTPStatus
@@ -17,7 +18,7 @@ from ingress.addresses import Address, addresses
 from ingress.bugs import Bugs, Guard
 from ingress.middleware import wrap
 from ingress.parts import Parts
-from ingress.problems import BUG, Problem
+from ingress.problems import BUG, STOPPING, Problem
 from ingress.refusals import Refusals
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
@@ -55,6 +56,9 @@ class Ingress(Starlette):
             if sent and b"%" in sent:
                 scope["path"] = sent.decode("latin-1")  # as it was sent: none of our paths is written so
             await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:  # the server ends what a stop cannot wait for
+            with contextlib.suppress(Exception):
+                await STOPPING.send(send)
         except Exception as error:
             if found is not None:
                 await self._answer_bug(found["provider"], send)

@@ -17,9 +17,16 @@ from ingress.connections import Connection, Connections
 from ingress.deadlines import Deadlines
 from ingress.framing import cut_of_body, cut_of_head
 from ingress.joined_writes import JoinedWrites
-from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, URL_TOO_LONG, Problem
+from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, STOPPING, URL_TOO_LONG, HttpProblemError, Problem
 
 HEAD_BYTES = 64 << 10
+HEADERS = 128
+SMALL_HEAD_BYTES = 8 << 10
+"""A head of less is not counted: as many as there may be connections fit into memory."""
+DISCARDED_BYTES = 4 << 20
+"""Of a body that is answered already. Closing at once would reset the connection, and the answer might not be read."""
+STOP_SECONDS = 1.0
+"""How long a body, or a client that does not read, may hold up a stop."""
 HELD_BYTES = 1 << 20
 """Of later requests on a connection, while one is answered."""
 _log = logging.getLogger("curbside.ingress.http")
@@ -63,6 +70,7 @@ class Protocol(HttpToolsProtocol):
         self.parser, self.part, self.logger = Parser(self), Part.NONE, _log
         self.shared: Connections = self.app_state["connections"]
         self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
+        self.discarded_bytes, self.is_at_end = 0, False
         self.idle, self.pool = self.shared.idle, cast("Deadlines[Connection] | None", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -98,11 +106,20 @@ class Protocol(HttpToolsProtocol):
             )
             HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
             if was_body:
-                self.raw_bytes += cut - at
-                if self.raw_bytes > HEAD_BYTES + 9 * self.body_bytes:
-                    self.refuse(PADDED)
+                self._count_body(cut - at)
+            elif self.part is Part.HEAD and len(self.headers) > HEADERS:
+                self.refuse(HEAD_TOO_LARGE)
             at = cut
         self._watch()
+
+    def _count_body(self, n_bytes: int) -> None:
+        self.raw_bytes += n_bytes
+        if self.raw_bytes > HEAD_BYTES + 9 * self.body_bytes:
+            self.refuse(PADDED)
+        elif not self._is_answering():
+            self.discarded_bytes += n_bytes
+            if self.discarded_bytes > DISCARDED_BYTES:
+                self.transport.close()
 
     def _cut_of_head(self, data: bytes, at: int) -> int:
         size, cut = cut_of_head(data, at)
@@ -117,7 +134,8 @@ class Protocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Count what is kept of it, and have it wait where it belongs."""
-        if (kept := self.head_bytes + len(self.held)) != self.kept:
+        kept = len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)
+        if kept != self.kept:
             self.kept = kept
             if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
                 self.transport.abort()
@@ -143,10 +161,12 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the application, unless the head is going to be parsed again."""
+        if len(self.headers) > HEADERS:
+            raise HttpProblemError(HEAD_TOO_LARGE)
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
             self.headers = []  # for the trailers
-            self.part, self.head_bytes, self.body_bytes, self.raw_bytes = Part.BODY, 0, 0, 0
+            self.part, self.body_bytes, self.raw_bytes, self.discarded_bytes = Part.BODY, 0, 0, 0
 
     def on_body(self, body: bytes) -> None:
         """A part of the body. What comes around bodies, such as chunk sizes and trailers, must not be much more than they."""
@@ -160,20 +180,46 @@ class Protocol(HttpToolsProtocol):
             self.part = Part.NONE
             if self.cycle.response_complete:
                 self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-                self.idle[self] = None
+                self._rest()
 
     def on_response_complete(self) -> None:
         """Go on with what came meanwhile."""
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             return
-        if self.part is Part.NONE and not self.held:
-            self.idle[self] = None
-            return
-        if self.part is not Part.NONE:  # the rest of it is awaited, not the next one
+        if self.part is Part.NONE:
+            self._rest()
+            if not self.held:
+                if self.is_at_end:
+                    self.transport.close()
+                if self.kept:
+                    self._watch()
+                return
+        else:  # the rest of it is awaited, not the next one
             self._stop_keep_alive()
         held, self.held = self.held, b""
         self._parse(held, self.held_at)
+
+    def _rest(self) -> None:
+        """Nothing of a request is left, neither its head nor what the application made of it."""
+        if not self.pipeline:
+            self.head_bytes, self.cycle, self.idle[self] = 0, None, None  # type: ignore[assignment]
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more; it may still read the answers to what it has sent."""
+        self.is_at_end = True
+        return self._is_answering() and self.part is Part.NONE
+
+    def shutdown(self) -> None:
+        """The ingress stops: requests under way are answered, but nobody is waited for who sends or reads nothing."""
+        super().shutdown()
+        self.loop.call_later(STOP_SECONDS, self._stop)
+
+    def _stop(self) -> None:
+        if self.flow.write_paused:
+            self.transport.abort()
+        elif self._is_answering() and self.part is Part.BODY:
+            self.refuse(STOPPING)
 
     def _stop_keep_alive(self) -> None:
         if self.timeout_keep_alive_task is not None:
@@ -188,7 +234,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed; uvicorn calls it."""
-        self.refuse(MALFORMED)
+        self.refuse(HEAD_TOO_LARGE if self.headers and len(self.headers) > HEADERS else MALFORMED)
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem, unless an answer is under way, and close."""

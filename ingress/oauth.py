@@ -21,7 +21,7 @@ from ingress.bearer import issue
 from ingress.bodies import BodyReader
 from ingress.limiter import Limiter
 from ingress.peer import Peers
-from ingress.problems import HttpProblemError
+from ingress.problems import CLOSE, HttpProblemError
 from ingress.refusals import Refusals
 from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings
@@ -82,7 +82,7 @@ class TokenEndpoint:
             if problem.cause is Cause.EMPTY:
                 return {}
             raise OAuthError(
-                "invalid_request", problem.detail, problem.status, cause=problem.cause, is_last=bool(problem.headers)
+                "invalid_request", problem.detail, problem.status, cause=problem.cause, is_last=CLOSE in problem.headers
             ) from error
 
     async def _refuse(self, error: OAuthError, request: Request) -> Response:

@@ -69,18 +69,26 @@ def unauthorized(detail: str, challenge: str, cause: Cause) -> Problem:
 
 
 def too_large(limit_bytes: int) -> Problem:
-    """The body is over the limit. The connection is closed, since the rest of the body is not read."""
+    """The body is over the limit. The connection is not closed at once: a reset would overtake the answer."""
     detail = f"the body is larger than {limit_bytes} bytes"
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, Cause.TOO_LARGE, _CLOSE)
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, Cause.TOO_LARGE)
 
 
-_CLOSE = ((b"connection", b"close"),)
+CLOSE = (b"connection", b"close")
+"""Ends the connection with the answer."""
+_CLOSE = (CLOSE,)
 EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected", Cause.EMPTY)
 TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", Cause.TOO_SLOW, _CLOSE)
 OVERLOADED = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too many requests are under way, and this one is the oldest; not accepted, send it again",
     Cause.OVERLOADED,
+    ((b"retry-after", b"1"),),
+)
+STOPPING = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "this ingress stops; not accepted, send it again",
+    Cause.STOPPING,
     ((b"retry-after", b"1"), *_CLOSE),
 )
 CROWDED = Problem(
@@ -94,7 +102,7 @@ PADDED = Problem(HTTPStatus.BAD_REQUEST, "more was sent around the body than the
 HEAD_TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the headers did not arrive in time", Cause.TOO_SLOW, _CLOSE)
 HEAD_TOO_LARGE = Problem(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "request line and headers are larger than 64 KiB",
+    "request line and headers are larger than 64 KiB, or more than 128 headers",
     Cause.HEAD_TOO_LARGE,
     _CLOSE,
 )

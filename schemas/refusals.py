@@ -52,6 +52,8 @@ class Cause(StrEnum):
 
     OVERLOADED = "overloaded"
     """More requests or connections are under way than memory and descriptors are set aside for."""
+    STOPPING = "stopping"
+    """The ingress stops, and the body was not there yet."""
     MALFORMED = "malformed"
     """It is not HTTP/1.1, or more than a body was sent around a body."""
     HEAD_TOO_LARGE = "head_too_large"
@@ -119,6 +121,7 @@ _BECAUSE = {
         "too many connections, or unfinished bodies, at once",
         "is somebody attacking, or MAX_CONNECTIONS too small?",
     ),
+    Cause.STOPPING: ("an ingress that stops", "nothing to do: they are sent again"),
     Cause.MALFORMED: ("a malformed request", "is somebody guessing, or something other than HTTP sent here?"),
     Cause.HEAD_TOO_LARGE: ("too large a head", "is somebody attacking?"),
     Cause.BACKLOG: ("too many waiting events (INBOX_MAX_BACKLOG)", "do the workers run?"),

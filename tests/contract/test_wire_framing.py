@@ -120,3 +120,22 @@ def test_a_trailer_is_never_a_header(ingress: IngressProcess, real_valkey: RealV
                 time.sleep(0.02)
             assert client.status() == 401
     assert bodies(real_valkey) == []
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_client_that_sends_no_more_still_gets_its_answers(
+    ingress: IngressProcess, real_valkey: RealValkey, count: int
+) -> None:
+    with RawClient(ingress.url) as client:
+        client.send(post(EVENT) * count).end()
+        assert client.statuses() == [200] * count
+    assert bodies(real_valkey) == [EVENT] * count
+
+
+def test_a_client_that_sends_no_more_in_the_midst_of_a_request_is_closed(
+    ingress: IngressProcess, real_valkey: RealValkey
+) -> None:
+    for begun in (b"", b"GET /", post(EVENT)[:-1], post(EVENT) + b"GET /"):
+        with RawClient(ingress.url) as client:
+            assert set(client.send(begun).end().statuses()) <= {200}
+    assert set(bodies(real_valkey)) <= {EVENT}

@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.support.ingress import IngressProcess
 from tests.support.raw_client import RawClient
 from tests.support.valkey import RealValkey
@@ -77,3 +79,28 @@ def _is_open(ingress: IngressProcess) -> bool:
     port = f":{int(ingress.url.rpartition(':')[2]):04X}"
     lines = Path(f"/proc/{ingress.process.pid}/net/tcp").read_text().splitlines()[1:]
     return any(line.split()[1].endswith(port) and line.split()[3] == "01" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /",
+        HEALTH,
+        post(EVENT)[:-5],
+        b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n\r\nhalf",
+        b"GET /asyncapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 300,
+    ],
+    ids=["head", "idle", "body", "form", "unread"],
+)
+def test_nobody_holds_up_a_stop_by_what_he_does_not_send_or_read(start: Start, begun: bytes) -> None:
+    ingress = start()
+    clients = [RawClient(ingress.url).send(begun) for _ in range(100)]
+    try:
+        assert is_served(ingress)
+        ingress.stop()
+    finally:
+        for client in clients:
+            client.close()
+    assert "timeout graceful shutdown exceeded" not in ingress.log
+    assert len(ingress.log) < 10_000

@@ -70,6 +70,17 @@ class RawClient:
                 return True
         return False
 
+    def is_answered_within(self, seconds: float) -> bool:
+        """Whether an answer has begun, or begins before the time is over."""
+        if not self._read and select.select([self._socket], [], [], seconds)[0]:
+            self._more()
+        return self._read.startswith(b"HTTP/1.1 ")
+
+    def end(self) -> Self:
+        """Send no more, but read on."""
+        self._socket.shutdown(socket.SHUT_WR)
+        return self
+
     def reset(self) -> None:
         """Close with a reset, as a client that crashes."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
