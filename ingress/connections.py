@@ -32,6 +32,9 @@ class Connection(Protocol):
         """What was awaited of it did not come in time."""
 
 
+Pool = Deadlines[Connection]
+
+
 class Connections:
     """The connections of an ingress. One per event loop. `refused` is told every problem that no application has seen."""
 
@@ -46,6 +49,14 @@ class Connections:
         self.idle: dict[Connection, None] = {}
         """Those between two requests, the one that has been so for the longest first."""
         self.memory: Memory[Connection] = Memory(HEADS_BYTES, lambda each: each.transport.abort())
+
+    def move(self, connection: Connection, old: Pool | None, new: Pool | None) -> Pool | None:
+        """It waits among others from now on; gives these."""
+        if old is not None:
+            old.end(connection)
+        if new is not None:
+            new.begin(connection)
+        return new
 
     def make_room(self) -> bool:
         """Close the connection that has waited for the longest; False if all of them are being served."""

@@ -13,8 +13,7 @@ from typing import Any, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ingress.connections import Connection, Connections
-from ingress.deadlines import Deadlines
+from ingress.connections import Connections, Pool
 from ingress.framing import cut_of_body, cut_of_head
 from ingress.joined_writes import JoinedWrites
 from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, STOPPING, URL_TOO_LONG, HttpProblemError, Problem
@@ -71,14 +70,14 @@ class Protocol(HttpToolsProtocol):
         self.shared: Connections = self.app_state["connections"]
         self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
         self.discarded_bytes, self.is_at_end = 0, False
-        self.idle, self.pool = self.shared.idle, cast("Deadlines[Connection] | None", None)
+        self.idle, self.pool = self.shared.idle, cast("Pool | None", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; past the limit of connections, the one that has waited for the longest makes room."""
         super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
         if len(self.connections) > self.shared.most and not self.shared.make_room():
             self.transport.abort()
-        self._wait_in(self.shared.awaited)
+        self.pool = self.shared.move(self, None, self.shared.awaited)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -134,25 +133,17 @@ class Protocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Count what is kept of it, and have it wait where it belongs."""
-        kept = len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)
-        if kept != self.kept:
+        if (kept := len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)) != self.kept:
             self.kept = kept
             if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
                 self.transport.abort()
-        pool: Deadlines[Connection] | None = None
+        pool: Pool | None = None
         if self._is_answering():
             pool = self.shared.bodies if self.part is Part.BODY else None
         elif self.timeout_keep_alive_task is None:
             pool = self.shared.awaited
         if pool is not self.pool:
-            self._wait_in(pool)
-
-    def _wait_in(self, pool: Deadlines[Connection] | None) -> None:
-        if self.pool is not None:
-            self.pool.end(self)
-        if pool is not None:
-            pool.begin(self)
-        self.pool = pool
+            self.pool = self.shared.move(self, self.pool, pool)
 
     def on_message_begin(self) -> None:
         """A request line begins."""
