@@ -193,7 +193,7 @@ class Protocol(HttpToolsProtocol):
 
     def _rest(self) -> None:
         """Nothing of a request is left, neither its head nor what the application made of it."""
-        if not self.pipeline:
+        if not self._is_answering():  # or one that came with it has its turn
             self.head_bytes, self.cycle, self.idle[self] = 0, None, None  # type: ignore[assignment]
 
     def eof_received(self) -> bool:  # type: ignore[override]

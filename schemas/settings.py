@@ -122,7 +122,7 @@ class Settings:
         "ASGI middleware around the ingress, package.module:Name separated by commas, the first outermost",
     )
     provider_modules: tuple[str, ...] = _setting(
-        "PROVIDER_MODULES", setting_values.modules, "", "modules with your own providers, separated by commas"
+        "PROVIDER_MODULES", setting_values.names, "", "modules with your own providers, separated by commas"
     )
     flower_basic_auth: str = _setting("FLOWER_BASIC_AUTH", setting_values.logins, "", "user:password of Flower", secret=True)
     valkey_password: str = _setting(
