@@ -4,6 +4,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
@@ -21,8 +22,8 @@ from tests.support.wiretap import Wiretap
 def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str) -> None:
     client = serve(REDIS_URL=real_valkey_url)
 
-    def ask(_: int) -> int:
-        return client.get("/readyz").status_code
+    def ask(_: int) -> int:  # on a connection of its own: threads that share httpx's pool may close each other's
+        return httpx.get(f"{client.base_url}/readyz", timeout=30).status_code
 
     with Wiretap(real_valkey_url) as tap, ThreadPoolExecutor(8) as strangers:
         started = time.monotonic()
@@ -38,7 +39,7 @@ def test_those_who_ask_at_the_same_moment_wait_for_the_same_look(serve: Serve, r
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="20s")
     with Wiretap(real_valkey.url) as tap, ThreadPoolExecutor(8) as strangers:
         real_valkey.freeze()
-        answers = [strangers.submit(client.get, "/readyz", timeout=30) for _ in range(8)]
+        answers = [strangers.submit(httpx.get, f"{client.base_url}/readyz", timeout=30) for _ in range(8)]
         with pytest.raises(TimeoutError):
             answers[0].result(timeout=0.5)
         real_valkey.thaw()
