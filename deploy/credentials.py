@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 from deploy.errors import CommandError
 from schemas.contracts import CONTRACTS
-from schemas.credentials import variables_of
 from schemas.events import Provider
 from schemas.proofs import BODY, TIMESTAMP, Basic, Hmac, StandardWebhooks
-from schemas.secrets import Secret, endpoint_id, key_of
 from schemas.settings import Settings
+from schemas.settings.credentials import variables_of
+from schemas.settings.secrets import Secret, endpoint_id, key_of
 
 JSON = {"Content-Type": "application/json"}
 _AFOSTO = {"User-Agent": "Afosto/1.0 (+https://afosto.com/docs/webhooks)", "X-Afosto-Tenant": "curbside-send"}

@@ -1,7 +1,8 @@
 """What a person is told instead of a traceback."""
 
-WRONG_SET_UP = 2
-NOT_DONE = 1
+from schemas.processes import NOT_DONE, WRONG_SET_UP
+
+__all__ = ["NOT_DONE", "WRONG_SET_UP", "CommandError"]
 
 
 class CommandError(Exception):

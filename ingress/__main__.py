@@ -11,12 +11,12 @@ import uvicorn
 
 from ingress import middleware
 from ingress.server import options
-from schemas.harmless import harmless_lines
-from schemas.logs import make_logs_harmless
+from schemas.log_records import sanitize_logs
+from schemas.processes import LOG_LEVELS, WRONG_SET_UP
+from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, load
+from schemas.settings.values import whole
 
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_WRONG_SET_UP = 2
 _HELP = """\
 Run one ingress, until SIGTERM or Ctrl-C: it then answers the requests under way, for five seconds at the most.
 
@@ -32,16 +32,16 @@ def main() -> int:
     parser.add_argument("--port", type=_whole(1, 65535), metavar="N", help="(CURBSIDE_PORT, or 8080)")
     parser.add_argument("--processes", type=_whole(1, 1024), default=1, metavar="N", help="that share the address (1)")
     parser.add_argument(
-        "-l", "--loglevel", type=str.upper, choices=_LEVELS, default="INFO", help="least serious line to write (INFO)"
+        "-l", "--loglevel", type=str.upper, choices=LOG_LEVELS, default="INFO", help="least serious line to write (INFO)"
     )
     given = parser.parse_args()
-    make_logs_harmless()
+    sanitize_logs()
     try:
         settings = load(os.environ)
         middleware.check(settings.ingress_middleware)
     except SettingError as error:
-        print(harmless_lines(str(error)), file=sys.stderr)
-        return _WRONG_SET_UP
+        print(sanitize_lines(str(error)), file=sys.stderr)
+        return WRONG_SET_UP
     logging.config.dictConfig(config := _logging(given.loglevel))
     uvicorn.run(
         "ingress.app:create_app",
@@ -57,9 +57,10 @@ def main() -> int:
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} to {most}, got {text!r}")
-        return int(text)
+        try:
+            return whole(least, most)(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error}, got {text!r}") from None
 
     return read
 

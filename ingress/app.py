@@ -15,14 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingress import documents
 from ingress.addresses import Address, addresses
-from ingress.bugs import Bugs, Guard
+from ingress.components import Components
 from ingress.middleware import wrap
-from ingress.parts import Parts
 from ingress.problems import BUG, STOPPING, Problem
 from ingress.refusals import Refusals
+from ingress.unexpected_errors import Guard, UnexpectedErrors
 from ingress.webhook import Webhook
 from schemas.contracts import CONTRACTS
-from schemas.logs import make_logs_harmless
+from schemas.log_records import sanitize_logs
 from schemas.refusals import NOBODY, Cause
 from schemas.settings import Settings, load
 
@@ -33,10 +33,10 @@ class Ingress(Starlette):
     They see every other request, and would lead to the same endpoint. Theirs is also the answer to a bug, so it is given here too.
     """
 
-    def __init__(self, webhook: Webhook, refusals: Refusals, bugs: Bugs, **options: Any) -> None:
+    def __init__(self, webhook: Webhook, refusals: Refusals, unexpected_errors: UnexpectedErrors, **options: Any) -> None:
         super().__init__(**options)
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
-        self.webhook, self._refusals, self._bugs = webhook, refusals, bugs
+        self.webhook, self._refusals, self._unexpected_errors = webhook, refusals, unexpected_errors
         self._hot = {path.encode(): {"provider": provider} for path, provider in addresses().items()}
         """Paths that events come in by, as they are sent, and the path parameters of each."""
         self.raises = False
@@ -64,7 +64,7 @@ class Ingress(Starlette):
                 await self._answer_bug(found["provider"], send)
             if self.raises:
                 raise
-            self._bugs.report(error)
+            self._unexpected_errors.report(error)
 
     async def _answer_bug(self, provider: str, send: Send) -> None:
         self._refusals.add(provider, 500, Cause.BUG)
@@ -74,28 +74,31 @@ class Ingress(Starlette):
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
     """Build the application; without settings they are read from the environment. Raises `SettingError`."""
-    make_logs_harmless()
-    parts = Parts(settings or load(os.environ))
-    problem = _Problems(parts.refusals).__call__
+    sanitize_logs()
+    components = Components(settings or load(os.environ))
+    problem = _Problems(components.refusals).__call__
     ingress = Ingress(
-        parts.webhook,
-        parts.refusals,
-        parts.bugs,
+        components.webhook,
+        components.refusals,
+        components.unexpected_errors,
         routes=[
-            *(Route(path, Address(provider, parts.webhook)) for path, provider in addresses().items()),
-            *(Route(path, parts.token.__call__, methods=["POST", "OPTIONS"]) for path in ("/oauth/token", "/oauth/token/")),
+            *(Route(path, Address(provider, components.webhook)) for path, provider in addresses().items()),
+            *(
+                Route(path, components.token.__call__, methods=["POST", "OPTIONS"])
+                for path in ("/oauth/token", "/oauth/token/")
+            ),
             Route("/healthz", _healthz),
-            Route("/readyz", parts.readiness.__call__),
+            Route("/readyz", components.readiness.__call__),
             *documents.routes(),
         ],
         exception_handlers={HTTPException: problem, Exception: problem},
-        lifespan=lambda _: parts.lifespan(),
+        lifespan=lambda _: components.lifespan(),
     )
-    middleware = parts.settings.ingress_middleware
+    middleware = components.settings.ingress_middleware
     if not middleware:
         return ingress
     ingress.raises = True
-    return Guard(wrap(ingress, middleware), parts.refusals, parts.bugs)
+    return Guard(wrap(ingress, middleware), components.refusals, components.unexpected_errors)
 
 
 async def _healthz(_: Request) -> Response:

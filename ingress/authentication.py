@@ -14,11 +14,11 @@ from ingress.bearer import Verifier
 from ingress.problems import HttpProblemError, RefusedError, unauthorized
 from ingress.signatures import Signatures
 from schemas.contracts import CONTRACTS
-from schemas.credentials import Credentials
 from schemas.proofs import Basic, Hmac, Proof, StandardWebhooks, Token
 from schemas.refusals import Cause
-from schemas.secrets import Secret
 from schemas.settings import Settings
+from schemas.settings.credentials import Credentials
+from schemas.settings.secrets import Secret
 
 Headers = Mapping[bytes, bytes]
 

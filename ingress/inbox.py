@@ -1,7 +1,7 @@
 """The inbox's writing end: appends bodies by group commit.
 
 Requests that wait at the same moment share one pipeline, and so one fsync. Owns the connection it writes through. Promise: an
-id is returned only after Valkey has confirmed the append; whatever else happens ends in `Unavailable` within
+id is returned only after Valkey has confirmed the append; whatever else happens ends in `InboxUnavailableError` within
 `2 × timeout` (a commit under way, then our own), however many wait. A crash before the reply leaves at most an event that the
 provider sends again.
 """
@@ -27,7 +27,7 @@ _Waiting = tuple[bytes, asyncio.Future[str], float]
 """A packed command, who waits for its reply, and until when by the loop's clock."""
 
 
-class Unavailable(Exception):  # noqa: N818 - reads as what it says
+class InboxUnavailableError(Exception):
     """The event was not acknowledged: Valkey is away, full or too slow. The provider should send it again."""
 
     def __init__(self, detail: str, cause: Cause) -> None:
@@ -52,14 +52,14 @@ class Inbox:
         self._waiting: list[_Waiting] = []
         self._committer: asyncio.Task[None] | None = None
         self.refusal: Refusal | None = None
-        """Why nothing is accepted now, or None. Set by `ingress.pressure`."""
+        """Why nothing is accepted now, or None. Set by `ingress.backpressure`."""
 
     def append(self, provider: str, body: bytes, request: bytes = b"") -> asyncio.Future[str]:
-        """Append one body, and what is kept of its request; the future gives its event id, or raises `Unavailable`."""
+        """Append one body, and what is kept of its request; the future gives its event id, or raises `InboxUnavailableError`."""
         if self.refusal is not None:
-            raise Unavailable(*self.refusal)
+            raise InboxUnavailableError(*self.refusal)
         if self._memory.is_full:
-            raise Unavailable("Valkey is too slow for what comes in", Cause.VALKEY_SLOW)
+            raise InboxUnavailableError("Valkey is too slow for what comes in", Cause.VALKEY_SLOW)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body, request)
@@ -83,7 +83,7 @@ class Inbox:
                 try:
                     _answer(group, await self._commit(group))
                 except BaseException:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
-                    _answer(group, [Unavailable("the append was not confirmed", Cause.UNREACHABLE)] * len(group))
+                    _answer(group, [InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE)] * len(group))
                     raise
                 finally:
                     self._memory.used_bytes -= sum(len(command) for command, _, _ in group)
@@ -106,7 +106,7 @@ class Inbox:
             return _too_late(group)
         except (exceptions.RedisError, OSError) as error:
             await self._hang_up()
-            return [Unavailable(f"Valkey is unreachable: {type(error).__name__}", Cause.UNREACHABLE)] * len(commands)
+            return [InboxUnavailableError(f"Valkey is unreachable: {type(error).__name__}", Cause.UNREACHABLE)] * len(commands)
         except BaseException:
             await self._hang_up()
             raise
@@ -122,7 +122,7 @@ class Inbox:
 
 
 def _too_late(group: list[_Waiting]) -> Sequence[object]:
-    return [Unavailable("Valkey did not confirm in time", Cause.VALKEY_SLOW)] * len(group)
+    return [InboxUnavailableError("Valkey did not confirm in time", Cause.VALKEY_SLOW)] * len(group)
 
 
 def _code(error: hiredis.ReplyError) -> str:
@@ -136,17 +136,17 @@ def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
             continue
         if isinstance(reply, bytes):
             future.set_result(reply.decode())
-        elif isinstance(reply, Unavailable):
+        elif isinstance(reply, InboxUnavailableError):
             future.set_exception(reply)
         else:  # out of memory, misconfigured: this append alone was refused
             future.set_exception(_refused(reply))
 
 
-def _refused(reply: object) -> Unavailable:
+def _refused(reply: object) -> InboxUnavailableError:
     if not isinstance(reply, hiredis.ReplyError):
-        return Unavailable("Valkey gave no id", Cause.VALKEY_REFUSED)
+        return InboxUnavailableError("Valkey gave no id", Cause.VALKEY_REFUSED)
     code = _code(reply)
-    return Unavailable(f"Valkey refused: {code}", Cause.MEMORY if code == "OOM" else Cause.VALKEY_REFUSED)
+    return InboxUnavailableError(f"Valkey refused: {code}", Cause.MEMORY if code == "OOM" else Cause.VALKEY_REFUSED)
 
 
 def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:
@@ -159,8 +159,8 @@ def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:
 def _head(provider: str) -> bytes:
     head = _HEADS.get(provider)
     if head is None:
-        parts = (b"XADD", INBOX.encode(), b"*", FIELD_PROVIDER, provider.encode(), FIELD_BODY)
-        head = _HEADS[provider] = b"".join(map(_packed, parts))
+        components = (b"XADD", INBOX.encode(), b"*", FIELD_PROVIDER, provider.encode(), FIELD_BODY)
+        head = _HEADS[provider] = b"".join(map(_packed, components))
     return head
 
 

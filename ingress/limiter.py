@@ -69,6 +69,6 @@ class Limiter:
         return stats.reset_time
 
 
-def _name(*parts: str) -> str:
+def _name(*components: str) -> str:
     """A short name for them that tells nothing of them."""
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256("\0".join(components).encode(errors="surrogatepass")).hexdigest()[:32]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ingress.problems import RefusedError
 from schemas.proofs import BODY, DIGEST_BYTES, TIMESTAMP, Hmac, StandardWebhooks
 from schemas.refusals import Cause
-from schemas.secrets import Secret, endpoint_id, key_of
+from schemas.settings.secrets import Secret, endpoint_id, key_of
 
 Headers = Mapping[bytes, bytes]
 MAX_SIGNATURES = 16

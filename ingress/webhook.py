@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from ingress.authentication import Authenticator
 from ingress.bodies import BodyReader
-from ingress.doorbell import Doorbell
-from ingress.inbox import Inbox, Unavailable
+from ingress.inbox import Inbox, InboxUnavailableError
+from ingress.notifier import Notifier
 from ingress.problems import HttpProblemError, Problem, unavailable
 from ingress.refusals import Refusals
 from ingress.request_contexts import ContextEncoder
@@ -25,14 +25,14 @@ class Webhook:
     def __init__(
         self,
         inbox: Inbox,
-        doorbell: Doorbell,
+        notifier: Notifier,
         authenticators: Mapping[str, Authenticator],
         contexts: Mapping[str, ContextEncoder],
         bodies: BodyReader,
         limit_bytes: int,
         refusals: Refusals,
     ) -> None:
-        self._inbox, self._doorbell = inbox, doorbell
+        self._inbox, self._notifier = inbox, notifier
         self._authenticators, self._contexts = authenticators, contexts
         self._bodies, self._limit_bytes, self._refusals = bodies, limit_bytes, refusals
 
@@ -45,10 +45,10 @@ class Webhook:
         except HttpProblemError as error:
             await self._refuse(provider, error.problem, send)
             return
-        except Unavailable as error:
+        except InboxUnavailableError as error:
             await self._refuse(provider, unavailable(str(error), error.cause), send)
             return
-        self._doorbell.ring()
+        self._notifier.notify()
         answer = b'{"id":"%b"}' % event_id.encode()
         headers = [_JSON, (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

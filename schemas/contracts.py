@@ -1,7 +1,7 @@
 """What the rest needs to know of each provider: how its bodies are read, what they should look like, how it proves who it is.
 
 A new provider is one schema file and one row: a built-in one's in `CONTRACTS`, a user's own in `PROVIDERS` of a module that the setting
-`PROVIDER_MODULES` names (`schemas.providers`). From it follow its address, `/webhook/<name>`, its credentials, its decoding, its drift
+`PROVIDER_MODULES` names (`schemas.provider_modules`). From it follow its address, `/webhook/<name>`, its credentials, its decoding, its drift
 alarm and its place in the published documents.
 """
 
@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from schemas import afosto, instacart
 from schemas.drift import Shape
 from schemas.events import Event, Provider
 from schemas.proofs import Hmac, Proof, Token
+from schemas.providers.afosto import webhooks as afosto
+from schemas.providers.instacart import callbacks as instacart
 
 
 class Contract(NamedTuple):
-    """One provider's. `decode(body, event_id, zone)` raises `Undecodable` and the errors of msgspec, and nothing else.
+    """One provider's. `decode(body, event_id, zone)` raises `DecodeError` and the errors of msgspec, and nothing else.
 
     `kept_headers`: headers of the provider's own that are kept with each event beside those of every provider, the most important first;
     see `schemas.request_context`.

@@ -1,4 +1,4 @@
-"""From raw bytes to an `Event`: the one way in for every provider. Pure; raises nothing but `Undecodable`."""
+"""From raw bytes to an `Event`: the one way in for every provider. Pure; raises nothing but `DecodeError`."""
 
 import re
 from codecs import BOM_UTF8
@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.contracts import CONTRACTS
 from schemas.events import Event
-from schemas.failures import Reason, Undecodable
+from schemas.failures import DecodeError, Reason
 from schemas.request_context import NO_CONTEXT, RequestContext
 
 _TYPES = re.compile(r"`([^`]*)`")
@@ -26,22 +26,22 @@ _IN_OUR_WORDS = {
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: RequestContext = NO_CONTEXT) -> Event:
     """Decode one inbox entry.
 
-    `event_id` is its stream id, `zone` where a time without an offset is read, `request` what came with the body. Raises `Undecodable`,
+    `event_id` is its stream id, `zone` where a time without an offset is read, `request` what came with the body. Raises `DecodeError`,
     whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
     contract = CONTRACTS.get(provider)
     if contract is None:
-        raise Undecodable(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
+        raise DecodeError(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
     try:
         event = contract.decode(body, event_id, zone)
     except msgspec.ValidationError as error:
-        raise Undecodable(Reason.WRONG_TYPE, _name_the_place(error)) from error
+        raise DecodeError(Reason.WRONG_TYPE, _name_the_place(error)) from error
     except msgspec.DecodeError as error:
-        raise Undecodable(Reason.MALFORMED, f"$: expected JSON, got {_name_the_defect(error, body)}") from error
+        raise DecodeError(Reason.MALFORMED, f"$: expected JSON, got {_name_the_defect(error, body)}") from error
     except UnicodeDecodeError as error:
-        raise Undecodable(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
+        raise DecodeError(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
     except RecursionError as error:
-        raise Undecodable(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
+        raise DecodeError(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
     if event.provider != provider:
         raise TypeError(f"a bug in the decoder of {provider}: its event names another provider")
     return event if request is NO_CONTEXT else msgspec.structs.replace(event, request=request)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import inspect
 
-from schemas.lenient import documented
+from schemas.parsing.lenient import documented
 
 OTHER_NAME = "(a name that is no field's)"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")

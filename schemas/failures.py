@@ -30,7 +30,7 @@ class Reason(StrEnum):
     """The database refused the rows of this event."""
 
 
-class Undecodable(Exception):  # noqa: N818 - reads as what it says: the body is undecodable
+class DecodeError(Exception):
     """The body cannot be placed. `str()` names the place in the document, what was expected and what was found.
 
     It never quotes a value from the body: values may be personal data.
@@ -39,10 +39,6 @@ class Undecodable(Exception):  # noqa: N818 - reads as what it says: the body is
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class Reject(Exception):  # noqa: N818 - a handler says `raise Reject("…")`
-    """Raised by a handler: this event must not be applied, now or later. `str()` is shown to the operator."""
 
 
 class FailureState(StrEnum):
@@ -59,7 +55,7 @@ class FailureState(StrEnum):
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
 
-    `handler` is the handler's name, or `drain` for a body that could not be decoded. Times are epoch milliseconds.
+    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds.
     `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. `message` and
     `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts the tries in a row that came to
     nothing because the world was away; they are no `attempts`. `request` is what came with the body. The wire only grows: a new field needs a default.

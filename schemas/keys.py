@@ -17,15 +17,15 @@
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
-| `unreachable`           | hash   | what a lane cannot reach now                                | when it can, or in minutes       |
+| `unreachable`           | hash   | what a queue's work cannot reach                             | when it can, or in minutes       |
 | `refused`               | hash   | refused requests, each `schemas.refusals.Refused` its count | never                            |
 | `refused-last`          | hash   | the same fields: epoch ms of the last one                   | never                            |
 | `refused:<minute>`      | hash   | the same fields: how many in this minute since the epoch    | after `REFUSED_SECONDS`          |
 | `limit:…`               | string | failed attempts at the token endpoint (package limits)      | in a minute                      |
 | `outbox-due`            | zset   | `due`: epoch ms at which an alert is due                    | when none waits                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
-| `bell:<lane>`           | string | a doorbell was rung a moment ago                            | in a second                      |
-| `linger:<lane>`         | string | a task waits on the lane's stream: no bell is needed        | in seconds                       |
+| `notified:<queue>`      | string | a notification was sent a moment ago                        | in a second                      |
+| `waiter:<queue>`        | string | a consumer waits on the queue's stream: notify nobody       | in seconds                       |
 """
 
 TAG = "{curbside}"
@@ -57,8 +57,16 @@ FIELD_BODY = b"b"
 FIELD_REQUEST = b"r"
 FIELD_EVENT = b"e"
 
-DRAIN = "drain"
-"""The lane that empties the inbox, and the name under which an undecodable body's failure is kept."""
+DISPATCH = "dispatch"
+"""The queue of the dispatcher, which empties the inbox; also the handler's name in the failure of a body that cannot be decoded."""
+RELEASE_0_1_DISPATCH = "drain"
+"""The name of `DISPATCH` in release 0.1: failures that it recorded keep it, and its ingress and Celery messages use it."""
+DISPATCH_NAMES = (DISPATCH, RELEASE_0_1_DISPATCH)
+
+
+def names_of_handler(handler: str) -> tuple[str, ...]:
+    """The names under which this handler's failures may be stored."""
+    return DISPATCH_NAMES if handler in DISPATCH_NAMES else (handler,)
 
 
 def todo(handler: str) -> str:
@@ -71,14 +79,14 @@ def refused_in(minute: int) -> str:
     return f"{TAG}:refused:{minute}"
 
 
-def bell(lane: str) -> str:
-    """Set while a doorbell of this lane is fresh, so that one is enough."""
-    return f"{TAG}:bell:{lane}"
+def notified(queue: str) -> str:
+    """Set for a moment after a notification of this queue was sent: it limits how many are."""
+    return f"{TAG}:notified:{queue}"
 
 
-def linger(lane: str) -> str:
-    """Set while a task of this lane waits on its stream, so that no doorbell is needed."""
-    return f"{TAG}:linger:{lane}"
+def waiter(queue: str) -> str:
+    """The waiter flag: set while a consumer waits on this queue's stream, so that it needs no notification."""
+    return f"{TAG}:waiter:{queue}"
 
 
 class Counter:

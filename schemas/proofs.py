@@ -1,6 +1,6 @@
 """How a provider proves who it is, as data: the ingress checks it, `curbside send` makes it, the published documents tell it.
 
-Credentials are no part of it: they are settings, under the provider's name (`schemas.credentials`). A proof that cannot work is refused
+Credentials are no part of it: they are settings, under the provider's name (`schemas.settings.credentials`). A proof that cannot work is refused
 when it is made, with ValueError.
 """
 

@@ -1,38 +1,47 @@
-"""Names of Celery tasks and queues, and the settings that whoever sends or runs one must share.
+"""Names of Celery tasks and queues, and the Celery settings that senders and workers share.
 
-A doorbell's message carries no event: it only says that there is something to do.
+A notification carries no event: it only says that a queue has work.
 """
 
 from typing import Any
 
-DRAIN = "curbside.drain"
+from schemas import keys
+
+DISPATCH = "curbside.dispatch"
+RELEASE_0_1_DISPATCH = "curbside.drain"
 HANDLE = "curbside.handle"
 DELIVER = "curbside.deliver"
 HOUSEKEEP = "curbside.housekeep"
 
-LANE_RETRY = "retry"
-"""No lane with a loop: the queue of all retries, each a task of its own."""
-LANE_DELIVER = "deliver"
-LANE_HOUSEKEEP = "housekeep"
+RETRY_QUEUE = "retry"
+"""The queue of all retries. It has no stream: each retry is a task of its own."""
+DELIVER_QUEUE = "deliver"
+HOUSEKEEP_QUEUE = "housekeep"
+_TASKS = {
+    keys.DISPATCH: DISPATCH,
+    keys.RELEASE_0_1_DISPATCH: RELEASE_0_1_DISPATCH,
+    DELIVER_QUEUE: DELIVER,
+    HOUSEKEEP_QUEUE: HOUSEKEEP,
+}
 
 
-def task_of(lane: str) -> str:
-    """The task that works a lane: `drain`, `deliver`, `housekeep`, or else the handler of that name."""
-    return {"drain": DRAIN, LANE_DELIVER: DELIVER, LANE_HOUSEKEEP: HOUSEKEEP}.get(lane, f"{HANDLE}.{lane}")
+def task_name(queue: str) -> str:
+    """The task that does a queue's work: `dispatch`, `deliver`, `housekeep`, or else the handler of that name."""
+    return _TASKS.get(queue, f"{HANDLE}.{queue}")
 
 
-def retry_task_of(handler: str) -> str:
+def retry_task_name(handler: str) -> str:
     """The task that tries one failed event again, under a name that an operator understands: `refunds.retry`."""
     return f"{handler}.retry"
 
 
-def queue_of(lane: str) -> str:
-    """Each lane has a queue of its own, so that no lane's messages wait behind another's."""
-    return f"curbside.{lane}"
+def queue_name(queue: str) -> str:
+    """The Celery queue. Each kind of work has its own, so that no message waits behind those of another."""
+    return f"curbside.{queue}"
 
 
 def broker_options(broker_url: str) -> dict[str, Any]:
-    """Celery settings for every producer and worker. A doorbell that cannot be sent at once is not worth waiting for."""
+    """Celery settings for every producer and worker. A notification that cannot be sent at once is not worth waiting for."""
     return {
         "broker_url": broker_url,
         "task_ignore_result": True,
@@ -45,7 +54,7 @@ def broker_options(broker_url: str) -> dict[str, Any]:
             "socket_connect_timeout": 2,
             "visibility_timeout": 3600,
             "global_keyprefix": "curbside:",
-            # kombu connects once more and gives up, where it would try for two seconds for each doorbell
+            # kombu connects once more and gives up, where it would try for two seconds for each notification
             "max_retries": 1,
             "interval_start": 0,
         },

@@ -10,45 +10,46 @@ import sys
 
 from celery.utils.nodenames import host_format
 
-from schemas.harmless import harmless_lines
+from schemas.processes import LOG_LEVELS, WRONG_SET_UP
+from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, load
-from workers.app import Lanes, create_app, queues_of
-from workers.handler import HandlerError, registered
-
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_WRONG_SET_UP = 2
+from workers.app import WorkerRole, create_app, queues_of
+from workers.errors import HandlerError
+from workers.handler import registered
 
 _HELP = """\
-Run one worker process, until SIGTERM or Ctrl-C: it then ends what it has in hand, and what waits is left to others.
+Run one worker process until SIGTERM or Ctrl-C. It then finishes the batches it has, and leaves the rest to others.
 
-Start as many as you like, each under a name of its own. A worker of one kind of lanes needs another of the other kind beside it."""
-_LANES_HELP = (
-    "all (the default); urgent: the inbox, handlers that retry within seconds, alerts; bulk: the rest. An alert past a backlog is "
-    "handed over several times sooner where a process of its own looks after what is urgent"
+Start as many as you like, each under its own name. A worker of role urgent or bulk needs another of the other role beside it."""
+_ROLE_HELP = (
+    "all (the default); urgent: the inbox, handlers that retry within seconds, alerts; bulk: the rest. With a process of its own for what "
+    "is urgent, an alert behind a backlog is sent several times sooner"
 )
 _NAME_HELP = (
-    "its name, %%h for the host's (default: the lanes' name). Started again under the same name it goes on at once with what it had "
-    "in hand; another takes that over after ten seconds"
+    "its name, %%h for the host's (default: the role). Restarted under the same name it continues at once with its unfinished batches; "
+    "another worker takes them over after ten seconds"
 )
 
 
 def main() -> int:
     """Run it; its exit code. A setting that is wrong is said in one line."""
     parser = argparse.ArgumentParser("curbside worker", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lanes", choices=[each.value for each in Lanes], default=Lanes.ALL.value, help=_LANES_HELP)
+    roles = [each.value for each in WorkerRole]
+    parser.add_argument("--role", choices=roles, default=WorkerRole.ALL.value, help=_ROLE_HELP)
+    parser.add_argument("--lanes", dest="role", choices=roles, help=argparse.SUPPRESS)  # the name in release 0.1
     parser.add_argument("-n", "--name", metavar="NAME@%h", help=_NAME_HELP)
     parser.add_argument(
-        "-l", "--loglevel", type=str.upper, choices=_LEVELS, default="INFO", help="least serious line to write (INFO)"
+        "-l", "--loglevel", type=str.upper, choices=LOG_LEVELS, default="INFO", help="least serious line to write (INFO)"
     )
     given = parser.parse_args()
     try:
         settings = load(os.environ)
         app = create_app(settings)
-        queues = queues_of(registered(settings.handler_modules), Lanes(given.lanes))
+        queues = queues_of(registered(settings.handler_modules), WorkerRole(given.role))
     except (SettingError, HandlerError) as error:
-        print(harmless_lines(str(error)), file=sys.stderr)
-        return _WRONG_SET_UP
-    name = host_format(given.name or f"{given.lanes}@%h")
+        print(sanitize_lines(str(error)), file=sys.stderr)
+        return WRONG_SET_UP
+    name = host_format(given.name or f"{given.role}@%h")
     worker = app.Worker(
         hostname=name, queues=queues, loglevel=given.loglevel, without_gossip=True, without_mingle=True, quiet=True
     )

@@ -1,7 +1,7 @@
-"""The Celery application: its tasks, one queue for each lane, and the worker's life. `python -m workers` runs it.
+"""The Celery application: its tasks, one Celery queue for each kind of work, and the worker's life. `python -m workers` runs it.
 
 `workers.app.app` is made from the environment when somebody asks for it; a wrong setting ends the program with one line that says
-so. Nothing is connected until a worker starts. The pool is threads: a process has one crew, and one lane of each kind.
+so. Nothing is connected until a worker starts. The pool is threads: a process has one runtime, and one consumer of each stream.
 """
 
 import gc
@@ -15,65 +15,65 @@ from typing import Any
 from celery import Celery, signals
 
 from schemas import keys
-from schemas.harmless import harmless_lines
-from schemas.logs import make_logs_harmless
+from schemas.log_records import sanitize_logs
+from schemas.processes import SWITCH_INTERVAL_SECONDS
+from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, Settings, load
-from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP, LANE_RETRY, broker_options, queue_of, retry_task_of, task_of
-from workers.bells import Bells
-from workers.blame import URGENT, EventFailed
-from workers.crew import Crew
-from workers.drift import Drift
-from workers.failures import MAX_IN_FLIGHT, Failures
-from workers.handler import Handler, HandlerError, registered
-from workers.retry import Retries
-from workers.store import Store, connect
+from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE, RETRY_QUEUE, broker_options, queue_name, retry_task_name, task_name
+from workers.errors import EventFailedError, HandlerError
+from workers.failures.failure_store import MAX_IN_FLIGHT
+from workers.failures.retry_policy import URGENT
+from workers.handler import Handler, registered
+from workers.resources import open_resources
+from workers.runtime import WorkerRuntime
 from workers.timer import Tick, Timer
 
-SPARE_SLOTS = MAX_IN_FLIGHT + 4
-"""Threads beside one for each lane: for retries, and for doorbells that find their lane at work."""
+SPARE_THREADS = MAX_IN_FLIGHT + 4
+"""Threads beside one for each queue: for retries, and for notifications of a queue that is being worked already."""
 
 
-SWITCH_SECONDS = 0.0005
-"""How long a lane may keep the interpreter while another wants it: an alert waits so long at each of its steps beside a busy lane."""
-
-
-class Lanes(StrEnum):
-    """Which lanes a worker process works."""
+class WorkerRole(StrEnum):
+    """Which queues a worker process works."""
 
     ALL = "all"
     URGENT = "urgent"
-    """The inbox, handlers whose events are tried again within seconds, and alerts: short turns, with nothing long in their way."""
+    """The inbox, the handlers whose events are tried again within seconds, and alerts: short batches that wait for nothing long."""
     BULK = "bulk"
     """The others."""
 
 
-def queues_of(handlers: Sequence[Handler], lanes: Lanes) -> list[str]:
-    """The queues that a worker of these lanes listens to."""
-    urgent = [keys.DRAIN, *(each.name for each in handlers if each.retry == URGENT), LANE_DELIVER]
-    bulk = [*(each.name for each in handlers if each.retry != URGENT), LANE_HOUSEKEEP, LANE_RETRY]
-    chosen = {Lanes.ALL: urgent + bulk, Lanes.URGENT: urgent, Lanes.BULK: bulk}[lanes]
-    return [queue_of(lane) for lane in chosen]
+def queues_of(handlers: Sequence[Handler], role: WorkerRole) -> list[str]:
+    """The Celery queues of a worker of this role."""
+    urgent = [
+        keys.DISPATCH,
+        keys.RELEASE_0_1_DISPATCH,
+        *(each.name for each in handlers if each.retry == URGENT),
+        DELIVER_QUEUE,
+    ]
+    bulk = [*(each.name for each in handlers if each.retry != URGENT), HOUSEKEEP_QUEUE, RETRY_QUEUE]
+    chosen = {WorkerRole.ALL: urgent + bulk, WorkerRole.URGENT: urgent, WorkerRole.BULK: bulk}[role]
+    return [queue_name(queue) for queue in chosen]
 
 
 def tune_interpreter() -> None:
-    """Let lanes take turns quickly, and leave what is imported out of the search for garbage: it stopped all lanes for 60 ms."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+    """Let threads take turns quickly, and keep the garbage collector away from what is imported: it stopped all threads for 60 ms."""
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()
 
 
 def create_app(settings: Settings) -> Celery:
-    """Build the application for these settings. From now on every log line of this process is harmless."""
-    make_logs_harmless()
+    """Build the application for these settings. From now on every log line of this process is sanitized."""
+    sanitize_logs()
     handlers = registered(settings.handler_modules)
-    lanes = [keys.DRAIN, *(each.name for each in handlers), LANE_DELIVER, LANE_HOUSEKEEP]
+    queues = [keys.DISPATCH, *(each.name for each in handlers), DELIVER_QUEUE, HOUSEKEEP_QUEUE]
     app = Celery("curbside", set_as_current=False)
     app.conf.update(
         broker_options(settings.celery_broker_url),
-        task_queues={queue: {} for queue in queues_of(handlers, Lanes.ALL)},
-        task_default_queue=queue_of(keys.DRAIN),
+        task_queues={queue: {} for queue in queues_of(handlers, WorkerRole.ALL)},
+        task_default_queue=queue_name(keys.DISPATCH),
         worker_pool="threads",
-        worker_concurrency=len(lanes) + SPARE_SLOTS,
+        worker_concurrency=len(queues) + SPARE_THREADS,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
         worker_hijack_root_logger=True,
@@ -86,59 +86,48 @@ def create_app(settings: Settings) -> Celery:
         worker_log_format="%(asctime)s %(levelname)s %(name)s %(message)s",
         worker_task_log_format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
-    crew: list[Crew] = []
-    for lane in lanes:
-        _add_doorbell(app, lane, crew)
-    for name in (keys.DRAIN, *(each.name for each in handlers)):
-        _add_retry(app, name, crew)
-    _tie_to_worker(app, settings, handlers, crew)
+    runtime: list[WorkerRuntime] = []
+    for queue in queues:
+        _add_queue_task(app, task_name(queue), queue, runtime)
+    for name in (keys.DISPATCH, *(each.name for each in handlers)):
+        _add_retry_task(app, name, runtime)
+    _add_queue_task(app, task_name(keys.RELEASE_0_1_DISPATCH), keys.DISPATCH, runtime)
+    _add_retry_task(app, keys.RELEASE_0_1_DISPATCH, runtime)
+    _tie_to_worker(app, settings, handlers, runtime)
     return app
 
 
-def _add_doorbell(app: Celery, lane: str, crew: list[Crew]) -> None:
-    def doorbell() -> None:
-        crew[0].run(lane)
+def _add_queue_task(app: Celery, task: str, queue: str, runtime: list[WorkerRuntime]) -> None:
+    def run_queue() -> None:
+        runtime[0].run(queue)
 
-    app.task(doorbell, name=task_of(lane))
+    app.task(run_queue, name=task)
 
 
-def _add_retry(app: Celery, handler: str, crew: list[Crew]) -> None:
+def _add_retry_task(app: Celery, handler: str, runtime: list[WorkerRuntime]) -> None:
     def retry(event_id: str) -> None:
-        crew[0].retry(handler, event_id)
+        runtime[0].retry(handler, event_id)
 
-    app.task(retry, name=retry_task_of(handler), throws=(EventFailed,))
+    app.task(retry, name=retry_task_name(handler), throws=(EventFailedError,))
 
 
-def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler], crew: list[Crew]) -> None:
-    """Start the crew with the worker, under its name, and have it stop before the worker waits for its tasks."""
-    store = Store(connect(settings.redis_url))
-    bells, failures = Bells(app, store), Failures(store.client)
-    retries, drift = Retries(app, failures), Drift(store.client)
-    app.curbside_tick = lambda: Tick(store, bells, retries, drift, [each.name for each in handlers])
+def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler], runtime: list[WorkerRuntime]) -> None:
+    """Start the runtime with the worker, under its name, and stop it before the worker waits for its tasks."""
+    resources = open_resources(app, settings, handlers)
+    names = [each.name for each in handlers]
+    app.curbside_tick = lambda: Tick(resources.store, resources.notifier, resources.scheduler, resources.drift, names)
     app.steps["worker"].add(Timer)
     stopping = threading.Event()
 
     def on_setup(sender: str, **_: Any) -> None:
         tune_interpreter()
-        crew[:] = [
-            Crew(
-                settings,
-                handlers,
-                store=store,
-                bells=bells,
-                failures=failures,
-                retries=retries,
-                drift=drift,
-                consumer=sender,
-                stopping=stopping,
-            )
-        ]
+        runtime[:] = [WorkerRuntime(resources, sender, stopping)]
 
     def on_shutting_down(**_: Any) -> None:
         stopping.set()
 
     def on_shutdown(**_: Any) -> None:
-        for each in crew:
+        for each in runtime:
             each.close()
 
     signals.celeryd_after_setup.connect(on_setup, weak=False)
@@ -152,6 +141,6 @@ def __getattr__(name: str) -> Any:
         try:
             app = globals()["app"] = create_app(load(os.environ))
         except (SettingError, HandlerError) as error:
-            raise SystemExit(harmless_lines(str(error))) from None
+            raise SystemExit(sanitize_lines(str(error))) from None
         return app
     raise AttributeError(name)

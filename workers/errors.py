@@ -1,8 +1,39 @@
-"""Whose fault it is. The event's: `Undecodable`, `Reject` and whatever a handler's bug raises. The world's: `Unreachable`."""
+"""Every exception of the workers.
+
+The type says whose fault a failed attempt is. The event's: `PermanentError`, `schemas.failures.DecodeError`, and whatever else a handler
+raises. A dependency's: `DependencyUnavailableError`, which blames no event.
+"""
 
 
-class Unreachable(Exception):  # noqa: N818 - reads as what it says
-    """The database, Valkey or a service a handler needs is away or too slow. No event is blamed: the batch waits.
+class DependencyUnavailableError(Exception):
+    """The database, Valkey or a service that a handler needs does not answer in time. The batch waits and is tried again.
 
-    A handler that calls an outside service raises it when that service does not answer. `str()` names what is unreachable.
+    A handler that calls an outside service raises it when that service does not answer. `str()` names the dependency.
     """
+
+
+class PermanentError(Exception):
+    """A handler refuses this event, now and at every later attempt. Operators are shown `str()`."""
+
+
+class HandlerError(Exception):
+    """A handler module cannot be used. `str()` says which and why."""
+
+
+class EventFailedError(Exception):
+    """What Celery is given for a failed event: the reason and where to read more, with the error's frames but not its text.
+
+    A handler's error may quote personal data. The record has all of it: `curbside failed show --unmask`.
+    """
+
+
+class FailureNotFoundError(Exception):
+    """There is no such failure, or it is not in the expected state. `str()` says which."""
+
+
+class DeliveryError(Exception):
+    """The channel did not take the alert; a later attempt may succeed. `str()` says why, and quotes no address."""
+
+
+class UnknownChannelError(Exception):
+    """The alert's channel was configured when the alert was written, and is no longer."""

@@ -7,46 +7,50 @@
     def loyalty(work: UnitOfWork, events: Sequence[Event]) -> None:
         ...
 
-A handler gets typed events in batches and writes through `work.connection`, in one transaction with the rest of the batch. It must
-be safe to run again on the same events: let a unique key decide, never a look before. What it raises says whose fault it is:
-`Reject` (this event, for ever), `Unreachable` (the world: the batch waits), anything else (a bug that this event met). With several
-events in the batch, those not at fault are applied.
+A handler gets typed events in batches and writes through `work.connection`, in one transaction for the whole batch. It must be
+idempotent: let a unique key decide, and never read first to decide. The exception it raises says whose fault it is:
+
+- `PermanentError`: this event's, for ever. It is not tried again.
+- `DependencyUnavailableError`: a dependency's. The batch waits.
+- any other: a bug that this event met. It is tried again after the handler's retry policy.
+
+If a batch has several events, those that are not at fault are applied.
 """
 
 import importlib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.events import Event, Kind
-from schemas.failures import Reject
-from workers.blame import PATIENT, URGENT, RetryPolicy
-from workers.errors import Unreachable
+from workers.errors import DependencyUnavailableError, HandlerError, PermanentError
+from workers.failures.retry_policy import PATIENT, URGENT, RetryPolicy
 from workers.ledger.unit_of_work import UnitOfWork
 
 __all__ = [
     "PATIENT",
     "URGENT",
+    "DependencyUnavailableError",
     "Event",
     "Handler",
     "Kind",
-    "Reject",
+    "PermanentError",
     "RetryPolicy",
     "UnitOfWork",
-    "Unreachable",
     "handler",
     "registered",
 ]
 
+_RENAMED = {"Reject": PermanentError, "Unreachable": DependencyUnavailableError}
+"""Names of release 0.1, which the next release drops."""
+
 BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
-_TAKEN = frozenset({"drain", "deliver", "housekeep", "retry"})
+_RESERVED = frozenset({"dispatch", "drain", "deliver", "housekeep", "retry"})
 
 Apply = Callable[[UnitOfWork, Sequence[Event]], None]
-
-
-class HandlerError(Exception):
-    """A handler module cannot be used. `str()` says which and why."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def handler(name: str, *kinds: Kind, retry: RetryPolicy = PATIENT) -> Callable[[
 
     `retry`: how often and how soon a failed event is tried again.
     """
-    if not _NAME.match(name) or name in _TAKEN:
-        raise HandlerError(f"handler name {name!r}: expected lower-case letters, digits and _, and none of {sorted(_TAKEN)}")
+    if not _NAME.match(name) or name in _RESERVED:
+        raise HandlerError(f"handler name {name!r}: expected lower-case letters, digits and _, and none of {sorted(_RESERVED)}")
 
     def register(apply: Apply) -> Apply:
         known = _REGISTRY.get(name)
@@ -110,3 +114,12 @@ def _import(module: str) -> None:
         raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {error}") from error
     except Exception as error:  # whatever a module does when it is imported
         raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {type(error).__name__}: {error}") from error
+
+
+def __getattr__(name: str) -> Any:
+    """Names of release 0.1, with a warning."""
+    if name not in _RENAMED:
+        raise AttributeError(name)
+    renamed = _RENAMED[name]
+    warnings.warn(f"workers.handler.{name} is now {renamed.__name__}", DeprecationWarning, stacklevel=2)
+    return renamed

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from schemas import keys
-from schemas.durations import milliseconds
-from workers.drift import note_missing
-from workers.entries import event_ids
-from workers.store import Store
+from schemas.parsing.durations import milliseconds
+from workers.contract_drift import note_missing
+from workers.valkey.entries import event_ids
+from workers.valkey.store import Store
 
 PERIOD_MS = 30_000
 FORGET_CONSUMER_MS = 3_600_000
@@ -50,12 +50,12 @@ class Housekeeping:
         return limit
 
     def _oldest_in_inbox(self) -> StreamId | None:
-        """The oldest entry that the drain has not acknowledged."""
+        """The oldest entry that the dispatcher has not acknowledged."""
         waiting = self._store.oldest_unacknowledged(keys.INBOX)
         return stream_id(waiting) if waiting is not None else None
 
     def _oldest_of(self, handler: str) -> StreamId | None:
-        """The oldest event that waits for a handler. A claim check names the oldest first; those of many drains are not in order."""
+        """The oldest event that waits for a handler. A claim check names the oldest first; those of many dispatchers are not in order."""
         oldest: StreamId = (1 << 62, 0)
         scanned, start = 0, "-"
         while page := self._store.page(keys.todo(handler), start, _PAGE):

@@ -1,7 +1,7 @@
 """Replay: events that are still in the inbox go through chosen handlers again. Effects stay single, by the ledger's unique keys.
 
 For a handler that was added later, or a bug that was applied and not refused. Left alone are events that failed (they are retried),
-that wait for the drain (they are handled anyway), and that were dropped as duplicates, as far as `DEDUPE_WINDOW` remembers.
+that wait for the dispatcher (they are handled anyway), and that were dropped as duplicates, as far as `DEDUPE_WINDOW` remembers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,15 +13,15 @@ from redis import Redis, ResponseError
 
 from schemas import keys
 from schemas.decoding import decode
-from schemas.durations import milliseconds
 from schemas.events import Event, Kind, Provider
+from schemas.parsing.durations import milliseconds
 from schemas.settings import Settings
-from workers import scripts
-from workers.drain import Router, provider_of
-from workers.entries import Entry
+from workers.dispatcher import Router
 from workers.handler import Handler
 from workers.housekeeping import stream_id
-from workers.store import Routed, Store
+from workers.valkey import scripts
+from workers.valkey.entries import Entry, provider_of
+from workers.valkey.store import Routed, Store
 
 PAGE = 500
 
@@ -83,18 +83,18 @@ class Replay:
         return found
 
     def _pages(self, wanted: Wanted) -> Iterator[list[Routed]]:
-        """Events with the handlers they go to; never beyond what the drain had done when it begins, so that it ends."""
-        until_ms, drained = _epoch_ms(wanted.until or datetime.now(UTC)), self._drained()
-        if drained is None:
+        """Events with the handlers they go to; never beyond what the dispatcher had done when it begins, so that it ends."""
+        until_ms, dispatched = _epoch_ms(wanted.until or datetime.now(UTC)), self._drained()
+        if dispatched is None:
             return
-        last = drained if stream_id(drained.lstrip("(")) < (until_ms, 0) else f"{until_ms - 1}"
+        last = dispatched if stream_id(dispatched.lstrip("(")) < (until_ms, 0) else f"{until_ms - 1}"
         start = f"{_epoch_ms(wanted.since)}"
         while entries := self._store.page(keys.INBOX, start, PAGE, last):
             yield [found for entry in entries if (found := self._found(entry, wanted)) is not None]
             start = f"({entries[-1].id}"
 
     def _drained(self) -> str | None:
-        """Up to where the drain has given every entry its outcome, as the end of a range; None if it never began."""
+        """Up to where the dispatcher has given every entry its outcome, as the end of a range; None if it never began."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.xinfo_groups(keys.INBOX)
         pipeline.xpending(keys.INBOX, keys.GROUP)

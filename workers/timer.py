@@ -1,7 +1,4 @@
-"""A timer in every worker, so that no lost Celery message costs more than a second or two. There is no beat process.
-
-Once a second it looks which lanes have something that nobody works on, and rings for them.
-"""
+"""The timer of every worker: it makes up for any lost notification within a second or two. There is no beat process."""
 
 import logging
 import time
@@ -11,13 +8,14 @@ from typing import Any
 from celery import bootsteps
 
 from schemas import keys
-from schemas.tasks import LANE_DELIVER, LANE_HOUSEKEEP
-from workers.bells import Bells
-from workers.drift import Drift
+from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
+from workers.consumers.notifier import Notifier
+from workers.consumers.stream_consumer import CLAIM_IDLE_MS
+from workers.contract_drift import DriftMonitor
+from workers.failures.retry_scheduler import RetryScheduler
 from workers.housekeeping import PERIOD_MS
-from workers.lane import CLAIM_IDLE_MS
-from workers.retry import Retries
-from workers.store import UNAVAILABLE, Store
+from workers.valkey.connection import UNAVAILABLE
+from workers.valkey.store import Store
 
 PERIOD_SECONDS = 1.0
 
@@ -25,7 +23,7 @@ log = logging.getLogger("curbside.workers")
 
 
 class Timer(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Celery's hook: ticks in the worker's main process."""
+    """Celery's hook: runs `Tick` in the worker's main process."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -34,46 +32,44 @@ class Timer(bootsteps.StartStopStep):  # type: ignore[misc]
         self._entry: Any = None
 
     def start(self, parent: Any) -> None:
-        """Begin to tick."""
+        """Start the timer."""
         tick: Tick = parent.app.curbside_tick()
-        self._entry = parent.timer.call_repeatedly(PERIOD_SECONDS, tick.safely)
+        self._entry = parent.timer.call_repeatedly(PERIOD_SECONDS, tick.run_safely)
 
     def stop(self, parent: Any) -> None:
-        """Stop ticking."""
+        """Stop the timer."""
         if self._entry is not None:
             self._entry.cancel()
 
 
 class Tick:
-    """One look at everything that may need a doorbell."""
+    """Once a second: notifies every queue whose work waits for nobody."""
 
-    def __init__(self, store: Store, bells: Bells, retries: Retries, drift: Drift, handlers: Sequence[str]) -> None:
-        self._store, self._bells, self._retries, self._drift = store, bells, retries, drift
-        self._lanes = [keys.DRAIN, *handlers]
+    def __init__(
+        self, store: Store, notifier: Notifier, scheduler: RetryScheduler, drift: DriftMonitor, handlers: Sequence[str]
+    ) -> None:
+        self._store, self._notifier, self._scheduler, self._drift = store, notifier, scheduler, drift
+        self._queues = [keys.DISPATCH, *handlers]
         self._streams = [keys.INBOX, *map(keys.todo, handlers)]
 
-    def safely(self) -> None:
-        """Look; Valkey being away is logged, and looked at again in a second."""
+    def run_safely(self) -> None:
+        """Run once. An outage of Valkey is logged, and the next second tries again."""
         try:
-            self.look(int(time.time() * 1000))
+            self.run_once(int(time.time() * 1000))
         except UNAVAILABLE as error:
             log.warning("timer: Valkey is unreachable (%s)", type(error).__name__)
 
-    def look(self, now_ms: int) -> None:
-        """Ring for lanes with untaken or abandoned entries, for alerts and retries that are due, now and then for housekeeping.
-
-        Tells what drift was seen.
-        """
+    def run_once(self, now_ms: int) -> None:
+        """Notify queues with unread or abandoned entries, due alerts, due retries or due housekeeping. Write down the drift found."""
         waiting = self._store.backlog(self._streams, CLAIM_IDLE_MS)
-        lanes = [lane for lane, waits in zip(self._lanes, waiting, strict=True) if waits]
+        queues = [queue for queue, waits in zip(self._queues, waiting, strict=True) if waits]
         due = self._store.outbox_due_at()
         if due is not None and due <= now_ms:
-            lanes.append(LANE_DELIVER)
-        self._bells.ring(lanes)
-        self._retries.send_due()
-        self._drift.tell()
-        if self._store.try_ring(LANE_HOUSEKEEP, PERIOD_MS):
-            self._bells.send([LANE_HOUSEKEEP])
-            self._bells.ring(
-                [LANE_DELIVER]
-            )  # a worker that was killed between commit and ring may have left an alert unannounced
+            queues.append(DELIVER_QUEUE)
+        self._notifier.notify(queues)
+        self._scheduler.send_due()
+        self._drift.flush()
+        if self._store.try_notify(HOUSEKEEP_QUEUE, PERIOD_MS):
+            self._notifier.send([HOUSEKEEP_QUEUE])
+            # A worker that was killed between its commit and its notification may have left an alert that nobody knows of.
+            self._notifier.notify([DELIVER_QUEUE])

@@ -15,6 +15,7 @@ from deploy.cli import (
     drift,
     failed,
     migrate,
+    order,
     process,
     replay,
     retry,
@@ -24,27 +25,26 @@ from deploy.cli import (
     settings,
     simulate,
     status,
-    trace,
 )
 from deploy.cli.output import complain
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
-from schemas.logs import make_logs_harmless
+from schemas.log_records import sanitize_logs
 from schemas.settings import SettingError
 
-RUN, LOOK, MEND, SET_UP = "Run", "Look", "Mend", "Set up"
+RUN, INSPECT, REPAIR, SET_UP = "Run", "Inspect", "Repair", "Set up"
 
 _COMMANDS: list[tuple[str, str, Any]] = [
     (RUN, "run", run.run),
     (RUN, "send", send.send),
     (RUN, "simulate", simulate.simulate),
     (RUN, "demo", demo.demo),
-    (LOOK, "status", status.status),
-    (LOOK, "trace", trace.trace),
-    (LOOK, "drift", drift.drift),
-    (MEND, "retry", retry.retry),
-    (MEND, "discard", retry.discard),
-    (MEND, "replay", replay.replay),
+    (INSPECT, "status", status.status),
+    (INSPECT, "order", order.order),
+    (INSPECT, "drift", drift.drift),
+    (REPAIR, "retry", retry.retry),
+    (REPAIR, "discard", retry.discard),
+    (REPAIR, "replay", replay.replay),
     (SET_UP, "settings", settings.settings),
     (SET_UP, "migrate", migrate.migrate),
     (SET_UP, "schema", schema.schema),
@@ -67,7 +67,8 @@ for _name, _function in (("ingress", process.ingress), ("worker", process.worker
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(_function)
-app.add_typer(failed.app, name="failed", rich_help_panel=MEND)
+app.command("trace", hidden=True)(order.trace)
+app.add_typer(failed.app, name="failed", rich_help_panel=REPAIR)
 
 
 def _show_version(asked: bool) -> None:
@@ -102,7 +103,7 @@ def main() -> None:
 
     The text of an error that nobody foresaw may quote a secret or a customer: it is shown only with --traceback.
     """
-    make_logs_harmless()
+    sanitize_logs()
     if not sys.flags.safe_path:
         sys.path.append("")  # a user's own modules lie where a command is run, as for `python -m`; ours go before them
     try:

@@ -25,9 +25,9 @@ def demo(
 
     Example: CURBSIDE_PORT=9000 curbside demo --duration 20
     """
-    from deploy.local.errand import Errand  # noqa: PLC0415 - quick start
+    from deploy.local.one_off import Errand  # noqa: PLC0415 - quick start
     from deploy.local.runner import run  # noqa: PLC0415 - quick start
-    from deploy.local.screen import Screen  # noqa: PLC0415 - quick start
+    from deploy.local.terminal import Screen  # noqa: PLC0415 - quick start
 
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_A_DEMO}
     environment["CURBSIDE_DATA_DIR"] = environment.get("CURBSIDE_DATA_DIR") or _DATA

@@ -17,7 +17,7 @@ from schemas.settings import Settings
 if TYPE_CHECKING:
     from redis import Redis
 
-    from workers.failures import Failures
+    from workers.failures.failure_store import FailureStore
     from workers.handler import Handler
     from workers.ledger.ledger import Ledger
 
@@ -32,11 +32,11 @@ class Deployment:
     handlers: "tuple[Handler, ...]"
 
     @property
-    def failures(self) -> "Failures":
+    def failures(self) -> "FailureStore":
         """Its record of failures."""
-        from workers.failures import Failures  # noqa: PLC0415 - quick start
+        from workers.failures.failure_store import FailureStore  # noqa: PLC0415 - quick start
 
-        return Failures(self.client)
+        return FailureStore(self.client)
 
 
 @contextmanager
@@ -44,10 +44,10 @@ def open_deployment() -> Iterator[Deployment]:
     """Connect to what the settings name. Raises `CommandError`, in a sentence, if something cannot be reached."""
     from redis import RedisError  # noqa: PLC0415 - quick start
 
-    from workers.errors import Unreachable  # noqa: PLC0415 - quick start
-    from workers.handler import HandlerError, registered  # noqa: PLC0415 - quick start
+    from workers.errors import DependencyUnavailableError, HandlerError  # noqa: PLC0415 - quick start
+    from workers.handler import registered  # noqa: PLC0415 - quick start
     from workers.ledger.ledger import Ledger  # noqa: PLC0415 - quick start
-    from workers.store import connect  # noqa: PLC0415 - quick start
+    from workers.valkey.connection import connect  # noqa: PLC0415 - quick start
 
     settings = load_settings(os.environ)
     try:
@@ -61,7 +61,7 @@ def open_deployment() -> Iterator[Deployment]:
         raise CommandError(
             f"Valkey at {_place(settings.redis_url)} does not answer ({type(error).__name__}): {_HINT}"
         ) from error
-    except Unreachable as error:
+    except DependencyUnavailableError as error:
         raise CommandError(f"{error} is unreachable (DATABASE_URL).") from error
     finally:
         client.close()

@@ -29,7 +29,7 @@ def drift(
     Example: curbside drift --provider instacart
     """
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
-    from workers.drift import forget_drift, read_drift  # noqa: PLC0415 - quick start
+    from workers.contract_drift import forget_drift, read_drift  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
         if forget:

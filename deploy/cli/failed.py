@@ -21,7 +21,7 @@ from deploy.cli.selection import (
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
-from schemas.harmless import harmless, harmless_lines
+from schemas.sanitizing import sanitize, sanitize_lines
 
 MAX_SAID_CHARS = 100
 _LINES = {"request", "message", "traceback", "body"}
@@ -97,7 +97,7 @@ def show(
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
     """One row for each cause, the most frequent first."""
-    from workers.blame import scrubbed  # noqa: PLC0415 - quick start
+    from workers.failures.error_report import scrubbed  # noqa: PLC0415 - quick start
 
     groups: dict[tuple[str, str, str], list[Failure]] = defaultdict(list)
     for failure in failures:
@@ -134,7 +134,7 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - quick start
 
     from schemas.masking import masked  # noqa: PLC0415 - quick start
-    from workers.blame import scrubbed  # noqa: PLC0415 - quick start
+    from workers.failures.error_report import scrubbed  # noqa: PLC0415 - quick start
 
     return {
         **_one(failure),
@@ -152,8 +152,8 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
 def _value(name: str, text: str) -> str:
     """A value on the line of its name; what has lines of its own stands below it, set in, so that no line of it looks like another value."""
     if name not in _LINES or ("\n" not in text and name != "request") or text == "-":
-        return f" {harmless(text)}"
-    return "".join(f"\n  {line}" for line in harmless_lines(text).rstrip("\n").split("\n"))
+        return f" {sanitize(text)}"
+    return "".join(f"\n  {line}" for line in sanitize_lines(text).rstrip("\n").split("\n"))
 
 
 def _time(epoch_ms: int) -> datetime | None:
@@ -165,7 +165,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return when(int(value.timestamp() * 1000))
     if isinstance(value, dict):
-        return "\n".join(f"{name}: {harmless(str(each))}" for name, each in _flat(value))
+        return "\n".join(f"{name}: {sanitize(str(each))}" for name, each in _flat(value))
     return ",".join(value) or "-" if isinstance(value, list) else str(value if value is not None else "-")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from schemas.harmless import harmless, harmless_lines
+from schemas.sanitizing import sanitize, sanitize_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(harmless(cell)) for cell in row))
+        table.add_row(*(Text(sanitize(cell)) for cell in row))
     screen.print(table)
 
 
@@ -44,7 +44,7 @@ def print_json(value: Any) -> None:
     import orjson  # noqa: PLC0415 - quick start
 
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    typer.echo("".join(each if each == "\n" or harmless(each) == each else _json_escape(each) for each in text))
+    typer.echo("".join(each if each == "\n" or sanitize(each) == each else _json_escape(each) for each in text))
 
 
 def _json_escape(character: str) -> str:
@@ -57,7 +57,7 @@ def complain(text: str) -> None:
     from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.text import Text  # noqa: PLC0415 - quick start
 
-    Console(stderr=True, highlight=False).print(Text(harmless_lines(text), "red"), soft_wrap=True)
+    Console(stderr=True, highlight=False).print(Text(sanitize_lines(text), "red"), soft_wrap=True)
 
 
 def age(seconds: float | None) -> str:

@@ -9,10 +9,10 @@ from deploy.credentials import Signer, token_form
 from deploy.errors import NOT_DONE, CommandError
 from deploy.local.ports import url_of
 from schemas.contracts import CONTRACTS
-from schemas.credentials import variables_of
 from schemas.events import Provider
 from schemas.proofs import Token
 from schemas.settings import Settings
+from schemas.settings.credentials import variables_of
 
 _TIMEOUT_S = 15.0
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploy.cli.output import age, complain, print_table
-from schemas.harmless import harmless
 from schemas.refusals import NOBODY, RECENT_MINUTES, because
+from schemas.sanitizing import sanitize
 
 if TYPE_CHECKING:
-    from workers.refusals import RefusedStatus
+    from workers.monitoring.refusals import RefusedStatus
 
 
 def show_refused(refused: Sequence["RefusedStatus"]) -> None:
@@ -24,7 +24,7 @@ def show_refused(refused: Sequence["RefusedStatus"]) -> None:
     )
     for each in refused:
         if each.last_age_seconds < RECENT_MINUTES * 60:
-            complain(harmless(_sentence(each)))
+            complain(sanitize(_sentence(each)))
 
 
 def _sentence(each: "RefusedStatus") -> str:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from deploy.errors import NOT_DONE, CommandError
-from schemas.durations import read_duration
 from schemas.events import Kind, Provider
+from schemas.parsing.durations import read_duration
 
 CAUTIOUS_EVENTS_PER_SECOND = 2_000
 """For saying how long it takes; `make bench` measures what your machine does."""
@@ -29,7 +29,7 @@ def replay(
     """Send events that are still in the inbox (INBOX_RETENTION) through handlers again. Effects stay single.
 
     For a handler added later, or a mistake that was applied and not refused; what failed is for `curbside retry`.
-    Duplicates, and what the drain has not looked at yet, are left alone. Times without a zone are UTC.
+    Duplicates, and what the dispatcher has not looked at yet, are left alone. Times without a zone are UTC.
     Exit code 1 if you said no.
 
     Examples: curbside replay --since 2h --kind order_item_refund --dry-run   ·   curbside replay --since 2026-11-22 --handler loyalty

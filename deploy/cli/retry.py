@@ -22,7 +22,7 @@ from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
 
 if TYPE_CHECKING:
-    from workers.failures import Failures
+    from workers.failures.failure_store import FailureStore
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `curbside failed --each` lists them, or event ids.")]
 All = Annotated[bool, typer.Option("--all", help="All that failed.")]
@@ -49,8 +49,8 @@ def retry(
     """
     now_ms = int(time.time() * 1000)
 
-    def revive(failures: "Failures", failure: Failure) -> None:
-        failures.revive(failure.handler, failure.event_id, now_ms)
+    def revive(failures: "FailureStore", failure: Failure) -> None:
+        failures.retry(failure.handler, failure.event_id, now_ms)
 
     selection = Selection(handler, reason, provider, order, None, since)
     found, refused = _decide("Retry", revive, ids or [], selection, everything=everything, yes=yes)
@@ -73,12 +73,12 @@ def discard(
 
     Exit code 1 if one could not be discarded, or if you said no.
 
-    Example: curbside discard --note "test orders" drain:1732230000000-0
+    Example: curbside discard --note "test orders" dispatch:1732230000000-0
     """
     if not note.strip():
         raise CommandError("--note: say why, for whoever looks at it later.")
 
-    def let_go(failures: "Failures", failure: Failure) -> None:
+    def let_go(failures: "FailureStore", failure: Failure) -> None:
         failures.discard(failure.handler, failure.event_id, note)
 
     selection = Selection(handler, reason, provider, order, None, since)
@@ -88,7 +88,7 @@ def discard(
 
 def _decide(
     what: str,
-    change: "Callable[[Failures, Failure], None]",
+    change: "Callable[[FailureStore, Failure], None]",
     ids: list[str],
     selection: Selection,
     *,

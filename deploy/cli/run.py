@@ -19,6 +19,6 @@ def run(
     Example: CURBSIDE_PORT=9000 curbside run
     """
     from deploy.local.runner import run as run_all  # noqa: PLC0415 - quick start
-    from deploy.local.screen import Screen  # noqa: PLC0415 - quick start
+    from deploy.local.terminal import Screen  # noqa: PLC0415 - quick start
 
     raise typer.Exit(run_all(os.environ, Screen(console(), verbose=verbose)))

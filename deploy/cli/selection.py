@@ -11,11 +11,11 @@ import typer
 
 from deploy.cli.deployment import Deployment
 from deploy.errors import NOT_DONE, CommandError
-from schemas.durations import milliseconds, read_duration
 from schemas.failures import Failure, FailureState, Reason
-from schemas.keys import DRAIN
+from schemas.keys import DISPATCH, names_of_handler
+from schemas.parsing.durations import milliseconds, read_duration
 
-HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler's (`drain`: undecodable bodies).")]
+HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler's (`dispatch`: undecodable bodies).")]
 ReasonOption = Annotated[
     Reason | None, typer.Option("--reason", metavar="REASON", help=f"Only these failures: {', '.join(Reason)}.")
 ]
@@ -47,7 +47,7 @@ class Selection:
             (
                 each
                 for each in failures
-                if self.handler in (None, each.handler)
+                if (self.handler is None or each.handler in names_of_handler(self.handler))
                 and self.reason in (None, each.reason)
                 and self.provider in (None, each.provider)
                 and (self.order is None or self.order in each.order_ids)
@@ -80,13 +80,13 @@ def chosen(deployment: Deployment, ids: list[str], selection: Selection, everyth
 
 def named(deployment: Deployment, name: str) -> Iterator[Failure]:
     """The failure of this id, or all failures of the event of this id; none, if none is on record."""
-    from workers.failures import NotFailed  # noqa: PLC0415 - quick start
+    from workers.errors import FailureNotFoundError  # noqa: PLC0415 - quick start
 
     handler, colon, event_id = name.rpartition(":")
-    for each in [handler] if colon else [DRAIN, *(known.name for known in deployment.handlers)]:
+    for each in [handler] if colon else [DISPATCH, *(known.name for known in deployment.handlers)]:
         try:
             yield deployment.failures.get(each, event_id)
-        except NotFailed:
+        except FailureNotFoundError:
             continue
 
 
@@ -107,14 +107,14 @@ def for_each(failures: list[Failure], change: Callable[[Failure], None], what: s
     from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.progress import track  # noqa: PLC0415 - quick start
 
-    from workers.failures import NotFailed  # noqa: PLC0415 - quick start
+    from workers.errors import FailureNotFoundError  # noqa: PLC0415 - quick start
 
     refused: dict[str, str] = {}
     screen = Console(stderr=True)
     for failure in track(failures, what, console=screen, disable=not screen.is_terminal or len(failures) < 2):
         try:
             change(failure)
-        except NotFailed as error:
+        except FailureNotFoundError as error:
             refused[failure.field] = str(error)
     return refused
 

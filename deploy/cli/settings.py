@@ -10,10 +10,10 @@ import typer
 from deploy.cli.output import complain, print_json, print_table
 from deploy.errors import WRONG_SET_UP
 from deploy.generated import load_settings, path_in, read_generated
-from schemas.addresses import MASK, masked_addresses, shown
 from schemas.contracts import BUILT_IN
-from schemas.credentials import variables_of
 from schemas.settings import DECLARED, SettingError, Settings, providers_named_in
+from schemas.settings.addresses import MASK, masked_addresses, shown
+from schemas.settings.credentials import variables_of
 
 _ADDRESSES = {"REDIS_URL", "CELERY_BROKER_URL", "DATABASE_URL"}
 _COLUMNS = ("variable", "value", "from", "meaning")

@@ -75,7 +75,7 @@ def simulate(
 
 def _first_order_of(orders: int) -> datetime:
     """So long ago that most of what happens is over by now. To the millisecond, which makes the run's ids its own."""
-    from deploy.simulator.lives import ORDERS_EVERY  # noqa: PLC0415 - quick start
+    from deploy.simulator.order_generator import ORDERS_EVERY  # noqa: PLC0415 - quick start
 
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000) - orders * ORDERS_EVERY - _A_LIFE

@@ -14,13 +14,13 @@ from deploy.cli.output import complain, print_json, print_table
 from deploy.cli.provider import Sender
 from deploy.errors import CommandError
 from deploy.simulator.audit import audit, settle
+from deploy.simulator.client import Fate, Poster
+from deploy.simulator.comparison import Verdict
 from deploy.simulator.display import Display
 from deploy.simulator.plan import Knobs, Plan, make_plan
-from deploy.simulator.poster import Fate, Poster
-from deploy.simulator.tally import count_sent, given_up, latency_of, punctuality_of
-from deploy.simulator.verdict import Verdict
+from deploy.simulator.stats import count_sent, given_up, latency_of, punctuality_of
 from schemas.settings import Settings
-from workers.status import Status
+from workers.monitoring.status import Status
 
 _MOST_DIFFERENCES = 50
 

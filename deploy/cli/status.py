@@ -8,10 +8,10 @@ import typer
 from deploy.cli.output import age, complain, print_json, print_table
 from deploy.cli.refused import show_refused
 from deploy.errors import NOT_DONE
-from schemas.harmless import harmless
+from schemas.sanitizing import sanitize
 
 if TYPE_CHECKING:
-    from workers.status import Status
+    from workers.monitoring.status import Status
 
 
 def status(
@@ -28,7 +28,7 @@ def status(
     Example: curbside status --json
     """
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
-    from workers.status import read_status  # noqa: PLC0415 - quick start
+    from workers.monitoring.status import read_status  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
         names = [each.name for each in deployment.handlers]
@@ -78,12 +78,12 @@ def show(found: "Status") -> None:
         )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
-        typer.echo(f"unrecognised event names: {harmless(names)}")
+        typer.echo(f"unrecognised event names: {sanitize(names)}")
     if found.failures:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
     show_refused(found.refused)
-    for lane, what in found.unreachable.items():
-        complain(f"unreachable for {lane}: {what}")
+    for queue, what in found.unreachable.items():
+        complain(f"unreachable for {queue}: {what}")
     typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
 
 

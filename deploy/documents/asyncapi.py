@@ -8,10 +8,11 @@ import msgspec
 
 from deploy.documents.json_schema import Components
 from deploy.documents.proofs import address_of, security_scheme
-from schemas import afosto, instacart
 from schemas.contracts import BUILT_IN, Contract
 from schemas.events import Provider
 from schemas.messages import MESSAGES, NOT_PUBLISHED, Message
+from schemas.providers.afosto import webhooks as afosto
+from schemas.providers.instacart import callbacks as instacart
 
 Example = Callable[[str], bytes]
 """A recorded body by its name: `instacart/flat/picking`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from schemas.lenient import documented
+from schemas.parsing.lenient import documented
 
 Schema = dict[str, Any]
 

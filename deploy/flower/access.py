@@ -17,10 +17,10 @@ from schemas.settings import Settings
 
 def guard_access(options: Any, settings: Settings) -> None:
     """Have it checked when Flower has read all its options: its command line comes after the configuration file."""
-    options.add_parse_callback(lambda: _settle(options, settings))
+    options.add_parse_callback(lambda: _ack_batch(options, settings))
 
 
-def _settle(options: Any, settings: Settings) -> None:
+def _ack_batch(options: Any, settings: Settings) -> None:
     """Settle address and login. Ends the program, with a sentence, if they do not go together."""
     credentials = [each for each in options.basic_auth or [] if each]
     if not all(_is_whole(each) for each in credentials):

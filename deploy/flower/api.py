@@ -17,11 +17,11 @@ from kombu.exceptions import OperationalError
 from tornado.escape import json_decode
 from tornado.web import HTTPError, authenticated
 
-from deploy.flower.retrying import BATCH, FailedTask, Refused, Retried, Retrying
-from deploy.flower.shown import FAILURE, show_sent
+from deploy.flower.retry_service import BATCH, FailedTask, Retried, RetryRefusedError, RetryService
+from deploy.flower.task_state import FAILURE, show_sent
 from schemas.failures import Failure
-from workers.failures import next_task_id
-from workers.store import UNAVAILABLE
+from workers.failures.failure_store import next_task_id
+from workers.valkey.connection import UNAVAILABLE
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,7 @@ _AWAY = "Valkey or the broker is unreachable. Try again in a moment: each failur
 class Call(BaseTaskHandler):  # type: ignore[misc]
     """One call."""
 
-    def initialize(self, retrying: Retrying) -> None:
+    def initialize(self, retrying: RetryService) -> None:
         """Given by the route."""
         self._retrying = retrying
 
@@ -75,7 +75,7 @@ class Call(BaseTaskHandler):  # type: ignore[misc]
         except (OperationalError, *UNAVAILABLE) as error:
             raise HTTPError(503, _AWAY) from error
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: RetryRefusedError) -> None:
         """Answer why not."""
         self.set_status(refused.status)
         self.finish({"message": str(refused), "task_id": refused.task_id})
@@ -102,10 +102,10 @@ class Call(BaseTaskHandler):  # type: ignore[misc]
         return {"retried": len(retried), "left": max(0, len(failures) - BATCH)}
 
     async def send_again(self, task: FailedTask) -> str:
-        """Send a task that is no retry of an event once more, but once only. The new task's id. Raises `Refused`."""
+        """Send a task that is no retry of an event once more, but once only. The new task's id. Raises `RetryRefusedError`."""
         new_id = next_task_id(task.id)
         if new_id in self._retrying.sent or new_id in self.application.events.state.tasks.data:
-            raise Refused(409, "Not retried: this task has been retried already.", new_id)
+            raise RetryRefusedError(409, "Not retried: this task has been retried already.", new_id)
         self._retrying.sent.add(new_id)
         try:
             return await self.beside(self._retrying.send_again, task)
@@ -131,7 +131,7 @@ class RetryTask(Call):
                 self.accept_task(await self.send_again(task))
             else:
                 self.accept(await self.beside(self._retrying.revive, task.handler, self._retrying.event_of(task), task.id))
-        except Refused as refused:
+        except RetryRefusedError as refused:
             self.refuse(refused)
 
 
@@ -143,7 +143,7 @@ class RetryEvent(Call):
         """202 with the new task, or why not: 409, 410."""
         try:
             self.accept(await self.beside(self._retrying.revive, *self.body("handler", "event_id", "task_id")))
-        except Refused as refused:
+        except RetryRefusedError as refused:
             self.refuse(refused)
 
 
@@ -180,7 +180,7 @@ class RetrySearch(Call):
             try:
                 await self.send_again(task)
                 answer["retried"] += 1
-            except Refused as reason:
+            except RetryRefusedError as reason:
                 refused[str(reason)] += 1
         self.finish(answer | {"refused": refused})
 

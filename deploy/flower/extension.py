@@ -15,15 +15,15 @@ from prometheus_client import REGISTRY
 from tornado import ioloop, template
 from tornado.web import url
 
-from deploy.flower.announcer import CurbsideEvents
 from deploy.flower.api import RetryEvent, RetryGroup, RetrySearch, RetryTask
+from deploy.flower.failure_sync import CurbsideEvents
 from deploy.flower.metrics import Metrics
 from deploy.flower.page import FailuresPage
-from deploy.flower.retrying import Retrying
+from deploy.flower.retry_service import RetryService
 from schemas.settings import Settings
-from workers.failures import Failures
+from workers.failures.failure_store import FailureStore
 from workers.handler import registered
-from workers.store import connect
+from workers.valkey.connection import connect
 
 _OURS = Path(__file__).with_name("templates")
 _STOCK = "stock/"
@@ -32,9 +32,9 @@ _STOCK = "stock/"
 def extend(celery: Celery, options: Any, settings: Settings) -> None:
     """Extend the Flower that is about to start with these options."""
     client = connect(settings.redis_url)
-    failures = Failures(client)
+    failures = FailureStore(client)
     REGISTRY.register(Metrics(client, [each.name for each in registered(settings.handler_modules)]))
-    ours = {"retrying": Retrying(failures, celery)}
+    ours = {"retrying": RetryService(failures, celery)}
     flower.urls.handlers[:0] = [
         url(r"/failures", FailuresPage, {"failures": failures}, name="failures"),
         url(r"/api/failures/retry/task/([^/]+)", RetryTask, ours),

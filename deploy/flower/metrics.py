@@ -11,10 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from redis import Redis
 
-from workers.drift import read_drift
-from workers.refusals import RefusedStatus, read_refused
-from workers.status import HandlerStatus, InboxStatus, read_streams
-from workers.store import UNAVAILABLE
+from workers.contract_drift import read_drift
+from workers.monitoring.refusals import RefusedStatus, read_refused
+from workers.monitoring.status import HandlerStatus, InboxStatus, read_streams
+from workers.valkey.connection import UNAVAILABLE
 
 
 class Metrics(Collector):
@@ -46,14 +46,14 @@ class Metrics(Collector):
 
 def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
     yield CounterMetricFamily("curbside_received", "Events acknowledged to a provider.", inbox.received)
-    outcomes = CounterMetricFamily("curbside_outcomes", "Events that the drain is done with.", labels=("outcome",))
+    outcomes = CounterMetricFamily("curbside_outcomes", "Events that the dispatcher is done with.", labels=("outcome",))
     for outcome in ("routed", "duplicate", "undecodable"):
         outcomes.add_metric((outcome,), getattr(inbox, outcome))
     yield outcomes
     yield CounterMetricFamily("curbside_unrecognised", "Routed events of a name we do not know.", inbox.unrecognised)
-    yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the drain.", inbox.waiting)
+    yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the dispatcher.", inbox.waiting)
     age = inbox.oldest_age_seconds or 0.0
-    yield GaugeMetricFamily("curbside_inbox_oldest_seconds", "Age of the oldest event that waits for the drain.", age)
+    yield GaugeMetricFamily("curbside_inbox_oldest_seconds", "Age of the oldest event that waits for the dispatcher.", age)
 
 
 def _of_refused(refused: Sequence[RefusedStatus]) -> Metric:

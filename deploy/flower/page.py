@@ -8,10 +8,10 @@ from flower.views import BaseHandler
 from tornado.web import HTTPError, authenticated
 
 from schemas.failures import Failure, FailureState, Reason
-from schemas.harmless import harmless
-from workers.blame import reported
-from workers.failures import Failures
-from workers.store import UNAVAILABLE
+from schemas.sanitizing import sanitize
+from workers.failures.error_report import headline
+from workers.failures.failure_store import FailureStore
+from workers.valkey.connection import UNAVAILABLE
 
 LISTED = 50
 """Failures of a group that are listed one by one, the newest."""
@@ -78,8 +78,8 @@ def _row(failure: Failure) -> Row:
     return Row(
         event_id=failure.event_id,
         task_id=failure.task_id,
-        order_ids=harmless(" ".join(failure.order_ids)),
-        why=reported(failure),
+        order_ids=sanitize(" ".join(failure.order_ids)),
+        why=headline(failure),
         attempts=failure.attempts,
         state=failure.state,
         failed_at=failure.last_at_ms / 1000,
@@ -89,7 +89,7 @@ def _row(failure: Failure) -> Row:
 class FailuresPage(BaseHandler):  # type: ignore[misc]
     """`GET /failures`."""
 
-    def initialize(self, failures: Failures) -> None:
+    def initialize(self, failures: FailureStore) -> None:
         """Given by the route."""
         self._failures = failures
 

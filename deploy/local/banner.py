@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from deploy.generated import path_in, read_generated
-from deploy.local.folder import Folder
+from deploy.local.data_dir import Folder
 from deploy.local.ports import LOOPBACK, url_of
 from schemas.settings import Settings
 
@@ -51,7 +51,7 @@ def _commands(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Commands to paste in a second terminal, with the variables of this one that they need and that are no secrets."""
     program = _program(environment)
     yield "send a first event", f"{program} send {_near(_payload())}"
-    yield "see what became of it", f"{program} trace {_order_of(_payload())}"
+    yield "see what became of it", f"{program} order {_order_of(_payload())}"
     yield "stop", "Ctrl-C"
 
 

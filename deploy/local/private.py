@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.errors import CommandError
-from deploy.local.folder import Folder
+from deploy.local.data_dir import Folder
 
 UMASK = 0o077
 _OTHERS = 0o077

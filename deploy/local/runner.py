@@ -11,15 +11,15 @@ from typing import Any
 
 from deploy import generated
 from deploy.errors import NOT_DONE, CommandError
-from deploy.local import banner, parts
-from deploy.local.errand import Errand
-from deploy.local.folder import Folder, clear_leftovers, only_one, open_folder
+from deploy.local import banner, services
+from deploy.local.data_dir import Folder, clear_leftovers, only_one, open_folder
 from deploy.local.logs import Tail, last_line
+from deploy.local.one_off import Errand
 from deploy.local.ports import check_ports, listeners_of
 from deploy.local.private import UMASK, refuse_shared, tighten
-from deploy.local.screen import Screen
+from deploy.local.process_monitor import Watch
 from deploy.local.supervisor import Supervisor
-from deploy.local.watch import Watch
+from deploy.local.terminal import Screen
 from schemas.settings import Settings
 
 _LOOK_SECONDS = 0.25
@@ -59,8 +59,8 @@ def run(environment: Mapping[str, str], screen: Screen, errand: Errand | None = 
         embedded_valkey = not environment.get("REDIS_URL")
         check_ports(listeners_of(settings, embedded_valkey=embedded_valkey))
         if embedded_valkey:
-            parts.valkey_config_path(folder).write_text(parts.valkey_config(settings, folder))
-        chosen = parts.parts_of(settings, folder, embedded_valkey=embedded_valkey)
+            services.valkey_config_path(folder).write_text(services.valkey_config(settings, folder))
+        chosen = services.parts_of(settings, folder, embedded_valkey=embedded_valkey)
         supervisor = Supervisor(folder, chosen, _environment_of_parts(environment, folder))
         run_of_parts = _Run(settings, folder, chosen, supervisor, screen, stop, errand)
         return run_of_parts.whole(environment)
@@ -73,7 +73,7 @@ class _Run:
         self,
         settings: Settings,
         folder: Folder,
-        chosen: list[parts.Part],
+        chosen: list[services.Part],
         supervisor: Supervisor,
         screen: Screen,
         stop: Stop,
@@ -127,7 +127,7 @@ class _Run:
         from deploy.local import readiness  # noqa: PLC0415 - Celery is slow to import; what keeps a run from starting is said first
 
         self._screen.waiting("Valkey reads its data ...")
-        embedded = any(part.name == parts.VALKEY for part in self._parts)
+        embedded = any(part.name == services.VALKEY for part in self._parts)
         give_up = time.monotonic() + (_LOADING_PATIENCE_S if embedded else _AWAY_PATIENCE_S)
         while not self._over and not readiness.valkey_answers(self._settings.redis_url):
             if time.monotonic() > give_up:
@@ -141,7 +141,7 @@ class _Run:
         from deploy.local import readiness  # noqa: PLC0415 - see above
 
         for part in self._parts:
-            if part.name != parts.VALKEY:
+            if part.name != services.VALKEY:
                 self._supervisor.start_part(part.name)
         waiting = dict(readiness.checks_of(self._settings))
         titles = {part.name: part.title for part in self._parts}

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.errors import CommandError
-from deploy.local.folder import SUPERVISOR, Folder
-from deploy.local.parts import NUMBER, VALKEY, Part
+from deploy.local.data_dir import SUPERVISOR, Folder
+from deploy.local.services import NUMBER, VALKEY, Part
 
 _ALIVE_SECONDS = 10
 _TRIES = 3
@@ -95,7 +95,7 @@ class Supervisor:
 
 def guarded(lock: str, command: Sequence[str]) -> list[str]:
     """The command under its guard, which holds the lock."""
-    return [sys.executable, "-m", "deploy.local.guard", lock, *command]
+    return [sys.executable, "-m", "deploy.local.exec_wrapper", lock, *command]
 
 
 def config_text(folder: Folder, parts: Sequence[Part], socket: Path) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from deploy.simulator.facts import AFOSTO, Fact
 from deploy.simulator.flat import rfc3339
+from deploy.simulator.provider_events import AFOSTO, Fact
 
 _GOODS = ("Black Hoodie M", "Grey Socks L", "Enamel mug", "Tote bag", "Recipe book")
 _UPDATES = ("PICKING", "PACKED", None)
@@ -44,7 +44,7 @@ class Group:
             for progress in _UPDATES[: self._rng.randint(0, len(_UPDATES))]:
                 self._tell_order("ORDER_UPDATED", order, progress)
         for orders in self._deliveries():
-            self._deliver(orders)
+            self._relay(orders)
         for order in self._orders:
             self._tell_order("ORDER_CLOSED", order, "CLOSED")
         return self._facts
@@ -56,7 +56,7 @@ class Group:
             deliveries.append(self._orders[:1])
         return deliveries
 
-    def _deliver(self, orders: Sequence[_Order]) -> None:
+    def _relay(self, orders: Sequence[_Order]) -> None:
         named = [] if self._rng.random() < _NAMES_NO_ORDER else orders
         delivery_id, carrier = f"dlv_{self._new_id()}", self._rng.choice(("PostNL", "DHL"))
         parcels = [{"id": f"prc_{self._new_id()}", "items": [_shipped(order, item) for item in order.items]} for order in named]

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.simulator.books import read_failures, read_orders
-from deploy.simulator.facts import Fact
-from deploy.simulator.poster import Fate
+from deploy.simulator.client import Fate
+from deploy.simulator.comparison import Difference, Verdict, judge
+from deploy.simulator.ledger_reader import read_failures, read_orders
+from deploy.simulator.provider_events import Fact
 from deploy.simulator.received import received_of
-from deploy.simulator.verdict import Difference, Verdict, judge
-from workers.status import Status, read_status
+from workers.monitoring.status import Status, read_status
 
 if TYPE_CHECKING:
     from deploy.cli.deployment import Deployment

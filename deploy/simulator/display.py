@@ -7,8 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from deploy.simulator.client import Fate
 from deploy.simulator.plan import Nature
-from deploy.simulator.poster import Fate
 
 _LINE_SECONDS = 5.0
 _TOLD = {

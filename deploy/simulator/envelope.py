@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from deploy.simulator.facts import INSTACART, Fact, Line
 from deploy.simulator.flat import rfc3339
 from deploy.simulator.instacart_life import Step, Window
+from deploy.simulator.provider_events import INSTACART, Fact, Line
 
 _NAMES = {"order_created": "brand_new", "staging": "staged", "customer_mia": "customer_missing"}
 _LIFE = ("order_created", "acknowledged", "picking", "staging", "delivering", "delivered", "canceled", "rescheduled")

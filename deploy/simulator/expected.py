@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from deploy.simulator.facts import ENDS, PROMISES, Fact
+from deploy.simulator.provider_events import ENDS, PROMISES, Fact
 
 Values = dict[str, Any]
 

@@ -5,7 +5,7 @@ import re
 
 import orjson
 
-from deploy.simulator.facts import AFOSTO, Fact
+from deploy.simulator.provider_events import AFOSTO, Fact
 
 
 def spoil(fact: Fact, rng: random.Random) -> bytes:

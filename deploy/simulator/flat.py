@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from deploy.simulator.facts import INSTACART, Fact, Line
 from deploy.simulator.instacart_life import Step
+from deploy.simulator.provider_events import INSTACART, Fact, Line
 
 _ITEMS = ("order_item_replacement", "order_item_refund")
 

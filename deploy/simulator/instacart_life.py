@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from deploy.simulator.facts import Line
-from deploy.simulator.goods import substitute_for
+from deploy.simulator.catalog import substitute_for
+from deploy.simulator.provider_events import Line
 
 TYPES = ("delivery", "delivery", "pickup", "last_mile")
 _STATUS = {

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from operator import attrgetter
 
-from deploy.simulator.facts import AFOSTO, Fact
 from deploy.simulator.faults import forge, spoil, stale_copy
-from deploy.simulator.lives import Lives
+from deploy.simulator.order_generator import Lives
+from deploy.simulator.provider_events import AFOSTO, Fact
 
 
 class Nature(StrEnum):

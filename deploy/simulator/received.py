@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploy.simulator.client import Fate
 from deploy.simulator.expected import Heard
-from deploy.simulator.facts import Fact
 from deploy.simulator.plan import Nature
-from deploy.simulator.poster import Fate
+from deploy.simulator.provider_events import Fact
 
 
 @dataclass(frozen=True, slots=True)

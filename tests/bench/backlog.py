@@ -19,7 +19,7 @@ from tests.bench.report import Numbers
 from tests.bench.worker import Worked
 from workers.handler import registered
 from workers.ledger.ledger import Ledger
-from workers.store import Store
+from workers.valkey.store import Store
 
 _CHUNK = 500
 
@@ -41,10 +41,10 @@ def preload(url: str, posted: Sequence[Posted]) -> None:
     client.close()
 
 
-def work(lane: str, processes: int, environment: Mapping[str, str], most: int = 0) -> Numbers:
+def work(queue: str, processes: int, environment: Mapping[str, str], most: int = 0) -> Numbers:
     """Empty a lane with some worker processes, or have each take `most` events; what they took together, from the first batch to the last commit."""
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(lane, number, environment, most)) for number in range(processes)]
+        workers = [stack.enter_context(_worker(queue, number, environment, most)) for number in range(processes)]
         for worker in workers:
             _line(worker)  # `ready`
         for worker in workers:
@@ -62,8 +62,8 @@ def work(lane: str, processes: int, environment: Mapping[str, str], most: int = 
 
 
 @contextlib.contextmanager
-def _worker(lane: str, number: int, environment: Mapping[str, str], most: int) -> Iterator[subprocess.Popen[str]]:
-    command = python("-m", "tests.bench.worker", lane, f"bench-{number}", str(most))
+def _worker(queue: str, number: int, environment: Mapping[str, str], most: int) -> Iterator[subprocess.Popen[str]]:
+    command = python("-m", "tests.bench.worker", queue, f"bench-{number}", str(most))
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

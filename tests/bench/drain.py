@@ -20,7 +20,7 @@ def measure(report: Report, folder: Path, runs: int, quick: bool) -> None:
             at = folder / f"{PART}{run}{processes}"
             with servers.valkey(at) as valkey:
                 backlog.preload(valkey.url, posted)
-                numbers = backlog.work(keys.DRAIN, processes, servers.curbside_environment(valkey.url, at))
+                numbers = backlog.work(keys.DISPATCH, processes, servers.curbside_environment(valkey.url, at))
                 backlog.check_drained(valkey.url, len(posted))
             report.add(PART, _name(processes), run, numbers)
 

@@ -32,7 +32,7 @@ def measure(report: Report, folder: Path, runs: int, quick: bool, part: str = PA
     ledgers = (least, 40_000 if quick else 10_000_000 if part == LARGE else 1_000_000)
     with Postgresql(folder / "postgresql") as postgresql:
         cases: list[tuple[str, Callable[[Path], Numbers]]] = [
-            *((f"drain, inbox of {size:,}", lambda at, size=size: _drain(at, events, size)) for size in backlogs),
+            *((f"drain, inbox of {size:,}", lambda at, size=size: _dispatcher(at, events, size)) for size in backlogs),
             *((f"timeline, {n:,} open orders", lambda at, n=n: _timeline(at, postgresql, events, n, n)) for n in _OPEN_ORDERS),
             *(
                 (f"timeline, ledger of {n:,}", lambda at, n=n: _timeline(at, postgresql, events, 1_000, 1_000, n))
@@ -45,14 +45,14 @@ def measure(report: Report, folder: Path, runs: int, quick: bool, part: str = PA
                 report.add(part, name, run, case(folder / f"{run}-{number}"))
 
 
-def _drain(folder: Path, events: int, waiting: int) -> Numbers:
+def _dispatcher(folder: Path, events: int, waiting: int) -> Numbers:
     """The first of those that wait, all of them new."""
     posted = refunding(events)
     with servers.valkey(folder) as valkey:
         for start in range(0, waiting, events):
             backlog.preload(valkey.url, posted[: waiting - start])
         before = tree_cpu_seconds(valkey.pid)
-        numbers = backlog.work(keys.DRAIN, 1, servers.curbside_environment(valkey.url, folder), events)
+        numbers = backlog.work(keys.DISPATCH, 1, servers.curbside_environment(valkey.url, folder), events)
         return _whole(numbers, tree_cpu_seconds(valkey.pid) - before)
 
 
@@ -61,7 +61,7 @@ def _timeline(folder: Path, postgresql: Postgresql, events: int, orders: int, ro
     posted = of_orders(events, orders)
     with site(curbside(), folder, postgresql) as its:
         backlog.preload(its.valkey.url, posted)
-        backlog.work(keys.DRAIN, 1, its.environment)
+        backlog.work(keys.DISPATCH, 1, its.environment)
         with postgresql.connect(its.database_url) as connection:  # to the end: when it ends is when its own CPU is added up
             connection.execute(_ORDERS, {"orders": rows})
             connection.execute(_HISTORY, {"history": history})

@@ -25,7 +25,7 @@ def measure(report: Report, folder: Path, runs: int, quick: bool) -> None:
                 with servers.valkey(at) as valkey, postgresql.ledger(database, at) as url:
                     environment = servers.curbside_environment(valkey.url, at) | {"DATABASE_URL": url}
                     backlog.preload(valkey.url, posted)
-                    backlog.work(keys.DRAIN, 1, environment)
+                    backlog.work(keys.DISPATCH, 1, environment)
                     numbers = backlog.work(HANDLER, processes, environment)
                     backlog.check_applied(valkey.url, HANDLER)
                 report.add(PART, _name(database, processes), run, numbers)

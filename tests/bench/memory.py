@@ -71,7 +71,7 @@ def _used(client: redis.Redis) -> int:
 def _todo_and_seen(report: Report, run: int, folder: Path, events: int) -> None:
     with servers.valkey(folder) as valkey, contextlib.closing(redis.Redis.from_url(valkey.url)) as client:
         backlog.preload(valkey.url, envelopes(events))
-        backlog.work(keys.DRAIN, 1, servers.curbside_environment(valkey.url, folder))
+        backlog.work(keys.DISPATCH, 1, servers.curbside_environment(valkey.url, folder))
         routed = int(client.hget(keys.COUNTERS, keys.Counter.routed("timeline")) or 0)
         todo = _size(client, keys.todo("timeline"))
         seen = sum(_size(client, key.decode()) for key in client.scan_iter(f"{keys.SEEN_PREFIX}*", 1000))

@@ -13,24 +13,25 @@ from celery import Celery
 
 from schemas import keys
 from schemas.decoding import decode
-from schemas.durations import milliseconds
+from schemas.parsing.durations import milliseconds
 from schemas.settings import load
 from schemas.tasks import broker_options
 from tests.bench import backlog, servers
 from tests.bench.bodies import Posted, afosto, envelopes, flat
 from tests.bench.postgresql import Postgresql
 from tests.bench.report import Report
-from workers.bells import Bells
-from workers.channel import Channels
-from workers.deliver import Deliver
-from workers.drain import Drain, Router
-from workers.drift import Drift
-from workers.entries import events_in
-from workers.handle import Handle
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.consumers.notifier import Notifier
+from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS
+from workers.contract_drift import DriftMonitor
+from workers.dispatcher import Dispatcher, Router
 from workers.handler import registered
-from workers.lane import CHECKS, DRAIN_BATCH
+from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
-from workers.store import Store, connect
+from workers.valkey.connection import connect
+from workers.valkey.entries import events_in
+from workers.valkey.store import Store
 
 PART = "stages"
 DIALECTS: dict[str, Callable[[int], list[Posted]]] = {"envelope": envelopes, "flat": flat, "Afosto": afosto}
@@ -95,17 +96,17 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     clocked: Any = _Clocked(store, spent, "Valkey")
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
-    handlers, ledger, bells = registered(), Ledger(settings), Bells(celery, store)
+    handlers, ledger, notifier = registered(), Ledger(settings), Notifier(celery, store)
     ledger.migrate()
-    deliver = Deliver(ledger, store, bells, Channels(settings))
-    drift: Any = _Clocked(Drift(store.client), spent, "drift")
+    relay = OutboxRelay(ledger, store, notifier, Channels(settings))
+    drift: Any = _Clocked(DriftMonitor(store.client), spent, "drift")
     seen_ms = milliseconds(settings.dedupe_window)
-    drain = Drain(clocked, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
+    drain = Dispatcher(clocked, notifier, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
     _emptied(clocked, keys.INBOX, drain.process, spent).report(report, run, "drain")
     for handler in handlers:
         if handler.name in {"timeline", "refunds"}:
             clocked_ledger: Any = _Clocked(ledger, spent, "SQL")
-            handle = Handle(handler, clocked, clocked_ledger, deliver, settings.store_timezone)
+            handle = HandlerRunner(handler, clocked, clocked_ledger, relay, settings.store_timezone)
             emptied = _emptied(clocked, keys.todo(handler.name), handle.process, spent)
             emptied.report(report, run, f"{handler.name} on {database}")
     ledger.close()
@@ -117,16 +118,16 @@ class _Emptied(NamedTuple):
     events: int
     stages: dict[str, float]
 
-    def report(self, report: Report, run: int, lane: str) -> None:
+    def report(self, report: Report, run: int, queue: str) -> None:
         """One row a stage, and one for all."""
         for stage, seconds in {**self.stages, "all": sum(self.stages.values())}.items():
-            report.add(PART, f"{lane}: {stage}", run, {"cpu_us": seconds / self.events * 1e6, "events": self.events})
+            report.add(PART, f"{queue}: {stage}", run, {"cpu_us": seconds / self.events * 1e6, "events": self.events})
 
 
 def _emptied(store: Any, stream: str, process: Callable[[Sequence[Any]], None], spent: dict[str, float]) -> _Emptied:
     """In batches as large as a busy lane's. `spent` is what `store` and others add up to."""
     spent.clear()
-    count = DRAIN_BATCH if stream == keys.INBOX else CHECKS
+    count = DISPATCH_BATCH if stream == keys.INBOX else MAX_CLAIM_CHECKS
     events, begin = 0, time.thread_time()
     while entries := store.read(stream, "bench", count):
         process(entries)
@@ -137,7 +138,7 @@ def _emptied(store: Any, stream: str, process: Callable[[Sequence[Any]], None], 
 
 def show(report: Report) -> None:
     """Print the cost table and the goal."""
-    title = f"CPU of this process per event by stage, in batches of {DRAIN_BATCH}; median (least…most)"
+    title = f"CPU of this process per event by stage, in batches of {DISPATCH_BATCH}; median (least…most)"
     report.table(PART, title, (("cpu_us", "CPU µs/event"), ("events", "events"), ("body_bytes", "bytes/body")))
     report.goals_below(
         (("µs to decode, identify and route an envelope", report.median(PART, f"envelope: {_WHOLE}", "cpu_us"), _GOAL_US),)

@@ -75,7 +75,7 @@ def _while_waiting(its: Site, receiver: Receiver, waiting: int, seconds: int) ->
 
     receiver.on_post = note
     its.preload(refunding(waiting))
-    backlog.work(keys.DRAIN, 2, its.environment)
+    backlog.work(keys.DISPATCH, 2, its.environment)
     with contextlib.closing(redis.Redis.from_url(its.valkey.url)) as client, its.server() as server, its.workers():
         with its.postgresql.connect(its.database_url) as connection:
             committed.wait_for_first(connection, _LIMIT_SECONDS)

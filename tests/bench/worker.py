@@ -9,27 +9,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from celery import Celery
 
 from schemas import keys
-from schemas.durations import milliseconds
+from schemas.parsing.durations import milliseconds
 from schemas.settings import load
 from schemas.tasks import broker_options
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
 from workers.app import tune_interpreter
-from workers.bells import Bells
-from workers.channel import Channels
-from workers.deliver import Deliver
-from workers.drain import Drain, Router
-from workers.drift import Drift
-from workers.entries import Entry, events_in
-from workers.handle import Handle
+from workers.consumers.notifier import Notifier
+from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize, GroupMember, StreamConsumer
+from workers.contract_drift import DriftMonitor
+from workers.dispatcher import Dispatcher, Router
 from workers.handler import registered
-from workers.lane import CHECKS, DRAIN_BATCH, Lane
+from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
-from workers.store import Store, connect
+from workers.valkey.connection import connect
+from workers.valkey.entries import Entry, events_in
+from workers.valkey.store import Store
 
 
 class Worked(msgspec.Struct):
@@ -41,20 +42,22 @@ class Worked(msgspec.Struct):
     cpu_seconds: float = 0.0
 
 
-def main(lane: str, consumer: str, most: int) -> Worked:
+def main(queue: str, consumer: str, most: int) -> Worked:
     """Work the lane; no longer than until `most` events are done, if that is not 0."""
     settings = load(os.environ)
     store = Store(connect(settings.redis_url))
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
-    bells, handlers, ledger = Bells(celery, store), registered(), Ledger(settings)
+    notifier, handlers, ledger = Notifier(celery, store), registered(), Ledger(settings)
     seen_ms = milliseconds(settings.dedupe_window)
-    drain = Drain(store, bells, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=Drift(store.client))
-    stream, process = keys.INBOX, cast(Callable[[Sequence[Entry]], None], drain.process)
-    if lane != keys.DRAIN:
-        deliver = Deliver(ledger, store, bells, Channels(settings))
-        handler = next(each for each in handlers if each.name == lane)
-        stream, process = keys.todo(lane), Handle(handler, store, ledger, deliver, settings.store_timezone).process
+    dispatcher = Dispatcher(
+        store, notifier, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=DriftMonitor(store.client)
+    )
+    stream, process = keys.INBOX, cast(Callable[[Sequence[Entry]], None], dispatcher.process)
+    if queue != keys.DISPATCH:
+        relay = OutboxRelay(ledger, store, notifier, Channels(settings))
+        handler = next(each for each in handlers if each.name == queue)
+        stream, process = keys.todo(queue), HandlerRunner(handler, store, ledger, relay, settings.store_timezone).process
         with ledger.begin():  # connected and migrated before the clock starts
             pass
     tune_interpreter()
@@ -63,8 +66,9 @@ def main(lane: str, consumer: str, most: int) -> Worked:
     sys.stdin.readline()
     cpu = time.process_time()
     timed = _timed(process, worked, cpu, most or sys.maxsize, stopping)
-    options: dict[str, Any] = {"events_in": events_in, "most_at_once": CHECKS} if lane != keys.DRAIN else {"batch": DRAIN_BATCH}
-    works = Lane(lane, stream, timed, store=store, bells=bells, consumer=consumer, stopping=stopping, **options)
+    of_handler = BatchSize(entries=MAX_CLAIM_CHECKS, events_in=events_in)
+    batch_size = BatchSize(DISPATCH_BATCH) if queue == keys.DISPATCH else of_handler
+    works = StreamConsumer(queue, stream, timed, GroupMember(consumer, store, notifier, stopping), batch_size)
     before = -1
     while worked.events > before:  # a run ends when its time is up, empty or not
         before = worked.events

@@ -14,7 +14,7 @@ from tests.support.posting import Poster
 from tests.support.shop import open_shop, picking
 from tests.support.valkey import broker_of
 from tests.support.waiting import wait_for
-from workers.failures import LEASE_MS, Failures
+from workers.failures.failure_store import LEASE_MS, FailureStore
 
 ROUNDS = 10
 EACH_ROUND = 60
@@ -49,7 +49,7 @@ def test_every_event_ends_in_one_outcome_though_all_celery_messages_are_deleted_
             deleted += _delete_all(broker)
             if number % 5 == 4:  # retries, sent and deleted at once
                 deleted += wait_for(
-                    lambda: len(Failures(shop.client).take_due(_now_ms())), LEASE_MS / 1000, "a retry to be due"
+                    lambda: len(FailureStore(shop.client).take_due(_now_ms())), LEASE_MS / 1000, "a retry to be due"
                 )
             for worker in shop.deployment.workers:
                 worker.thaw()

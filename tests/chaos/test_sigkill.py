@@ -14,7 +14,7 @@ import redis
 from schemas import keys
 from schemas.decoding import decode
 from schemas.events import Event, Kind
-from schemas.failures import Undecodable
+from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
 from tests.support.outcomes import failures, pending, sums
 from tests.support.posting import Posted, Poster
@@ -157,5 +157,5 @@ def _decoded(entries: dict[str, dict[bytes, bytes]]) -> Iterator[Event]:
     for entry_id, fields in entries.items():
         try:
             yield decode(fields[keys.FIELD_PROVIDER].decode(), fields[keys.FIELD_BODY], entry_id, UTC)
-        except Undecodable:
+        except DecodeError:
             continue

@@ -9,7 +9,7 @@ from redis import Redis
 from schemas.drift import Finding, What
 from tests.support.command_line import Said, curbside, in_process
 from tests.support.settings import environment_for_tests
-from workers.drift import read_drift, record
+from workers.contract_drift import read_drift, record
 
 Shell = Callable[..., Said]
 

@@ -16,10 +16,10 @@ from tests.support.books import HANDLERS
 from tests.support.command_line import CURBSIDE, REPOSITORY, Said, in_process, only
 from tests.support.settings import NOBODY_LISTENS, environment_for_tests
 from tests.support.slow_lane import Clumsy, SlowLane, slow_lane
-from workers.blame import NEVER
+from workers.failures.retry_policy import NO_RETRY
 
 SECRET = "jane.roe@example.org"
-COMMANDS = ("failed", "failed show", "retry", "discard", "replay", "status", "trace")
+COMMANDS = ("failed", "failed show", "retry", "discard", "replay", "status", "order")
 ASKED = {
     "failed": ["failed"],
     "failed show": ["failed", "show", "refunds:1732-0"],
@@ -27,15 +27,15 @@ ASKED = {
     "discard": ["discard", "--note", "x", "--all", "--yes"],
     "replay": ["replay", "--since", "1h", "--yes"],
     "status": ["status"],
-    "trace": ["trace", "fc-1"],
+    "order": ["order", "fc-1"],
 }
 
 
 class Shell:
     """A deployment with failures, and a person's shell beside it. `ids` are those of the failed refunds."""
 
-    def __init__(self, lane: SlowLane, environment: dict[str, str]) -> None:
-        self.lane, self.environment = lane, environment_for_tests(**environment)
+    def __init__(self, queue: SlowLane, environment: dict[str, str]) -> None:
+        self.queue, self.environment = queue, environment_for_tests(**environment)
         self.ids: list[str] = []
 
     def __call__(self, *arguments: str, given: str = "") -> Said:
@@ -47,7 +47,7 @@ class Shell:
         return json.loads(said.output)
 
     def states(self) -> list[str]:
-        return sorted(each.state.value for each in self.lane.failures.all())
+        return sorted(each.state.value for each in self.queue.failures.all())
 
 
 def refund(order: str) -> bytes:
@@ -62,14 +62,14 @@ def shell(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterat
     database.write_bytes(migrated_sqlite.read_bytes())
     environment = {"REDIS_URL": real_valkey_url, "DATABASE_URL": f"sqlite:///{database}"}
     bug = Clumsy("refunds", KeyError(SECRET), frozenset({"o-0", "o-1", "o-2"}))
-    handlers = [bug.handler(NEVER) if name == "refunds" else HANDLERS[name] for name in HANDLERS]
-    with slow_lane(real_valkey_url, environment["DATABASE_URL"], handlers) as lane:
-        shell = Shell(lane, environment)
-        shell.ids = [f"refunds:{lane.append(refund(f'o-{number}'))}" for number in range(3)]
-        lane.append(recorded("afosto/order_opened"), "afosto")
-        lane.append(b'{"event":"picking"}')
-        lane.append(b"{\x1b[31m")
-        lane.work()
+    handlers = [bug.handler(NO_RETRY) if name == "refunds" else HANDLERS[name] for name in HANDLERS]
+    with slow_lane(real_valkey_url, environment["DATABASE_URL"], handlers) as queue:
+        shell = Shell(queue, environment)
+        shell.ids = [f"refunds:{queue.append(refund(f'o-{number}'))}" for number in range(3)]
+        queue.append(recorded("afosto/order_opened"), "afosto")
+        queue.append(b'{"event":"picking"}')
+        queue.append(b"{\x1b[31m")
+        queue.work()
         yield shell
 
 
@@ -78,8 +78,8 @@ def test_failures_are_grouped_by_cause_with_the_counts_first(shell: Shell) -> No
     assert (first["count"], first["handler"], first["reason"], first["state"]) == (3, "refunds", "handler_error", "dead")
     assert first["example"] == shell.ids[-1]
     assert [(each["count"], each["handler"], each["reason"]) for each in others] == [
-        (1, "drain", "malformed"),
-        (1, "drain", "no_order"),
+        (1, "dispatch", "malformed"),
+        (1, "dispatch", "no_order"),
     ]
     assert others[1]["says"].startswith("$.order_id or $.order.id: expected the order's id")
     text = shell("failed").output.splitlines()
@@ -92,7 +92,7 @@ def test_failures_are_grouped_by_cause_with_the_counts_first(shell: Shell) -> No
     ("options", "count"),
     [
         (["--handler", "refunds"], 3),
-        (["--handler", "drain"], 2),
+        (["--handler", "dispatch"], 2),
         (["--reason", "no_order"], 1),
         (["--provider", "instacart"], 5),
         (["--provider", "afosto"], 0),
@@ -154,8 +154,8 @@ def test_a_retry_by_reason_is_asked_for_with_its_count_and_done_with_yes(shell: 
     done = shell("retry", "--reason", "handler_error", "--yes")
     assert (done.exit_code, done.output) == (0, "3 of 3 are being retried: see `curbside failed`, or Flower\n")
     assert shell.states() == ["dead"] * 2 + ["retrying"] * 3
-    assert shell.lane.client.zcard(keys.RETRIES) == 3
-    assert shell.lane.sums
+    assert shell.queue.client.zcard(keys.RETRIES) == 3
+    assert shell.queue.sums
 
 
 def test_retry_and_discard_by_id_and_what_a_script_reads(shell: Shell) -> None:
@@ -205,17 +205,17 @@ def test_replay_says_how_many_before_it_asks_and_nothing_moves_before_a_yes(shel
         0,
         "4 events to timeline, replacements, refunds, late_deliveries, customer_mia",
     )
-    before = shell.lane.sums
+    before = shell.queue.sums
     unasked = shell("replay", "--since", "1h")
-    assert (unasked.exit_code, shell.lane.sums) == (1, before)
+    assert (unasked.exit_code, shell.queue.sums) == (1, before)
     assert "Replay 4 events? There is no terminal to ask in" in unasked.errors
     assert shell.json("replay", "--since", "1h", "--dry-run") == {
         "events": 4, "handlers": list(HANDLERS), "seconds": 1
     }  # fmt: skip
     done = shell.json("replay", "--since", "1h", "--yes")
     assert (done["replayed"], done["claim_checks"]) == (4, 4), "the three failed refunds go on the timeline alone"
-    shell.lane.handle()
-    assert shell.lane.sums.is_settled
+    shell.queue.handle()
+    assert shell.queue.sums.is_settled
     some = shell.json(
         "replay", "--since", "1h", "--kind", "order_opened", "--provider", "afosto", "--handler", "timeline", "--dry-run"
     )
@@ -250,8 +250,8 @@ def test_failures_need_no_ledger(shell: Shell) -> None:
 
 def test_a_pipe_that_closes_early_is_no_bug(shell: Shell) -> None:
     for _ in range(2000):
-        shell.lane.append(b"{")
-    shell.lane.drain()
+        shell.queue.append(b"{")
+    shell.queue.dispatch()
     command = [*CURBSIDE, "failed", "--each"]
     for arguments in (command, [*command, "--json"]):
         with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`curbside status` and `curbside trace`: what a person and a script see, also when the ledger is away."""
+"""`curbside status` and `curbside order`: what a person and a script see, also when the ledger is away."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.books import HANDLERS
 from tests.support.command_line import Said, curbside, in_process
 from tests.support.settings import environment_for_tests
 from tests.support.slow_lane import Clumsy, SlowLane, slow_lane
-from workers.blame import NEVER
+from workers.failures.retry_policy import NO_RETRY
 
 NOWHERE = "postgresql://me:hunter2@127.0.0.1:1/nowhere"
 
@@ -21,8 +21,8 @@ NOWHERE = "postgresql://me:hunter2@127.0.0.1:1/nowhere"
 class Shell:
     """A deployment, and a person's shell beside it."""
 
-    def __init__(self, lane: SlowLane, environment: dict[str, str]) -> None:
-        self.lane, self.environment = lane, environment_for_tests(**environment)
+    def __init__(self, queue: SlowLane, environment: dict[str, str]) -> None:
+        self.queue, self.environment = queue, environment_for_tests(**environment)
 
     def __call__(self, *arguments: str) -> Said:
         return in_process(*arguments, environment=self.environment)
@@ -33,23 +33,23 @@ class Shell:
 
 @pytest.fixture
 def shell(valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[Shell]:
-    """One order's whole life, a refund that failed, a body that nobody can decode, an event of a new name, one not drained."""
+    """One order's whole life, a refund that failed, a body that nobody can decode, an event of a new name, one not dispatched."""
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
     environment = {"REDIS_URL": valkey_url, "DATABASE_URL": f"sqlite:///{database}"}
     bug = Clumsy("refunds", KeyError("a bug"))
-    handlers = [bug.handler(NEVER) if name == "refunds" else HANDLERS[name] for name in HANDLERS]
-    with slow_lane(valkey_url, environment["DATABASE_URL"], handlers) as lane:
-        lane.append(recorded("instacart/flat/customer_mia"))
-        lane.work()  # before the order's end, after which nobody is called
+    handlers = [bug.handler(NO_RETRY) if name == "refunds" else HANDLERS[name] for name in HANDLERS]
+    with slow_lane(valkey_url, environment["DATABASE_URL"], handlers) as queue:
+        queue.append(recorded("instacart/flat/customer_mia"))
+        queue.work()  # before the order's end, after which nobody is called
         for path in sorted((FOLDER / "instacart" / "flat").glob("*.json")):
-            lane.append(path.read_bytes())
-        lane.append(recorded("instacart/flat/picking"))
-        lane.append(b"{")
-        lane.append(b'{"event":"\\u001b[31mred","order_id":"o-new"}')
-        lane.work()
-        lane.append(recorded("afosto/order_opened"), "afosto")
-        yield Shell(lane, environment)
+            queue.append(path.read_bytes())
+        queue.append(recorded("instacart/flat/picking"))
+        queue.append(b"{")
+        queue.append(b'{"event":"\\u001b[31mred","order_id":"o-new"}')
+        queue.work()
+        queue.append(recorded("afosto/order_opened"), "afosto")
+        yield Shell(queue, environment)
 
 
 def test_status_counts_every_event_and_the_sums_hold(shell: Shell) -> None:
@@ -68,23 +68,23 @@ def test_status_counts_every_event_and_the_sums_hold(shell: Shell) -> None:
 
 
 def test_a_name_that_a_provider_sends_cannot_command_the_terminal(shell: Shell) -> None:
-    for said in (shell("status"), shell("trace", "o-new")):
+    for said in (shell("status"), shell("order", "o-new")):
         assert "\x1b" not in said.output
         assert r"\x1b[31mred" in said.output
 
 
 def test_a_sum_that_does_not_hold_is_exit_code_1(shell: Shell) -> None:
-    shell.lane.client.hincrby(keys.COUNTERS, "routed:refunds", 1)
+    shell.queue.client.hincrby(keys.COUNTERS, "routed:refunds", 1)
     said = shell("status")
     assert said.exit_code == 1
     assert "A sum does not hold" in said.errors
     assert said.output.splitlines()[-1] == "the sums do NOT hold"
-    shell.lane.client.hincrby(keys.COUNTERS, "routed:refunds", -1)
+    shell.queue.client.hincrby(keys.COUNTERS, "routed:refunds", -1)
 
 
 def test_status_works_without_the_ledger_and_says_that_it_is_away(shell: Shell) -> None:
     shell.environment["DATABASE_URL"] = NOWHERE
-    shell.lane.store.note_unreachable("timeline", "the database (OperationalError)")
+    shell.queue.store.note_unreachable("timeline", "the database (OperationalError)")
     said, status = shell("status"), shell.json("status")
     assert said.exit_code == 0
     assert "unreachable for status: the database (OperationalError)" in said.errors
@@ -95,7 +95,7 @@ def test_status_works_without_the_ledger_and_says_that_it_is_away(shell: Shell) 
 
 
 def test_trace_tells_an_orders_story_in_its_order(shell: Shell) -> None:
-    said, (trace,) = shell("trace", FLAT_ORDER), shell.json("trace", FLAT_ORDER)
+    said, (trace,) = shell("order", FLAT_ORDER), shell.json("order", FLAT_ORDER)
     assert said.exit_code == 0
     times = [step["at"] for step in trace["steps"]]
     assert len(times) > 10
@@ -108,22 +108,22 @@ def test_trace_tells_an_orders_story_in_its_order(shell: Shell) -> None:
 
 
 def test_an_order_that_nobody_knows_is_exit_code_1(shell: Shell) -> None:
-    said = shell("trace", "nobody")
+    said = shell("order", "nobody")
     assert (said.exit_code, said.output) == (1, "")
     assert said.errors.startswith("Nothing is known of order nobody")
-    assert shell.json("trace", "nobody") == []
+    assert shell.json("order", "nobody") == []
 
 
 def test_trace_without_the_ledger_says_so_in_a_sentence(shell: Shell) -> None:
     shell.environment["DATABASE_URL"] = NOWHERE
-    said = shell("trace", FLAT_ORDER)
+    said = shell("order", FLAT_ORDER)
     assert (said.exit_code, said.output) == (2, "")
     assert said.errors == "the database (OperationalError) is unreachable (DATABASE_URL).\n"
 
 
 def test_a_ledger_that_no_worker_has_made_yet_is_said_to_be_new(shell: Shell, tmp_path: Path) -> None:
     shell.environment["DATABASE_URL"] = f"sqlite:///{tmp_path / 'new.db'}"
-    assert "has no tables yet" in shell("trace", FLAT_ORDER).errors
+    assert "has no tables yet" in shell("order", FLAT_ORDER).errors
     assert "has no tables yet" in shell("status").errors
 
 

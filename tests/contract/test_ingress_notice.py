@@ -145,7 +145,7 @@ def test_a_valkey_that_is_away_at_the_start_is_said_once_and_its_settings_are_lo
 
 
 def test_the_causes_of_a_503_are_told_apart(serve: Serve, real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingress.pressure.PERIOD_SECONDS", 3600.0)
+    monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 3600.0)
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="300ms")
 
     def post() -> int:

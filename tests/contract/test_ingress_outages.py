@@ -87,7 +87,7 @@ def test_a_full_valkey_is_503_and_loses_nothing(serve: Serve, real_valkey: RealV
 def test_past_the_backlog_limit_events_are_refused_until_the_drain_has_caught_up(
     serve: Serve, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingress.pressure.PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 0.05)
     client = serve(REDIS_URL=valkey_url, INBOX_MAX_BACKLOG="3")
 
     wait_for(lambda: post(client).status_code == 503, what="a refusal")

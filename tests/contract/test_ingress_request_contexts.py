@@ -107,8 +107,8 @@ def test_no_credential_reaches_valkey_whatever_becomes_of_the_event(
     for body in bodies:
         assert client.post("/webhook", content=body, headers=token | secrets).status_code == 200
         assert client.post("/webhook/afosto", content=body, headers=token | signed(body) | secrets).status_code == 200
-    real_witnessed_shop.lane.work()
-    assert real_witnessed_shop.lane.failures.count() == 4, "one of a handler, three that cannot be decoded"
+    real_witnessed_shop.queue.work()
+    assert real_witnessed_shop.queue.failures.count() == 4, "one of a handler, three that cannot be decoded"
     written = b"".join(path.read_bytes() for path in sorted((real_valkey.folder / "appendonlydir").iterdir()))
     assert b"marked-17" in written
     assert b"marked-18" in written

@@ -17,12 +17,11 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from schemas.events import Event, Kind, Product
-from schemas.failures import Reject
 from tests.support.books import Books, open_books
 from tests.support.events import event, line, replaced
 from tests.support.ledger import Postgresql
 from tests.support.settings import make_settings
-from workers.errors import Unreachable
+from workers.errors import DependencyUnavailableError, PermanentError
 from workers.ledger import migrations
 from workers.ledger.ledger import Ledger, open_engine
 from workers.ledger.migrations import upgrade
@@ -111,24 +110,30 @@ def test_workers_that_open_a_new_file_at_once_never_find_it_locked(tmp_path: Pat
 def test_a_schema_of_a_newer_release_makes_the_batch_wait_and_blames_no_event(ledger_url: str) -> None:
     with open_books(ledger_url) as newer, newer.ledger.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with open_books(ledger_url) as older, pytest.raises(Unreachable, match="newer release"):
+    with open_books(ledger_url) as older, pytest.raises(DependencyUnavailableError, match="newer release"):
         older.tell(event(Kind.PICKING, 1))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
 def test_a_postgresql_that_nobody_answers_for_is_unreachable(host: str) -> None:
-    with open_books(f"postgresql+psycopg://postgres@{host}/x") as books, pytest.raises(Unreachable, match="database"):
+    with (
+        open_books(f"postgresql+psycopg://postgres@{host}/x") as books,
+        pytest.raises(DependencyUnavailableError, match="database"),
+    ):
         books.tell(event(Kind.PICKING, 1))
 
 
 def test_a_sqlite_file_that_cannot_be_opened_is_unreachable(tmp_path: Path) -> None:
-    with open_books(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}") as books, pytest.raises(Unreachable):
+    with (
+        open_books(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}") as books,
+        pytest.raises(DependencyUnavailableError),
+    ):
         books.tell(event(Kind.PICKING, 1))
 
 
 def test_a_sqlite_file_that_is_damaged_is_unreachable(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 1000)
-    with open_books(f"sqlite:///{tmp_path / 'ledger.db'}") as books, pytest.raises(Unreachable):
+    with open_books(f"sqlite:///{tmp_path / 'ledger.db'}") as books, pytest.raises(DependencyUnavailableError):
         books.tell(event(Kind.PICKING, 1))
 
 
@@ -137,7 +142,7 @@ def test_a_sqlite_file_that_another_program_holds_too_long_is_unreachable(
 ) -> None:
     monkeypatch.setattr("workers.ledger.ledger.BUSY_TIMEOUT_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with open_books(url) as holder, open_books(url) as books, holder.ledger.begin(), pytest.raises(Unreachable):
+    with open_books(url) as holder, open_books(url) as books, holder.ledger.begin(), pytest.raises(DependencyUnavailableError):
         books.tell(event(Kind.PICKING, 1))
 
 
@@ -147,7 +152,7 @@ def test_a_postgresql_that_dies_is_unreachable_and_serves_again_when_it_is_back(
     with open_books(postgresql_url) as books:
         books.tell(event(Kind.PICKING, 1))
         postgresql.kill()
-        with pytest.raises(Unreachable):
+        with pytest.raises(DependencyUnavailableError):
             books.tell(event(Kind.STAGING, 2))
         postgresql.start()
         books.tell(event(Kind.STAGING, 2))
@@ -194,9 +199,9 @@ def test_a_wrong_statement_is_the_handler_s_fault(books: Books) -> None:
 def test_a_refusal_passes_through_as_it_is(books: Books) -> None:
     class Refuses:
         def apply(self, work: UnitOfWork, events: object) -> None:
-            raise Reject("not ours")
+            raise PermanentError("not ours")
 
-    with pytest.raises(Reject):
+    with pytest.raises(PermanentError):
         books.ledger.apply(Refuses(), [])
 
 

@@ -11,7 +11,7 @@ from tests.support.events import event
 from tests.support.office import WEBHOOK, Office
 from tests.support.receiver import Post, Receiver
 from tests.support.waiting import wait_for
-from workers.deliver import BATCH, FIRST_PAUSE, PARALLEL
+from workers.alerts.outbox_relay import BATCH, FIRST_PAUSE, PARALLEL
 from workers.ledger.unit_of_work import LEASE
 
 
@@ -45,7 +45,7 @@ def test_a_worker_killed_before_it_sends_a_new_alert_leaves_it_to_whoever_looks_
     webhook_office: Office, receiver: Receiver
 ) -> None:
     report = event(Kind.CUSTOMER_MIA, 1)
-    webhook_office.books.ledger.apply(HANDLERS["customer_mia"], [report], webhook_office.deliver.room)
+    webhook_office.books.ledger.apply(HANDLERS["customer_mia"], [report], webhook_office.relay.capacity)
     webhook_office.report_missing(report)  # its event was not acknowledged, and is handled again
     assert webhook_office.store.outbox_due_at() == int(webhook_office.now.timestamp() * 1000)
     webhook_office.run()
@@ -58,7 +58,7 @@ def test_a_worker_killed_before_it_sends_a_new_alert_leaves_it_to_whoever_looks_
 
 
 def test_who_dies_after_the_acknowledgement_has_said_when_to_look_again(webhook_office: Office, receiver: Receiver) -> None:
-    webhook_office.deliver.close()  # nothing is sent any more
+    webhook_office.relay.close()  # nothing is sent any more
     webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1))
     assert webhook_office.store.outbox_due_at() == int((webhook_office.now + LEASE).timestamp() * 1000)
     assert receiver.posts == []
@@ -93,11 +93,11 @@ def test_a_new_alert_whose_turn_comes_too_late_for_its_lease_is_left(webhook_off
     receiver.on_post = wait
     first = [event(Kind.CUSTOMER_MIA, 1, f"first-{number}") for number in range(PARALLEL)]
     webhook_office.report_missing(*first)
-    wait_for(lambda: webhook_office.deliver.room == BATCH - PARALLEL, 20, "every thread to wait for the webhook")
+    wait_for(lambda: webhook_office.relay.capacity == BATCH - PARALLEL, 20, "every thread to wait for the webhook")
     webhook_office.report_missing(event(Kind.CUSTOMER_MIA, 1, "last"))
     webhook_office.now += LEASE
     free.set()
-    wait_for(lambda: webhook_office.deliver.room == BATCH, 20, "all to be done with")
+    wait_for(lambda: webhook_office.relay.capacity == BATCH, 20, "all to be done with")
     assert {row["order_id"] for row in receiver_data(receiver)} == {each.order_ids[0] for each in first}
     webhook_office.run()
     assert [row["order_id"] for row in receiver_data(receiver)].count("last") == 1

@@ -31,7 +31,7 @@ from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Program
 from tests.support.settings import CLIENT_ID, SIGNING_KEY, environment_for_tests
 from tests.support.waiting import wait_for
-from workers.drift import read_drift
+from workers.contract_drift import read_drift
 
 CURBSIDE = str(Path(sys.executable).with_name("curbside"))
 OLD, NEW = "the old secret of the toy shop", "the new secret of the toy shop"
@@ -166,7 +166,7 @@ def refused(address: str, valkey_url: str, accepted: int) -> None:
 
 def looks(user: User) -> None:
     """What a person looks at knows of it."""
-    traced = user.runs("trace", "toy-7")
+    traced = user.runs("order", "toy-7")
     assert traced.exit_code == 0, traced.errors
     assert all(name in traced.output for name in ("order.placed", "order.arrived", "order.hugged")), traced.output
     for command in (["status"], ["failed"], ["drift"], ["replay", "--help"]):

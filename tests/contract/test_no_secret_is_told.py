@@ -25,10 +25,11 @@ from tests.support.ports import LOOPBACK, free_port
 from tests.support.processes import Program
 from tests.support.settings import environment_for_tests
 from tests.support.waiting import wait_for
-from workers.channel import Channels, NotDelivered
-from workers.channels import Message, apprise_channel
+from workers.alerts.channels import Channels
+from workers.errors import DeliveryError
 from workers.ledger.ledger import Ledger
-from workers.store import connect
+from workers.ledger.outbox import Message, apprise_channel
+from workers.valkey.connection import connect
 
 NOBODY = "127.0.0.1:1"
 PART = re.compile("qx[0-9]qx")
@@ -199,6 +200,6 @@ def _answers(port: int, path: str) -> bool:
 def test_an_alert_address_that_apprise_does_not_understand_is_not_told(url: str) -> None:
     settings = load(environment_for_tests(ALERT_URLS=url))
     message = Message("key", apprise_channel(url), "topic", "title", "{}", datetime.now(UTC))
-    with heard() as told, pytest.raises(NotDelivered) as failed:
+    with heard() as told, pytest.raises(DeliveryError) as failed:
         Channels(settings).send(message, datetime.now(UTC))
     assert not leaks(f"{told.getvalue()}{failed.value}")

@@ -20,9 +20,9 @@ from tests.support.events import ORDER, at, event
 from tests.support.ledger import Postgresql
 from tests.support.office import APPRISE, SECRET, WEBHOOK, Office, all_channels_of, open_office, webhook_of
 from tests.support.receiver import Post, Receiver
-from workers.deliver import PARALLEL
-from workers.errors import Unreachable
-from workers.handler import Reject, UnitOfWork
+from workers.alerts.outbox_relay import PARALLEL
+from workers.errors import DependencyUnavailableError
+from workers.handler import PermanentError, UnitOfWork
 from workers.ledger.unit_of_work import LEASE
 
 ROOT = Path(__file__).parents[2]
@@ -32,15 +32,16 @@ DELIVER = """
 import sys
 from celery import Celery
 from tests.support.settings import make_settings
-from workers.bells import Bells
-from workers.channel import Channels
-from workers.deliver import Deliver
+from workers.consumers.notifier import Notifier
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
 from workers.ledger.ledger import Ledger
-from workers.store import Store, connect
+from workers.valkey.connection import connect
+from workers.valkey.store import Store
 database, valkey, url, secret = sys.argv[1:]
 settings = make_settings(DATABASE_URL=database, ALERT_WEBHOOK_URL=url, ALERT_WEBHOOK_SECRET=secret)
 store, celery = Store(connect(valkey)), Celery("test", broker="memory://", set_as_current=False)
-Deliver(Ledger(settings), store, Bells(celery, store), Channels(settings)).run()
+OutboxRelay(Ledger(settings), store, Notifier(celery, store), Channels(settings)).run()
 """
 
 
@@ -229,7 +230,7 @@ def test_with_the_database_away_the_alert_stays_due(
     with open_office(postgresql_url, fake_valkey_url, **webhook_of(receiver)) as office:
         office.books.tell(event(Kind.CUSTOMER_MIA, 1))
         receiver.on_post = lambda post: postgresql.kill()
-        with pytest.raises(Unreachable):
+        with pytest.raises(DependencyUnavailableError):
             office.run()
         assert office.store.outbox_due_at() is not None
         receiver.on_post = lambda post: None
@@ -243,9 +244,9 @@ def test_no_effect_no_alert(books: Books) -> None:
     class Refuses:
         def apply(self, work: UnitOfWork, events: Sequence[Event]) -> None:
             HANDLERS["customer_mia"].apply(work, events)
-            raise Reject("on second thoughts")
+            raise PermanentError("on second thoughts")
 
-    with pytest.raises(Reject):
+    with pytest.raises(PermanentError):
         books.ledger.apply(Refuses(), [event(Kind.CUSTOMER_MIA, 1)], PARALLEL)
     assert books.rows("outbox") == []
     assert books.rows("customer_mia_alerts") == []

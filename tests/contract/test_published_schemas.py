@@ -18,7 +18,7 @@ from hypothesis_jsonschema import from_schema
 
 from schemas.decoding import decode
 from schemas.events import Event, Kind
-from schemas.texts import MAX_KEY_CHARS
+from schemas.parsing.texts import MAX_KEY_CHARS
 from tests.payloads import recorded
 
 LIFE_CYCLE = ("order_created", "acknowledged", "picking", "staging", "delivering", "delivered", "canceled", "rescheduled")

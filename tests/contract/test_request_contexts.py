@@ -21,9 +21,9 @@ A_DAY_AGO = Wanted(datetime.now(UTC) - timedelta(days=1))
 
 def test_a_handler_sees_what_came_with_each_event_and_nothing_of_an_older_entry(witnessed_shop: WitnessedShop) -> None:
     witnessed_shop.append(OPENED, Provider.AFOSTO)
-    witnessed_shop.lane.append(REFUND)
-    witnessed_shop.lane.append(recorded("instacart/flat/picking"), request=b"\xff unreadable")
-    witnessed_shop.lane.work()
+    witnessed_shop.queue.append(REFUND)
+    witnessed_shop.queue.append(recorded("instacart/flat/picking"), request=b"\xff unreadable")
+    witnessed_shop.queue.work()
     assert witnessed_shop.witness.seen == [SENT, NO_CONTEXT, NO_CONTEXT]
     assert witnessed_shop.witness.seen[0].traceparent == TRACEPARENT
     assert witnessed_shop.witness.seen[0].headers["x-afosto-tenant"] == "shop-nl"
@@ -32,27 +32,27 @@ def test_a_handler_sees_what_came_with_each_event_and_nothing_of_an_older_entry(
 def test_a_redelivery_with_other_headers_is_the_same_event(witnessed_shop: WitnessedShop) -> None:
     witnessed_shop.append(OPENED, Provider.AFOSTO)
     witnessed_shop.append(OPENED, Provider.AFOSTO, RequestContext(peer="198.51.100.1", traceparent="another"))
-    witnessed_shop.lane.work()
-    assert (witnessed_shop.lane.sums.count("duplicate"), witnessed_shop.witness.seen) == (1, [SENT])
+    witnessed_shop.queue.work()
+    assert (witnessed_shop.queue.sums.count("duplicate"), witnessed_shop.witness.seen) == (1, [SENT])
 
 
 def test_a_replay_shows_it_again(witnessed_shop: WitnessedShop) -> None:
     witnessed_shop.append(OPENED, Provider.AFOSTO)
-    witnessed_shop.lane.work()
-    assert witnessed_shop.lane.replay().run(A_DAY_AGO).events == 1
-    witnessed_shop.lane.handle()
+    witnessed_shop.queue.work()
+    assert witnessed_shop.queue.replay().run(A_DAY_AGO).events == 1
+    witnessed_shop.queue.handle()
     assert witnessed_shop.witness.seen == [SENT, SENT]
 
 
 def test_a_retry_has_it_still_when_the_inbox_has_let_go(witnessed_shop: WitnessedShop) -> None:
     witnessed_shop.witness.bug = KeyError("a bug")
     event_id = witnessed_shop.append(OPENED, Provider.AFOSTO)
-    witnessed_shop.lane.work()
-    assert witnessed_shop.lane.failures.get("witness", event_id).request == SENT
+    witnessed_shop.queue.work()
+    assert witnessed_shop.queue.failures.get("witness", event_id).request == SENT
     witnessed_shop.empty_the_inbox()
-    assert [type(told).__name__ for told in witnessed_shop.lane.try_due()] == ["Retry"]
+    assert [type(told).__name__ for told in witnessed_shop.queue.try_due()] == ["Retry"]
     witnessed_shop.witness.bug = None
-    assert witnessed_shop.lane.try_due() == [None]
+    assert witnessed_shop.queue.try_due() == [None]
     assert witnessed_shop.witness.seen == [SENT, SENT, SENT]
 
 
@@ -60,25 +60,25 @@ def test_a_retry_has_it_still_when_the_inbox_has_let_go(witnessed_shop: Witnesse
 def test_a_body_that_could_not_be_decoded_keeps_it_in_its_claim_checks_too(
     witnessed_shop: WitnessedShop, request_of_event: RequestContext
 ) -> None:
-    event_id = witnessed_shop.lane.append(
+    event_id = witnessed_shop.queue.append(
         OPENED, Provider.AFOSTO, b"" if request_of_event is NO_CONTEXT else encode_context(SENT)
     )
-    witnessed_shop.lane.drain_with_an_older_release()
-    assert witnessed_shop.lane.failures.get(keys.DRAIN, event_id).request == request_of_event
+    witnessed_shop.queue.dispatch_with_an_older_release()
+    assert witnessed_shop.queue.failures.get(keys.DISPATCH, event_id).request == request_of_event
     witnessed_shop.empty_the_inbox()
-    witnessed_shop.lane.failures.revive(keys.DRAIN, event_id, 1)
-    assert witnessed_shop.lane.try_due() == [None]
-    checks: Any = witnessed_shop.lane.client.xrange(keys.todo("witness"))
+    witnessed_shop.queue.failures.retry(keys.DISPATCH, event_id, 1)
+    assert witnessed_shop.queue.try_due() == [None]
+    checks: Any = witnessed_shop.queue.client.xrange(keys.todo("witness"))
     assert [keys.FIELD_REQUEST in fields for _, fields in checks] == [request_of_event is SENT]
-    witnessed_shop.lane.handle()
+    witnessed_shop.queue.handle()
     assert witnessed_shop.witness.seen == [request_of_event]
-    assert witnessed_shop.lane.sums.is_settled
+    assert witnessed_shop.queue.sums.is_settled
 
 
 def test_failed_show_tells_it(witnessed_shop: WitnessedShop) -> None:
     event_id = witnessed_shop.append(b"{", Provider.AFOSTO)
-    older = witnessed_shop.lane.append(b"{[", Provider.AFOSTO)
-    witnessed_shop.lane.work()
+    older = witnessed_shop.queue.append(b"{[", Provider.AFOSTO)
+    witnessed_shop.queue.work()
     shown = witnessed_shop.json("failed", "show", event_id)["request"]
     assert shown["headers"] == {"x-afosto-tenant": "shop-nl", "x-afosto-endpoint": ENDPOINT}
     assert (shown["peer"], shown["traceparent"]) == ("203.0.113.9", TRACEPARENT)
@@ -91,25 +91,27 @@ def test_failed_show_tells_it(witnessed_shop: WitnessedShop) -> None:
 
 def test_trace_tells_it_of_each_event_as_long_as_somebody_has_it(witnessed_shop: WitnessedShop) -> None:
     event_id = witnessed_shop.append(OPENED, Provider.AFOSTO)
-    updated = witnessed_shop.lane.append(OPENED.replace(b"ORDER_OPENED", b"ORDER_UPDATED").replace(b"msg_", b"msg_2"), "afosto")
-    witnessed_shop.lane.work()
-    ((shown, bare),) = (each["steps"] for each in witnessed_shop.json("trace", ORDER))
+    updated = witnessed_shop.queue.append(
+        OPENED.replace(b"ORDER_OPENED", b"ORDER_UPDATED").replace(b"msg_", b"msg_2"), "afosto"
+    )
+    witnessed_shop.queue.work()
+    ((shown, bare),) = (each["steps"] for each in witnessed_shop.json("order", ORDER))
     assert (shown["event_id"], shown["request"]["headers"]) == (event_id, SENT.headers)
     assert (bare["event_id"], "request" in bare) == (updated, False)
-    text = witnessed_shop("trace", ORDER).output
+    text = witnessed_shop("order", ORDER).output
     assert text.count("tenant shop-nl, peer 203.0.113.9") == 1
     assert ENDPOINT not in text
     witnessed_shop.empty_the_inbox()
-    assert "request" not in witnessed_shop("trace", ORDER, "--json").output
-    assert "peer" not in witnessed_shop("trace", ORDER).output
+    assert "request" not in witnessed_shop("order", ORDER, "--json").output
+    assert "peer" not in witnessed_shop("order", ORDER).output
 
 
 def test_trace_takes_it_from_the_record_of_a_failure_when_the_inbox_has_let_go(witnessed_shop: WitnessedShop) -> None:
     witnessed_shop.witness.bug = KeyError("a bug")
     witnessed_shop.append(OPENED, Provider.AFOSTO)
-    witnessed_shop.lane.work()
+    witnessed_shop.queue.work()
     witnessed_shop.empty_the_inbox()
-    (trace,) = witnessed_shop.json("trace", ORDER)
+    (trace,) = witnessed_shop.json("order", ORDER)
     assert {step["what"]: step["request"]["peer"] for step in trace["steps"]} == {"event": SENT.peer, "failed": SENT.peer}
 
 
@@ -118,16 +120,16 @@ def test_trace_asks_for_all_events_at_once(real_witnessed_shop: WitnessedShop) -
         return b'{"event":"picking","order_id":"o-9","timestamp":"2026-03-02T08:00:%02dZ"}' % second
 
     def asked() -> dict[str, int]:
-        used: Any = real_witnessed_shop.lane.client.info("commandstats")
-        real_witnessed_shop.lane.client.config_resetstat()
+        used: Any = real_witnessed_shop.queue.client.info("commandstats")
+        real_witnessed_shop.queue.client.config_resetstat()
         return {name.removeprefix("cmdstat_"): each["calls"] for name, each in used.items()}
 
     for second in range(40):
         real_witnessed_shop.append(picking(second), Provider.INSTACART)
-    real_witnessed_shop.lane.work()
-    real_witnessed_shop("trace", "o-9")  # the script is known from now on
+    real_witnessed_shop.queue.work()
+    real_witnessed_shop("order", "o-9")  # the script is known from now on
     asked()
-    assert real_witnessed_shop("trace", "o-9").output.count("peer 203.0.113.9") == 40
+    assert real_witnessed_shop("order", "o-9").output.count("peer 203.0.113.9") == 40
     used = asked()
     assert used["evalsha"] == 1
     assert used["xrange"] == 40, "inside the script"
@@ -136,7 +138,7 @@ def test_trace_asks_for_all_events_at_once(real_witnessed_shop: WitnessedShop) -
 def test_values_from_outside_cannot_command_the_terminal(witnessed_shop: WitnessedShop) -> None:
     witnessed_shop.append(OPENED, Provider.AFOSTO, ESCAPES)
     event_id = witnessed_shop.append(b"{", Provider.AFOSTO, ESCAPES)
-    witnessed_shop.lane.work()
-    for said in (witnessed_shop("failed", "show", event_id), witnessed_shop("trace", ORDER)):
+    witnessed_shop.queue.work()
+    for said in (witnessed_shop("failed", "show", event_id), witnessed_shop("order", ORDER)):
         assert r"\x1b[31mred" in said.output
         assert not {"\x1b", "\x07", "\u202e"} & set(said.output)

@@ -11,11 +11,11 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Table, delete, insert, select, update
 
-from deploy.simulator.books import read_orders
+from deploy.simulator.client import Answer, Fate
+from deploy.simulator.comparison import Difference, Verdict, judge
+from deploy.simulator.ledger_reader import read_orders
 from deploy.simulator.plan import Knobs, Nature, Plan, make_plan
-from deploy.simulator.poster import Answer, Fate
 from deploy.simulator.received import Received, received_of
-from deploy.simulator.verdict import Difference, Verdict, judge
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason
@@ -54,13 +54,13 @@ class Trade:
         return replace(fate, answers=[Answer(401, None, 0.0) if is_forged else Answer(200, (FIRST_ID + place, 0), 0.0)])
 
     def _handle(self) -> None:
-        """What the drain and the handlers do, in batches."""
+        """What the dispatcher and the handlers do, in batches."""
         seen: dict[str, Event] = {}
         for fate in self.fates:
             if (event_id := fate.answers[0].event_id) is None:
                 continue
             if fate.post.nature is Nature.BAD_BODY:
-                self.failures[event_id].append(failure(event_id, "drain", Reason.MALFORMED))
+                self.failures[event_id].append(failure(event_id, "dispatch", Reason.MALFORMED))
             else:
                 event = decode(fate.post.provider, fate.post.body, f"{event_id[0]}-0", UTC)
                 seen.setdefault(event.identity, event)

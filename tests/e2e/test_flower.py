@@ -20,7 +20,7 @@ from tests.support.flower import Site, wait_for_task
 from tests.support.outcomes import BUILT_IN, failures, sums
 from tests.support.valkey import RealValkey, broker_of
 from tests.support.waiting import wait_for
-from workers.failures import first_task_id, next_task_id
+from workers.failures.failure_store import first_task_id, next_task_id
 
 HANDLERS = (*BUILT_IN, "buggy")
 
@@ -32,7 +32,7 @@ def site(real_valkey_url: str, tmp_path: Path) -> Iterator[Site]:
 
 
 def on_record(site: Site, event_id: str = "1732230000000-0", **fields: Any) -> Failure:
-    """Put a dead failure on record, as `workers.failures` keeps it."""
+    """Put a dead failure on record, as `workers.failures.failure_store` keeps it."""
     known = {"reason": Reason.HANDLER_ERROR, "message": f"KeyError: '{CUSTOMER}'", "order_ids": ("fc-1",), "attempts": 3}
     times = {"first_at_ms": 1732230000500, "last_at_ms": 1732230009500}
     task_id = first_task_id("buggy", event_id)
@@ -77,18 +77,18 @@ def test_what_failed_while_flower_was_down_is_shown_whole_and_can_be_retried(sit
     assert CUSTOMER not in repr(shown)
     assert SURNAME not in repr(shown)
     assert list(site.flower.failed_tasks("bug-17")) == [first_task_id("buggy", event_ids[17])]
-    undecodable = site.flower.failed_tasks("name:drain.retry")[first_task_id(keys.DRAIN, event_ids[50])]
+    undecodable = site.flower.failed_tasks("name:dispatch.retry")[first_task_id(keys.DISPATCH, event_ids[50])]
     assert "malformed" in undecodable["exception"]
 
     site.bug.unlink()
     assert retry_all(site, "name:buggy.retry") == 50
-    wait_for(lambda: list(failures(site.valkey)) == [f"drain:{event_ids[50]}"], 30, "the 50 to be applied")
+    wait_for(lambda: list(failures(site.valkey)) == [f"dispatch:{event_ids[50]}"], 30, "the 50 to be applied")
     assert site.applied() == {f"bug-{number}": 1 for number in range(50)}
     wait_for(lambda: sums(site.valkey, HANDLERS).is_settled, what="all to be settled")
     sums(site.valkey, HANDLERS).check()
     site.restart_flower()
     wait_for(site.flower.failed_tasks, 20, "what is still dead")
-    assert list(site.flower.failed_tasks()) == [first_task_id(keys.DRAIN, event_ids[50])]
+    assert list(site.flower.failed_tasks()) == [first_task_id(keys.DISPATCH, event_ids[50])]
 
 
 def test_each_try_is_seen_with_its_reason_and_without_what_the_error_quotes(site: Site) -> None:
@@ -140,7 +140,7 @@ def test_the_page_of_failures_counts_by_cause_and_retries_a_group_or_one(site: S
     page = site.flower.client.get("/failures").text
     assert page.index("60 dead") < page.index("1 dead")
     assert "and 10 more" in page
-    assert "Reject: closed" in page
+    assert "PermanentError: closed" in page
     assert CUSTOMER not in page
     calls = "/api/failures/retry"
     its = {"handler": "buggy", "event_id": one.event_id, "task_id": one.task_id}

@@ -18,7 +18,7 @@ from tests.support.flower import OPERATOR, PASSWORD, Site
 from tests.support.outcomes import BUILT_IN, failures, sums
 from tests.support.ports import LOOPBACK
 from tests.support.waiting import wait_for
-from workers.failures import first_task_id, next_task_id
+from workers.failures.failure_store import first_task_id, next_task_id
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -126,7 +126,7 @@ def test_all_that_a_search_finds_or_a_group_of_the_page_of_failures_is_retried_a
     page.click(".toast.show a")
     page.wait_for_selector("#failures-page >> text=19 dead")
     page.screenshot(path=tmp_path / "3-failures.png", animations="disabled")
-    assert page.inner_text(".nav-link.active") == "Failures"
+    assert page.inner_text(".nav-link.active") == "FailureStore"
     page.click("text=Retry all 19")
     page.wait_for_selector("#curbside-question.show >> text=Retry 19 dead of buggy (rejected)?")
     page.click("#curbside-yes")
@@ -165,7 +165,7 @@ def test_a_site_that_frames_flower_shows_nothing_of_it(site: Site, page: "Page")
             page.goto(f"{other_site}{path}", wait_until="load")
             (_, framed) = page.frames
             assert framed.url in ("", "chrome-error://chromewebdata/")
-            assert "Failures" not in framed.content()
+            assert "FailureStore" not in framed.content()
             assert [each for each in refusals if "frame-ancestors 'none'" in each], (path, refusals)
 
 

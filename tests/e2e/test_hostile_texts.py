@@ -12,7 +12,7 @@ from tests.support.flower import Site
 from tests.support.outcomes import BUILT_IN, failures, sums
 from tests.support.settings import environment_for_tests
 from tests.support.waiting import wait_for
-from tests.unit.test_harmless import HOSTILE, is_seen
+from tests.unit.test_sanitizing import HOSTILE, is_seen
 
 SCRIPT = "reject-<script>alert(1)</script>'\"&"
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ [\w.]+ |\[[DIWEC] \d+ |    |\[[\d :,-]+: [A-Z]+/")
@@ -48,7 +48,7 @@ def test_no_text_of_an_event_writes_a_line_of_its_own_or_commands_a_terminal_or_
 
     environment = environment_for_tests(**site.environment) | {"PYTHONPATH": ".", "CURBSIDE_DATA_DIR": str(site.bug.parent)}
     failed = [each.field for each in failures(site.valkey).values()]
-    commands = [("status",), ("drift",), ("failed",), ("failed", "--each"), ("trace", HOSTILE), ("status", "--json")]
+    commands = [("status",), ("drift",), ("failed",), ("failed", "--each"), ("order", HOSTILE), ("status", "--json")]
     for command in (*commands, *(("failed", "show", field, "--unmask") for field in failed)):
         said = curbside(*command, environment=environment)
         assert said.exit_code == 0, said

@@ -1,4 +1,4 @@
-"""The path of an event over real processes: posted as the providers do, acknowledged, drained, handled, in the ledger."""
+"""The path of an event over real processes: posted as the providers do, acknowledged, dispatched, handled, in the ledger."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.support.processes import Deployment, deployed
 from tests.support.rows import Row, Rows, reading
 from tests.support.valkey import RealValkey, broker_of
 from tests.support.waiting import wait_for
-from workers.drift import read_drift
+from workers.contract_drift import read_drift
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, outbox, refunds, replacements
 
 INSTACART_LIFE = (
@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_kept_and_holds_nobody_up(on_sqlite: Route) -> No
     bad = on_sqlite.post(Provider.INSTACART, b'{"event": "fulfillment.picking", "order_id": ')
     on_sqlite.post(Provider.INSTACART, recorded("instacart/flat/staging"))
     (field, failure), = failures(on_sqlite.valkey).items()  # fmt: skip
-    assert (field, failure.reason) == (f"drain:{bad}", "malformed")
+    assert (field, failure.reason) == (f"dispatch:{bad}", "malformed")
     assert len(on_sqlite.rows.of(order_events, kind="staging")) == 1
 
 
@@ -189,14 +189,16 @@ def test_losing_every_doorbell_delays_events_by_seconds_and_loses_none(on_sqlite
     url = on_sqlite.valkey_url
     wait_for(lambda: not _is_awake(on_sqlite.valkey), what="the workers to fall asleep")
     with redis.Redis.from_url(broker_of(url)) as broker:
-        on_sqlite.valkey.set(keys.bell(keys.DRAIN), "1", px=1000)  # rung a moment ago, and lost with the broker's database
+        on_sqlite.valkey.set(
+            keys.notified(keys.DISPATCH), "1", px=1000
+        )  # rung a moment ago, and lost with the broker's database
         broker.flushdb()
     on_sqlite.post(Provider.INSTACART, recorded("instacart/flat/delivering"))
     assert len(on_sqlite.rows.of(order_events, kind="delivering")) == 1
 
 
 def _is_awake(valkey: redis.Redis) -> int:
-    return int(valkey.exists(*(keys.linger(lane) for lane in (keys.DRAIN, *BUILT_IN))))
+    return int(valkey.exists(*(keys.waiter(queue) for queue in (keys.DISPATCH, *BUILT_IN))))
 
 
 def test_workers_told_to_stop_under_load_end_soon_and_lose_nothing(on_sqlite: Route) -> None:

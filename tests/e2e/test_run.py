@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from deploy.generated import path_in, read_generated
-from deploy.local.folder import Folder
+from deploy.local.data_dir import Folder
 from deploy.local.ports import LOOPBACK
 from tests.support.command_line import CURBSIDE, REPOSITORY, Said, curbside, only
 from tests.support.ports import free_port
@@ -85,8 +85,8 @@ class Run:
         return curbside(*arguments, environment=self.environment)
 
     def events_of_first_order(self) -> int:
-        """How many events `curbside trace` knows of the order of the first event."""
-        said = self.say("trace", order_id(), "--json")
+        """How many events `curbside order` knows of the order of the first event."""
+        said = self.say("order", order_id(), "--json")
         return said.output.count('"fulfillment.order_created"') + said.output.count('"order_created"')
 
     def kill(self, name: str) -> None:

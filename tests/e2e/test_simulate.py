@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from deploy.local.folder import Folder
+from deploy.local.data_dir import Folder
 from tests.support.command_line import CURBSIDE, REPOSITORY, Said, curbside, only
 from tests.support.ports import free_port
 from tests.support.processes import deployed

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from workers.handler import Event, Kind, Reject, UnitOfWork, Unreachable, handler
+from workers.handler import DependencyUnavailableError, Event, Kind, PermanentError, UnitOfWork, handler
 
 _service = httpx.Client(base_url=os.environ["LOYALTY_URL"], timeout=5)
 
@@ -17,8 +17,8 @@ def loyalty(work: UnitOfWork, events: Sequence[Event]) -> None:
                 "/points", json={"orders": event.order_ids}, headers={"Idempotency-Key": f"loyalty:{event.identity}"}
             )
         except httpx.TransportError as error:  # no answer: nobody's event is at fault, so all of them wait
-            raise Unreachable("the loyalty service") from error
+            raise DependencyUnavailableError("the loyalty service") from error
         if answer.status_code >= 500 or answer.status_code == 429:
-            raise Unreachable(f"the loyalty service ({answer.status_code})")
+            raise DependencyUnavailableError(f"the loyalty service ({answer.status_code})")
         if answer.is_error:  # it will never take this one
-            raise Reject(f"the loyalty service answered {answer.status_code}")
+            raise PermanentError(f"the loyalty service answered {answer.status_code}")

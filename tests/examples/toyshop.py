@@ -11,12 +11,12 @@ from msgspec import Struct
 from schemas.contracts import Contract
 from schemas.drift import shape_of
 from schemas.events import Event, Kind, received_at
-from schemas.failures import Reason, Undecodable
+from schemas.failures import DecodeError, Reason
 from schemas.identity import identity_of
-from schemas.lenient import Lenient
+from schemas.parsing.lenient import Lenient
+from schemas.parsing.texts import key
+from schemas.parsing.times import read_time
 from schemas.proofs import Hmac
-from schemas.texts import key
-from schemas.times import read_time
 
 NAME = "toyshop"
 KINDS = {"order.placed": Kind.ORDER_CREATED, "order.arrived": Kind.DELIVERED}
@@ -40,7 +40,7 @@ def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     notice, received = _decode(body), received_at(event_id)
     occurred_at = read_time(notice.at, zone)
     if occurred_at is None:
-        raise Undecodable(Reason.WRONG_TYPE, "$.at: expected a date and time (RFC 3339), got other text")
+        raise DecodeError(Reason.WRONG_TYPE, "$.at: expected a date and time (RFC 3339), got other text")
     kind = KINDS.get(notice.type, Kind.UNRECOGNISED)
     return Event(
         event_id=event_id,

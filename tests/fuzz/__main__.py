@@ -61,7 +61,7 @@ def _loop(bodies: int | None, seconds: int | None, seed: int, findings: Path) ->
     tally, began = loop.Tally(), time.monotonic()
     try:
         loop.run(tally, seed, _limit(tally, bodies, began + seconds if seconds else None))
-    except loop.Misjudged as found:
+    except loop.MisjudgedError as found:
         _show(tally, began, seed)
         finding = findings / f"crash-{hashlib.sha1(found.body, usedforsecurity=False).hexdigest()}"
         finding.write_bytes(found.body)
@@ -89,7 +89,7 @@ def _replay(path: Path) -> None:
     tally = loop.Tally()
     try:
         tally.add(path.read_bytes())
-    except loop.Misjudged as found:
+    except loop.MisjudgedError as found:
         _end(found.__cause__, path)
     _console().print(f"{path} is taken as promised: " + ", ".join(f"{who} {what}" for who, what in tally.outcomes))
 

@@ -1,6 +1,6 @@
 """The judge: runs one body through all that reads a provider's bytes, and says what may never happen.
 
-A decoder gives an event that the ledger can hold, or raises `Undecodable`, whose text names a place and is made of our own words only:
+A decoder gives an event that the ledger can hold, or raises `DecodeError`, whose text names a place and is made of our own words only:
 so it quotes nothing, whatever the body holds. Failure records are not read from outside: we write them, in msgpack.
 """
 
@@ -17,10 +17,10 @@ from schemas.contracts import CONTRACTS
 from schemas.decoding import decode
 from schemas.drift import compare
 from schemas.events import Event
-from schemas.failures import Undecodable
+from schemas.failures import DecodeError
 from schemas.masking import masked
-from schemas.texts import MAX_KEY_CHARS
-from schemas.times import read_time
+from schemas.parsing.texts import MAX_KEY_CHARS
+from schemas.parsing.times import read_time
 from tests.fuzz.strategies import FIELDS
 
 EVENT_ID = "1732300000123-4"
@@ -53,7 +53,7 @@ def judged_at(provider: str, body: bytes) -> str:
     """What becomes of a body at one provider."""
     try:
         event = decode(provider, body, EVENT_ID, ZONE)
-    except Undecodable as refused:
+    except DecodeError as refused:
         check_refusal(refused, body)
         return refused.reason.value
     check_event(event)
@@ -71,7 +71,7 @@ def check_drift(provider: str, body: bytes) -> None:
     assert not [each for each in differences if "@" in each.path or "@" in each.found], "an address is told"
 
 
-def check_refusal(refused: Undecodable, body: bytes) -> None:
+def check_refusal(refused: DecodeError, body: bytes) -> None:
     """A refusal names fields that the models have, and says the rest in our own words."""
     message = str(refused)
     match = _MESSAGE.fullmatch(message)

@@ -14,7 +14,7 @@ from tests.payloads import FOLDER
 SHARE_OF_RANDOM_BYTES = 0.1
 
 
-class Misjudged(Exception):  # noqa: N818 - reads as what it says
+class MisjudgedError(Exception):
     """A body that the decoders did not take as they promise. `body` is it, the cause says what happened."""
 
     def __init__(self, body: bytes) -> None:
@@ -30,11 +30,11 @@ class Tally:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, body: bytes) -> None:
-        """Judge one more. Raises `Misjudged`."""
+        """Judge one more. Raises `MisjudgedError`."""
         try:
             outcomes = judged(body)
         except Exception as error:
-            raise Misjudged(body) from error
+            raise MisjudgedError(body) from error
         self.bodies += 1
         self.outcomes.update(zip(CONTRACTS, outcomes, strict=True))
 
@@ -53,7 +53,7 @@ def bodies(seed: int) -> Iterator[bytes]:
 
 
 def run(tally: Tally, seed: int, goes_on: Callable[[], bool]) -> None:
-    """Judge bodies as long as `goes_on` says. Raises `Misjudged` at the first that is not taken as promised."""
+    """Judge bodies as long as `goes_on` says. Raises `MisjudgedError` at the first that is not taken as promised."""
     for body in bodies(seed):
         if not goes_on():
             return

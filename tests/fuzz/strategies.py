@@ -14,8 +14,9 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from schemas import afosto, instacart
-from schemas.lenient import documented
+from schemas.parsing.lenient import documented
+from schemas.providers.afosto import webhooks as afosto
+from schemas.providers.instacart import callbacks as instacart
 
 Document = dict[str, Any]
 

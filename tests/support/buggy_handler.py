@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from workers.handler import Event, Kind, Reject, RetryPolicy, UnitOfWork, handler
+from workers.handler import Event, Kind, PermanentError, RetryPolicy, UnitOfWork, handler
 
 _SHELVES: dict[str, int] = {}
 _PAUSE = timedelta(milliseconds=int(os.environ.get("PAUSE_OF_THE_TESTS", "600")))
@@ -26,7 +26,7 @@ def buggy(_: UnitOfWork, events: Sequence[Event]) -> None:
             if order.startswith("bug-"):
                 _find_shelf(order)
             if order.startswith("reject-"):
-                raise Reject("the shop is closed")
+                raise PermanentError("the shop is closed")
     with bug.with_name("applied").open("a") as applied:
         applied.writelines(f"{order}\n" for order in orders)
 

@@ -139,6 +139,6 @@ def stored(url: str) -> list[tuple[str, str, bytes]]:
 
 
 def rung(url: str) -> int:
-    """How many doorbells for the drain wait at the broker beside this inbox."""
+    """How many doorbells for the dispatcher wait at the broker beside this inbox."""
     with redis.Redis.from_url(broker_of(url)) as broker:
-        return int(broker.llen("curbside:curbside.drain"))
+        return int(broker.llen("curbside:curbside.dispatch"))

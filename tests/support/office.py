@@ -13,10 +13,11 @@ from tests.support.books import HANDLERS, Books, open_books
 from tests.support.receiver import Receiver
 from tests.support.settings import make_settings
 from tests.support.waiting import wait_for
-from workers.bells import Bells
-from workers.channel import Channels
-from workers.deliver import Deliver
-from workers.store import Store, connect
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.consumers.notifier import Notifier
+from workers.valkey.connection import connect
+from workers.valkey.store import Store
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB0ZXN0cyBvZiBhbGVydHM="
 WEBHOOK, APPRISE = "/webhook", "/apprise"
@@ -29,13 +30,13 @@ class Office:
         self.books, self.now = books, datetime.now(UTC) + timedelta(seconds=10)  # after what is written meanwhile
         self._client = connect(valkey_url)
         self.store, self.channels = Store(self._client), Channels(make_settings(**environment))
-        bells = Bells(Celery("test", broker="memory://", set_as_current=False), self.store)
-        self.deliver = Deliver(books.ledger, self.store, bells, self.channels, lambda: self.now)
-        self.run = self.deliver.run
+        notifier = Notifier(Celery("test", broker="memory://", set_as_current=False), self.store)
+        self.relay = OutboxRelay(books.ledger, self.store, notifier, self.channels, lambda: self.now)
+        self.run = self.relay.run
 
     def report_missing(self, *events: Event) -> None:
         """Handle reports of missing customers as a worker does."""
-        look = self.deliver.take(self.books.ledger.apply(HANDLERS["customer_mia"], events, self.deliver.room))
+        look = self.relay.send_new(self.books.ledger.apply(HANDLERS["customer_mia"], events, self.relay.capacity))
         assert look is not None
         self.store.outbox_due(look)
 
@@ -59,7 +60,7 @@ class Office:
 
     def close(self) -> None:
         """Hang up."""
-        self.deliver.close()
+        self.relay.close()
         self.channels.close()
         self._client.close()
 

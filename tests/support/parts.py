@@ -11,14 +11,15 @@ from celery import Celery
 
 from schemas import keys
 from schemas.events import Provider
-from schemas.tasks import broker_options, queue_of
+from schemas.tasks import broker_options, queue_name
 from tests.support.outcomes import BUILT_IN, Sums, sums
 from tests.support.valkey import broker_of
-from workers.bells import Bells
-from workers.entries import Entry
-from workers.failures import Failures
-from workers.retry import Retries
-from workers.store import Store, connect
+from workers.consumers.notifier import Notifier
+from workers.failures.failure_store import FailureStore
+from workers.failures.retry_scheduler import RetryScheduler
+from workers.valkey.connection import connect
+from workers.valkey.entries import Entry
+from workers.valkey.store import Store
 
 _NUMBERS = itertools.count(1)
 
@@ -32,8 +33,8 @@ class Parts:
         self.store = Store(self.client)
         self._celery = Celery("curbside", set_as_current=False)
         self._celery.conf.update(broker_options(broker_of(url)))
-        self.bells = Bells(self._celery, self.store)
-        self.retries = Retries(self._celery, Failures(self.client))
+        self.notifier = Notifier(self._celery, self.store)
+        self.scheduler = RetryScheduler(self._celery, FailureStore(self.client))
         self._broker = redis.Redis.from_url(broker_of(url))
 
     def append(self, *bodies: bytes, provider: str = Provider.INSTACART) -> list[str]:
@@ -58,9 +59,9 @@ class Parts:
         looked.check()
         return looked
 
-    def rung(self, lane: str) -> int:
+    def rung(self, queue: str) -> int:
         """How many doorbells of a lane wait at the broker."""
-        return int(self._broker.llen(f"curbside:{queue_of(lane)}"))
+        return int(self._broker.llen(f"curbside:{queue_name(queue)}"))
 
     def close(self) -> None:
         """Hang up."""

@@ -1,4 +1,4 @@
-"""The workers' parts without their processes: what is appended is drained, handled and tried again when a test says so.
+"""The workers' parts without their processes: what is appended is dispatched, handled and tried again when a test says so.
 
 Every part is the real one, on a given Valkey and ledger; only Celery's messages go nowhere, as if all of them were lost.
 """
@@ -14,23 +14,27 @@ import pytest
 from celery import Celery
 
 from schemas import keys
-from schemas.durations import milliseconds
-from schemas.failures import Failure, Reason, Undecodable
-from schemas.tasks import retry_task_of
+from schemas.failures import DecodeError, Failure, Reason
+from schemas.parsing.durations import milliseconds
+from schemas.tasks import retry_task_name
 from tests.support.books import HANDLERS, Books, open_books
 from tests.support.outcomes import Sums, sums
-from workers.bells import Bells
-from workers.channel import Channels
-from workers.deliver import Deliver
-from workers.drain import Drain, Router, undecodable_failure
-from workers.entries import Entry
-from workers.failures import Failures
-from workers.handle import Handle
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.consumers.notifier import Notifier
+from workers.contract_drift import DriftMonitor
+from workers.dispatcher import Dispatcher, Router, undecodable_failure
+from workers.failures.failure_store import FailureStore
+from workers.failures.retry_scheduler import RetryScheduler
 from workers.handler import Event, Handler, RetryPolicy, UnitOfWork
+from workers.handler_runner import HandlerRunner
 from workers.ledger.tables import metadata
 from workers.replay import Replay
-from workers.retry import Retrier, Retries
-from workers.store import Store, connect
+from workers.resources import Resources
+from workers.retry_executor import RetryExecutor
+from workers.valkey.connection import connect
+from workers.valkey.entries import Entry
+from workers.valkey.store import Store
 
 AN_HOUR_MS = 3_600_000
 _ME = "test"
@@ -63,22 +67,21 @@ class SlowLane:
     def __init__(self, url: str, books: Books, handlers: Sequence[Handler]) -> None:
         self.handlers, self.books = tuple(handlers), books
         self.client = connect(url)
-        self.store, self.failures = Store(self.client), Failures(self.client)
+        self.store, self.failures = Store(self.client), FailureStore(self.client)
         self.zone, self.seen_ms = books.settings.store_timezone, milliseconds(books.settings.dedupe_window)
         celery = Celery("test", broker="memory://", set_as_current=False)
-        for name in (keys.DRAIN, *(each.name for each in handlers)):
-            celery.task(_nothing, name=retry_task_of(name), shared=False)
-        bells = Bells(celery, self.store)
-        self.retries = Retries(celery, self.failures)
-        self._drain = Drain(self.store, bells, Router(handlers), zone=self.zone, seen_ms=self.seen_ms)
+        for name in (keys.DISPATCH, *(each.name for each in handlers)):
+            celery.task(_nothing, name=retry_task_name(name), shared=False)
+        notifier = Notifier(celery, self.store)
+        self.scheduler = RetryScheduler(celery, self.failures)
+        self._dispatcher = Dispatcher(self.store, notifier, Router(handlers), zone=self.zone, seen_ms=self.seen_ms)
         self._channels = Channels(books.settings)
-        self._deliver = Deliver(books.ledger, self.store, bells, self._channels)
-        self._deliver.close()  # nobody delivers here: alerts wait in the outbox
-        self._handles = {each.name: Handle(each, self.store, books.ledger, self._deliver, self.zone) for each in handlers}
-        self.retrier = Retrier(
-            handlers, failures=self.failures, retries=self.retries, store=self.store, bells=bells, ledger=books.ledger,
-            deliver=self._deliver, zone=self.zone, seen_ms=self.seen_ms,
-        )  # fmt: skip
+        self._relay = OutboxRelay(books.ledger, self.store, notifier, self._channels)
+        self._relay.close()  # nobody delivers here: alerts wait in the outbox
+        self._handles = {each.name: HandlerRunner(each, self.store, books.ledger, self._relay, self.zone) for each in handlers}
+        drift = DriftMonitor(self.client)
+        resources = Resources(books.settings, handlers, self.store, notifier, self.failures, self.scheduler, drift)
+        self.executor = RetryExecutor(resources, books.ledger, self._relay)
         self._now_ms = int(time.time() * 1000)
 
     def close(self) -> None:
@@ -100,16 +103,16 @@ class SlowLane:
         added: Any = self.client.xadd(keys.INBOX, fields)
         return str(added.decode())
 
-    def drain(self) -> None:
-        """Drain all that waits."""
+    def dispatch(self) -> None:
+        """Dispatch all that waits."""
         for entries in self._taken(keys.INBOX):
-            self._drain.process(entries)
+            self._dispatcher.process(entries)
 
-    def drain_with_an_older_release(self) -> None:
-        """Drain what waits as a release did that could decode none of it: the same commit, with its verdict."""
-        too_new = Undecodable(Reason.NO_EVENT, "$.event: expected the name of the event, found none")
+    def dispatch_with_an_older_release(self) -> None:
+        """Dispatch what waits as a release did that could decode none of it: the same commit, with its verdict."""
+        too_new = DecodeError(Reason.NO_EVENT, "$.event: expected the name of the event, found none")
         for entries in self._taken(keys.INBOX):
-            records = [undecodable_failure(each.id, keys.DRAIN, each.fields, too_new, self._now_ms) for each in entries]
+            records = [undecodable_failure(each.id, keys.DISPATCH, each.fields, too_new, self._now_ms) for each in entries]
             self.store.route([each.name for each in self.handlers], [], records, self.seen_ms)
 
     def handle(self) -> None:
@@ -119,8 +122,8 @@ class SlowLane:
                 handle.process(entries)
 
     def work(self) -> None:
-        """Drain and handle all that waits, and see that the sums hold before, meanwhile and after."""
-        for step in (self.drain, self.handle):
+        """Dispatch and handle all that waits, and see that the sums hold before, meanwhile and after."""
+        for step in (self.dispatch, self.handle):
             assert self.sums
             step()
         assert self.sums
@@ -133,7 +136,7 @@ class SlowLane:
     def try_again(self, handler: str, event_id: str) -> Exception | None:
         """What a worker does with a retry's message; what it tells Celery, None of a success."""
         try:
-            self.retrier.run(handler, event_id)
+            self.executor.run(handler, event_id)
         except Exception as told:
             return told
         return None
@@ -169,20 +172,20 @@ def _nothing(event_id: str) -> None:
 def slow_lane(url: str, database_url: str, handlers: Sequence[Handler] | None = None, **environment: str) -> Iterator[SlowLane]:
     """All parts, closed afterwards."""
     with open_books(database_url, REDIS_URL=url, **environment) as books:
-        lane = SlowLane(url, books, list(HANDLERS.values()) if handlers is None else handlers)
+        queue = SlowLane(url, books, list(HANDLERS.values()) if handlers is None else handlers)
         try:
-            yield lane
+            yield queue
         finally:
-            lane.close()
+            queue.close()
 
 
 @pytest.fixture
-def lane(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[SlowLane]:
+def queue(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[SlowLane]:
     """All built-in handlers, on a real Valkey and an empty SQLite ledger."""
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
-    with slow_lane(real_valkey_url, f"sqlite:///{database}") as lane:
-        yield lane
+    with slow_lane(real_valkey_url, f"sqlite:///{database}") as queue:
+        yield queue
 
 
 def all_rows(books: Books) -> dict[str, list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ from tests.support.books import HANDLERS
 from tests.support.command_line import Said, in_process
 from tests.support.settings import environment_for_tests
 from tests.support.slow_lane import SlowLane, slow_lane
-from workers.blame import PATIENT
+from workers.failures.retry_policy import PATIENT
 from workers.handler import Event, Handler, UnitOfWork
 
 ENDPOINT = "0b9f3c1e-7d7b-4f4e-9b7a-2f6f3f1c9a10"
@@ -49,8 +49,8 @@ class Witness:
 class WitnessedShop:
     """A deployment by hand, with a witness among its handlers, and a person's shell beside it."""
 
-    def __init__(self, lane: SlowLane, witness: Witness, environment: dict[str, str]) -> None:
-        self.lane, self.witness, self._environment = lane, witness, environment_for_tests(**environment)
+    def __init__(self, queue: SlowLane, witness: Witness, environment: dict[str, str]) -> None:
+        self.queue, self.witness, self._environment = queue, witness, environment_for_tests(**environment)
 
     def __call__(self, *arguments: str) -> Said:
         return in_process(*arguments, environment=self._environment)
@@ -61,11 +61,11 @@ class WitnessedShop:
 
     def append(self, body: bytes, provider: str, request: RequestContext = SENT) -> str:
         """What the ingress does; the event's id."""
-        return self.lane.append(body, provider, encode_context(request))
+        return self.queue.append(body, provider, encode_context(request))
 
     def empty_the_inbox(self) -> None:
         """Let go of all entries, as it does after INBOX_RETENTION."""
-        self.lane.client.xtrim(keys.INBOX, maxlen=0, approximate=False)
+        self.queue.client.xtrim(keys.INBOX, maxlen=0, approximate=False)
 
 
 @contextmanager
@@ -75,8 +75,8 @@ def open_witnessed_shop(url: str, migrated: Path, folder: Path) -> Iterator[Witn
     database.write_bytes(migrated.read_bytes())
     environment = {"REDIS_URL": url, "DATABASE_URL": f"sqlite:///{database}"}
     witness = Witness()
-    with slow_lane(url, environment["DATABASE_URL"], [HANDLERS["timeline"], witness.handler]) as lane:
-        yield WitnessedShop(lane, witness, environment)
+    with slow_lane(url, environment["DATABASE_URL"], [HANDLERS["timeline"], witness.handler]) as queue:
+        yield WitnessedShop(queue, witness, environment)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.addresses import MASK, is_readable, masked_addresses, shown
+from schemas.settings.addresses import MASK, is_readable, masked_addresses, shown
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.generated import generate_missing, load_settings, path_in, read_generated
-from schemas.secrets import Secret
+from schemas.settings.secrets import Secret
 from tests.support.command_line import curbside
 
 PASSWORD = "hunter2-hunter2"

@@ -13,11 +13,12 @@ from tests.support.parts import Parts, refund, status
 from tests.support.processes import Worker
 from tests.support.settings import make_settings
 from workers import handler as handler_module
-from workers.channel import Channels
-from workers.deliver import Deliver
-from workers.drain import Drain, Router
-from workers.handle import Handle
-from workers.handler import HandlerError, registered
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.dispatcher import Dispatcher, Router
+from workers.errors import HandlerError
+from workers.handler import registered
+from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
 
 HEAD = "from workers.handler import *\nfrom schemas.events import Kind\n"
@@ -58,11 +59,11 @@ def test_a_handler_of_ones_own_comes_after_the_built_in_ones_and_names_its_kinds
 def test_it_gets_its_kinds_and_no_others(module: Write, parts: Parts) -> None:
     handlers = registered([module("own_loyalty", LOYALTY)])
     parts.append(status("a", "delivered"), status("b", "picking"), refund("c", "bread"))
-    Drain(parts.store, parts.bells, Router(handlers), zone=UTC, seen_ms=60_000).process(parts.take())
+    Dispatcher(parts.store, parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000).process(parts.take())
     ledger = Ledger(make_settings())
-    deliver = Deliver(ledger, parts.store, parts.bells, Channels(make_settings()))
-    Handle(handlers[-1], parts.store, ledger, deliver, UTC).process(parts.take("{curbside}:todo:loyalty"))
-    deliver.close()
+    relay = OutboxRelay(ledger, parts.store, parts.notifier, Channels(make_settings()))
+    HandlerRunner(handlers[-1], parts.store, ledger, relay, UTC).process(parts.take("{curbside}:todo:loyalty"))
+    relay.close()
     ledger.close()
     assert sys.modules["own_loyalty"].seen == [("a", Kind.DELIVERED), ("c", Kind.ORDER_ITEM_REFUND)]
     looked = parts.sums([*BUILT_IN, "loyalty"])

@@ -12,8 +12,8 @@ from schemas.decoding import decode
 from schemas.drift import What
 from tests.payloads import recorded
 from tests.support.parts import Parts, status
-from workers.drain import Drain, Router
-from workers.drift import EVERY, MISSED, PERIOD_SECONDS, Drift, forget_drift, note_missing, read_drift
+from workers.contract_drift import EVERY, MISSED, PERIOD_SECONDS, DriftMonitor, forget_drift, note_missing, read_drift
+from workers.dispatcher import Dispatcher, Router
 from workers.handler import registered
 
 NAME = "fulfillment.picking"
@@ -32,15 +32,15 @@ class Watch:
 
     def __init__(self, parts: Parts) -> None:
         self.parts, self.clock = parts, Clock()
-        self.drift = Drift(parts.client, self.clock)
+        self.drift = DriftMonitor(parts.client, self.clock)
 
     def see(self, body: bytes, times: int = 1, event_id: str = "1732230000000-0") -> None:
         """Have it see a body so many times in one batch."""
         event = decode("instacart", body, event_id, UTC)
-        self.drift.watch([(event, body)] * times)
+        self.drift.observe([(event, body)] * times)
 
     def found(self) -> list[tuple[str, str, str, str, int]]:
-        self.drift.tell()
+        self.drift.flush()
         found = read_drift(self.parts.client)
         return [(each.finding.event, each.finding.what, each.finding.path, each.finding.found, each.times) for each in found]
 
@@ -105,7 +105,7 @@ def test_a_field_that_no_longer_comes_is_missed_once(watch: Watch, caplog: pytes
         for _ in range(times):
             watch.clock.now += PERIOD_SECONDS
             watch.see(body)
-        watch.drift.tell()
+        watch.drift.flush()
         note_missing(watch.parts.client, 0)
 
     see(with_fields(PICKING, status="picking"), 30)
@@ -123,8 +123,8 @@ def test_a_field_that_came_now_and_then_is_never_missed(watch: Watch) -> None:
         watch.clock.now += PERIOD_SECONDS
         watch.see(with_fields(PICKING, status="picking") if number < 150 and number % 2 else PICKING)
         if number % 30 == 0:
-            watch.drift.tell()
-    watch.drift.tell()
+            watch.drift.flush()
+    watch.drift.flush()
     note_missing(watch.parts.client, 0)
     assert read_drift(watch.parts.client) == []
 
@@ -132,7 +132,7 @@ def test_a_field_that_came_now_and_then_is_never_missed(watch: Watch) -> None:
 def test_a_flood_of_made_up_fields_does_not_fill_valkey(watch: Watch) -> None:
     watch.parts.client.hset(keys.DRIFT, mapping={f"finding-{number}": "{}" for number in range(1000)})
     watch.see(with_fields(PICKING, aisle=1))
-    watch.drift.tell()
+    watch.drift.flush()
     assert watch.parts.client.hlen(keys.DRIFT) == 1000
     forget_drift(watch.parts.client)
     assert watch.found() == []
@@ -140,9 +140,11 @@ def test_a_flood_of_made_up_fields_does_not_fill_valkey(watch: Watch) -> None:
 
 def test_the_drain_shows_its_events_to_the_alarm(watch: Watch) -> None:
     handlers = [each for each in registered() if each.name == "timeline"]
-    drain = Drain(watch.parts.store, watch.parts.bells, Router(handlers), zone=UTC, seen_ms=60_000, drift=watch.drift)
+    dispatcher = Dispatcher(
+        watch.parts.store, watch.parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000, drift=watch.drift
+    )
     watch.parts.append(with_fields(PICKING, aisle=1), b"{", with_fields(status("b"), aisle=1))
-    drain.process(watch.parts.take())
+    dispatcher.process(watch.parts.take())
     assert watch.found() == [(NAME, What.UNKNOWN_FIELD, "$.aisle", "number", 1)]
 
 

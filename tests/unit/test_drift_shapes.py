@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from schemas.contracts import CONTRACTS
 from schemas.drift import OTHER_NAME, Difference, What, compare, shape_of
-from schemas.lenient import Lenient
+from schemas.parsing.lenient import Lenient
 from tests.payloads import all_recorded, recorded
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.durations import milliseconds, read_duration, read_size
+from schemas.parsing.durations import milliseconds, read_duration, read_size
 
 
 @pytest.mark.parametrize(

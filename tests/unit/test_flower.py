@@ -12,11 +12,11 @@ import tornado.web
 from celery.utils.saferepr import saferepr
 
 from deploy.flower import extension
-from deploy.flower.exact import Inexact, arguments
 from deploy.flower.page import LISTED, grouped
+from deploy.flower.safe_args import UnsafeArgumentsError, arguments
 from schemas.failures import Failure, FailureState, Reason
-from workers.blame import sentence_of
-from workers.retry import MAX_KEYWORD_CHARS, shown_kwargs
+from workers.failures.error_report import summary
+from workers.failures.retry_scheduler import MAX_KEYWORD_CHARS, shown_kwargs
 
 
 def failure(**fields: object) -> Failure:
@@ -26,8 +26,8 @@ def failure(**fields: object) -> Failure:
 
 def test_a_failure_is_shown_with_what_was_made_to_be_shown() -> None:
     refused = failure(reason=Reason.REJECTED, message="no such line")
-    assert sentence_of(refused) == "rejected: Reject: no such line (curbside failed show refunds:1-0)"
-    assert sentence_of(failure()) == "handler_error: KeyError (curbside failed show refunds:1-0)"
+    assert summary(refused) == "rejected: PermanentError: no such line (curbside failed show refunds:1-0)"
+    assert summary(failure()) == "handler_error: KeyError (curbside failed show refunds:1-0)"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_arguments_are_read_from_what_flower_shows(args: str, kwargs: str, expec
 def test_arguments_that_flower_shows_changed_or_cut_are_refused_or_exact(value: object) -> None:
     try:
         read = arguments(saferepr((value,)), "{}")
-    except Inexact as error:
+    except UnsafeArgumentsError as error:
         assert "what Flower knows of its arguments" in str(error)  # noqa: PT017 - either way is right
     else:
         assert read == ((value,), {})
@@ -69,13 +69,13 @@ def test_arguments_that_flower_shows_changed_or_cut_are_refused_or_exact(value: 
 
 def test_a_task_that_flower_saw_fail_but_not_begin_has_unknown_arguments_not_none() -> None:
     for args, kwargs in ((None, None), ("()", None), (None, "{}")):
-        with pytest.raises(Inexact, match="it did not see the task begin"):
+        with pytest.raises(UnsafeArgumentsError, match="it did not see the task begin"):
             arguments(args, kwargs)
 
 
 @pytest.mark.parametrize("text", ["(__import__('os').getpid(),)", "('a', ...)", "(" * 5000, "5", "'ab'", "{'a': 1}"])
 def test_no_code_is_run_and_nothing_is_guessed(text: str) -> None:
-    with pytest.raises(Inexact):
+    with pytest.raises(UnsafeArgumentsError):
         arguments(text, "{}")
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from schemas.contracts import CONTRACTS, Contract
 from schemas.events import Event
-from schemas.failures import Reason, Undecodable
+from schemas.failures import DecodeError, Reason
 from tests.fuzz import loop
 from tests.fuzz.__main__ import app
 from tests.fuzz.odd import CANARY
@@ -37,10 +37,10 @@ def said(*args: str) -> tuple[int, str]:
     "defect",
     [
         KeyError("a bug"),
-        Undecodable(Reason.WRONG_TYPE, QUOTE),
-        Undecodable(Reason.WRONG_TYPE, "order_id: expected string, got null"),
-        Undecodable(Reason.WRONG_TYPE, "$.jane: expected string, got null"),
-        Undecodable(Reason.WRONG_TYPE, "$.order_id: expected string, got 5551234567"),
+        DecodeError(Reason.WRONG_TYPE, QUOTE),
+        DecodeError(Reason.WRONG_TYPE, "order_id: expected string, got null"),
+        DecodeError(Reason.WRONG_TYPE, "$.jane: expected string, got null"),
+        DecodeError(Reason.WRONG_TYPE, "$.order_id: expected string, got 5551234567"),
     ],
     ids=["another error", "a quote", "no place", "a place of the body's", "a number of the body's"],
 )

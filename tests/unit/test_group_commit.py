@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from ingress.bodies import BodyReader
-from ingress.inbox import MAX_GROUP, Inbox, Unavailable, pack_append
+from ingress.inbox import MAX_GROUP, Inbox, InboxUnavailableError, pack_append
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas import keys
 from tests.support.ingress import stored
@@ -147,7 +147,7 @@ def test_an_append_that_valkey_refuses_is_unavailable_and_the_next_one_works(val
             client.set(keys.INBOX, "no stream")
             async with an_inbox(valkey_url) as (inbox, _):
                 refused = await answers_of(inbox, numbered(3))
-                (said,) = {str(each) for each in refused if type(each) is Unavailable}
+                (said,) = {str(each) for each in refused if type(each) is InboxUnavailableError}
                 assert len(refused) == 3
                 assert said in ("Valkey refused: WRONGTYPE", "Valkey refused: ERR")  # the fake puts ERR before every error
                 client.delete(keys.INBOX)
@@ -177,7 +177,9 @@ def test_without_a_valkey_all_are_told_so() -> None:
     async def main() -> None:
         async with an_inbox(NOBODY_LISTENS) as (inbox, _):
             answers = await answers_of(inbox, numbered(MAX_GROUP + 1))
-            assert {(type(each), str(each)) for each in answers} == {(Unavailable, "Valkey is unreachable: ConnectionError")}
+            assert {(type(each), str(each)) for each in answers} == {
+                (InboxUnavailableError, "Valkey is unreachable: ConnectionError")
+            }
 
     run(main)
 
@@ -188,7 +190,7 @@ def test_a_restarted_valkey_has_what_was_answered_and_takes_more(real_valkey: Re
         async with an_inbox(real_valkey.url) as (inbox, _):
             before = await answers_of(inbox, numbered(50))
             getattr(real_valkey, signal)()
-            assert all(isinstance(each, Unavailable) for each in await answers_of(inbox, numbered(50)))
+            assert all(isinstance(each, InboxUnavailableError) for each in await answers_of(inbox, numbered(50)))
             real_valkey.start()
             assert [name for name, _, _ in stored(real_valkey.url)] == before
             assert await inbox.append("instacart", b"after") == stored(real_valkey.url)[-1][0]
@@ -213,7 +215,7 @@ def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(
         async with an_inbox(real_valkey.url, timeout_seconds=0.5) as (inbox, _):
             real_valkey.freeze()
             answers = await answers_of(inbox, numbered(groups * 8))
-            assert {(type(each), str(each)) for each in answers} == {(Unavailable, "Valkey did not confirm in time")}
+            assert {(type(each), str(each)) for each in answers} == {(InboxUnavailableError, "Valkey did not confirm in time")}
             assert len(tries) < groups / 2, "the promise is two timeouts, whatever the number of groups"
             real_valkey.thaw()
 
@@ -235,7 +237,7 @@ def test_past_a_limit_of_bytes_in_memory_an_append_is_refused_at_once(
     async def main() -> None:
         async with an_inbox(real_valkey.url) as (inbox, _):
             waiting = [inbox.append("instacart", b"x" * 600) for _ in range(2)]
-            with pytest.raises(Unavailable, match="too slow"):
+            with pytest.raises(InboxUnavailableError, match="too slow"):
                 inbox.append("instacart", b"one too many")
             await asyncio.gather(*waiting)
             assert await inbox.append("instacart", b"room again")
@@ -255,7 +257,7 @@ def test_a_bug_in_the_client_library_leaves_nobody_waiting(fake_valkey_url: str)
     async def main() -> None:
         pool = ConnectionPool.from_url(fake_valkey_url, connection_class=Broken, protocol=2)
         inbox = Inbox(pool, BodyReader().memory, 5.0)
-        assert all(isinstance(each, Unavailable) for each in await answers_of(inbox, numbered(3)))
+        assert all(isinstance(each, InboxUnavailableError) for each in await answers_of(inbox, numbered(3)))
         await inbox.close()
 
     run(main)
@@ -273,10 +275,10 @@ def test_without_a_transport_of_redis_py_the_same_is_promised_and_it_is_said(
             with redis.Redis.from_url(real_valkey.url) as client:
                 client.config_set("maxmemory", 1)
             refused = await answers_of(inbox, numbered(2))
-            assert {(type(each), str(each)) for each in refused} == {(Unavailable, "Valkey refused: OOM")}
+            assert {(type(each), str(each)) for each in refused} == {(InboxUnavailableError, "Valkey refused: OOM")}
             real_valkey.restore()
             real_valkey.freeze()
-            assert {type(each) for each in await answers_of(inbox, numbered(3))} == {Unavailable}
+            assert {type(each) for each in await answers_of(inbox, numbered(3))} == {InboxUnavailableError}
             real_valkey.restore()
 
     run(main)

@@ -29,7 +29,7 @@ def exact(real_parts: Parts) -> Iterator[Parts]:
 
 @dataclass
 class State:
-    """A moment in the life of a deployment. Of events 0, 1, … `taken` have been read by a drain; of those some are acknowledged, and
+    """A moment in the life of a deployment. Of events 0, 1, … `taken` have been read by a dispatcher; of those some are acknowledged, and
     of those some wait for handlers."""
 
     ages_minutes: list[int]

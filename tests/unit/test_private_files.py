@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import CommandError
-from deploy.local.folder import open_folder
+from deploy.local.data_dir import open_folder
 from deploy.local.private import refuse_shared, tighten
 from tests.support.command_line import curbside
 from tests.support.settings import environment_for_tests, make_settings

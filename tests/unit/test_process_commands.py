@@ -6,28 +6,30 @@ from pathlib import Path
 import pytest
 
 from schemas.events import Kind
-from schemas.tasks import queue_of
+from schemas.tasks import queue_name
 from tests.support.command_line import curbside
 from tests.support.outcomes import BUILT_IN
 from tests.support.ports import LOOPBACK
 from tests.support.settings import NOBODY_LISTENS, environment_for_tests
-from workers.app import Lanes, queues_of
+from workers.app import WorkerRole, queues_of
 from workers.handler import PATIENT, URGENT, Handler, RetryPolicy, registered
 
 
 def test_each_lane_is_either_urgent_or_bulk_and_a_worker_of_all_has_both() -> None:
     handlers = registered()
-    everything, urgent, bulk = (set(queues_of(handlers, lanes)) for lanes in (Lanes.ALL, Lanes.URGENT, Lanes.BULK))
-    assert urgent == {queue_of(lane) for lane in ("drain", "late_deliveries", "customer_mia", "deliver")}
-    assert bulk == {queue_of(lane) for lane in ({*BUILT_IN} - {"late_deliveries", "customer_mia"}) | {"retry", "housekeep"}}
+    everything, urgent, bulk = (
+        set(queues_of(handlers, queues)) for queues in (WorkerRole.ALL, WorkerRole.URGENT, WorkerRole.BULK)
+    )
+    assert urgent == {queue_name(queue) for queue in ("dispatch", "drain", "late_deliveries", "customer_mia", "deliver")}
+    assert bulk == {queue_name(queue) for queue in ({*BUILT_IN} - {"late_deliveries", "customer_mia"}) | {"retry", "housekeep"}}
     assert everything == urgent | bulk
 
 
-@pytest.mark.parametrize(("retry", "lanes"), [(URGENT, Lanes.URGENT), (PATIENT, Lanes.BULK)])
-def test_a_handler_of_ones_own_is_urgent_if_it_retries_so(retry: RetryPolicy, lanes: Lanes) -> None:
+@pytest.mark.parametrize(("retry", "role"), [(URGENT, WorkerRole.URGENT), (PATIENT, WorkerRole.BULK)])
+def test_a_handler_of_ones_own_is_urgent_if_it_retries_so(retry: RetryPolicy, role: WorkerRole) -> None:
     own = Handler("own", frozenset({Kind.DELIVERED}), lambda work, events: None, retry)
-    queues = {each: queues_of([own], each) for each in (Lanes.URGENT, Lanes.BULK)}
-    assert [each for each, names in queues.items() if queue_of("own") in names] == [lanes]
+    queues = {each: queues_of([own], each) for each in (WorkerRole.URGENT, WorkerRole.BULK)}
+    assert [each for each, names in queues.items() if queue_name("own") in names] == [role]
 
 
 @pytest.mark.parametrize(("command", "option"), [("worker", "{all,urgent,bulk}"), ("ingress", "--processes N")])
@@ -41,7 +43,7 @@ def test_its_help_says_what_can_be_chosen(command: str, option: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["worker", "--lanes", "some"],
+        ["worker", "--role", "some"],
         ["worker", "--loglevel", "loud"],
         ["worker", "--unknown"],
         ["ingress", "--port", "high"],

@@ -12,14 +12,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from deploy.flower.metrics import Metrics
-from ingress.jobs import running
+from ingress.background import running
 from ingress.refusals import Refusals
 from schemas.contracts import CONTRACTS
 from schemas.refusals import NOBODY, Cause, Refused, because
 from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for_async
 from tests.support.wiretap import Wiretap
-from workers.refusals import RefusedStatus, read_refused
+from workers.monitoring.refusals import RefusedStatus, read_refused
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import locks
-from deploy.local.folder import open_folder
+from deploy.local.data_dir import open_folder
 from tests.support.command_line import curbside
 from tests.support.ports import LOOPBACK, free_port
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.secrets import Secret, endpoint_id, endpoint_secret, secret
 from schemas.settings import SettingError, Settings, load
+from schemas.settings.secrets import Secret, endpoint_id, endpoint_secret, secret
 from tests.support.command_line import curbside
 from tests.support.settings import environment_for_tests, make_settings
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from schemas.secrets import Secret
 from schemas.settings import DECLARED, SettingError, Settings, embedded_valkey_url, load
+from schemas.settings.secrets import Secret
 
 NEEDED = {
     "REDIS_URL": "redis://localhost:6379/0",

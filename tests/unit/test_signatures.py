@@ -14,7 +14,7 @@ from schemas.contracts import BUILT_IN
 from schemas.events import Provider
 from schemas.proofs import Hmac
 from schemas.refusals import Cause
-from schemas.secrets import Secret, endpoint_secret
+from schemas.settings.secrets import Secret, endpoint_secret
 from tests.support.signing import BODY, FIRST, NEW, NOW, OLD, SECOND, SHARED, based, hexed, refusal
 
 ONE, TWO = (str(uuid.UUID(int=number)) for number in (1, 2))

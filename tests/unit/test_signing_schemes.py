@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingress.signatures import MAX_SIGNATURES, Signatures, seconds_of
 from schemas.proofs import Fields, Hmac, StandardWebhooks
 from schemas.refusals import Cause
-from schemas.secrets import Secret
+from schemas.settings.secrets import Secret
 from tests.support.signing import BODY, FIRST, NEW, NOW, OLD, SHARED, Headers, based, hexed, refusal
 
 FIVE = timedelta(minutes=5)

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from jsonschema import Draft7Validator
 
-from deploy.simulator.facts import Fact
 from deploy.simulator.plan import Knobs, Nature, Plan, make_plan
+from deploy.simulator.provider_events import Fact
 from schemas.decoding import decode
 from schemas.events import Kind
-from schemas.failures import Undecodable
+from schemas.failures import DecodeError
 from schemas.identity import identity_of_content
 from tests.contract.test_published_schemas import ITEM_EVENT, ITEM_MESSAGES, ORDER_EVENT, ORDER_MESSAGES
 
@@ -186,6 +186,6 @@ def test_bad_bodies_cannot_be_placed_and_forged_ones_could(rough: Plan) -> None:
 
 
 def _reason(provider: str, body: bytes) -> str:
-    with pytest.raises(Undecodable) as failure:
+    with pytest.raises(DecodeError) as failure:
         decode(provider, body, "1732300000123-4", UTC)
     return failure.value.reason.value

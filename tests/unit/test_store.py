@@ -6,8 +6,8 @@ import redis
 from schemas import keys
 from tests.support.parts import Parts, status
 from tests.support.waiting import wait_for
-from workers.entries import Entry
-from workers.store import UNAVAILABLE
+from workers.valkey.connection import UNAVAILABLE
+from workers.valkey.entries import Entry
 
 
 def test_what_was_appended_before_the_first_worker_started_is_handled(parts: Parts) -> None:
@@ -70,43 +70,43 @@ def test_bodies_are_redeemed_and_a_gap_is_seen(parts: Parts) -> None:
     first, second = parts.append(b"one", b"two")
     gone = "1-1"
     for near in (False, True):
-        found = parts.store.bodies([[first, gone], [], [second]], near=near)
+        found = parts.store.load_bodies([[first, gone], [], [second]], near=near)
         assert {event_id: fields[keys.FIELD_BODY] for event_id, fields in found.items()} == {first: b"one", second: b"two"}
-        assert parts.store.bodies([], near=near) == {}
+        assert parts.store.load_bodies([], near=near) == {}
 
 
 def test_bodies_that_lie_far_apart_are_redeemed_all_the_same(parts: Parts) -> None:
     ids = parts.append(*(status(f"order-{number}") for number in range(20)))
     for checks in ([[ids[0], ids[19]]], [[ids[0]], [ids[10], ids[19]]], [ids[::-1]]):
-        assert set(parts.store.bodies(checks, near=True)) >= {event_id for each in checks for event_id in each}
+        assert set(parts.store.load_bodies(checks, near=True)) >= {event_id for each in checks for event_id in each}
 
 
 def test_a_lane_is_rung_once_until_the_bell_is_answered(parts: Parts) -> None:
-    assert parts.store.lanes_to_ring(["a", "b"]) == ["a", "b"]
-    assert parts.store.lanes_to_ring(["b", "c"]) == ["c"]
-    parts.store.answer_bell("b")
-    assert parts.store.lanes_to_ring(["a", "b", "c"]) == ["b"]
-    assert parts.store.lanes_to_ring([]) == []
+    assert parts.store.queues_to_notify(["a", "b"]) == ["a", "b"]
+    assert parts.store.queues_to_notify(["b", "c"]) == ["c"]
+    parts.store.clear_notified("b")
+    assert parts.store.queues_to_notify(["a", "b", "c"]) == ["b"]
+    assert parts.store.queues_to_notify([]) == []
 
 
 def test_a_lane_on_which_somebody_waits_needs_no_doorbell(parts: Parts) -> None:
-    assert parts.store.linger("a", "me", 60_000)
-    assert parts.store.lanes_to_ring(["a", "b"]) == ["b"]
-    parts.store.stop_lingering("a", "me")
-    assert parts.store.lanes_to_ring(["a", "b"]) == ["a"]
+    assert parts.store.set_waiter_flag("a", "me", 60_000)
+    assert parts.store.queues_to_notify(["a", "b"]) == ["b"]
+    parts.store.clear_waiter_flag("a", "me")
+    assert parts.store.queues_to_notify(["a", "b"]) == ["a"]
 
 
 def test_a_sign_belongs_to_one_worker_and_goes_by_itself_when_that_one_died(parts: Parts) -> None:
-    assert parts.store.linger("a", "me", 30)
-    assert not parts.store.linger("a", "you", 60_000)
-    parts.store.stop_lingering("a", "you")
-    wait_for(lambda: parts.store.linger("a", "you", 60_000), what="the sign to go")
-    assert parts.store.linger("a", "you", 60_000), "it is kept up by saying so again"
+    assert parts.store.set_waiter_flag("a", "me", 30)
+    assert not parts.store.set_waiter_flag("a", "you", 60_000)
+    parts.store.clear_waiter_flag("a", "you")
+    wait_for(lambda: parts.store.set_waiter_flag("a", "you", 60_000), what="the sign to go")
+    assert parts.store.set_waiter_flag("a", "you", 60_000), "it is kept up by saying so again"
 
 
 def test_a_ring_for_help_is_sent_although_somebody_waits_but_seldom(parts: Parts) -> None:
-    parts.store.linger("a", "me", 60_000)
-    assert [parts.store.try_ring("a") for _ in range(3)] == [True, False, False]
+    parts.store.set_waiter_flag("a", "me", 60_000)
+    assert [parts.store.try_notify("a") for _ in range(3)] == [True, False, False]
 
 
 def test_what_a_lane_cannot_reach_is_said_and_taken_back(parts: Parts) -> None:
@@ -133,4 +133,4 @@ def test_a_backlog_is_seen_before_the_first_worker_while_taken_and_not_afterward
 def test_an_answer_that_valkey_has_no_memory_left_is_the_worlds_fault(real_parts: Parts) -> None:
     real_parts.client.config_set("maxmemory", 1)
     with pytest.raises(UNAVAILABLE):
-        real_parts.store.lanes_to_ring(["a"])
+        real_parts.store.queues_to_notify(["a"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import received_at
-from schemas.times import read_epoch_ms, read_time
+from schemas.parsing.times import read_epoch_ms, read_time
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

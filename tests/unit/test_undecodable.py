@@ -1,4 +1,4 @@
-"""Bodies that cannot be placed raise `Undecodable` and nothing else: with a reason, the place, and no value of the body."""
+"""Bodies that cannot be placed raise `DecodeError` and nothing else: with a reason, the place, and no value of the body."""
 
 import re
 from typing import Any
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.decoding import decode
 from schemas.events import Event
-from schemas.failures import Reason, Undecodable
-from schemas.instacart import KINDS
+from schemas.failures import DecodeError, Reason
+from schemas.providers.instacart.callbacks import KINDS
 from tests.payloads import recorded
 
 ZONE = ZoneInfo("Europe/Amsterdam")
@@ -161,7 +161,7 @@ BAD = [("instacart", *row) for row in BAD_INSTACART] + [("afosto", *row) for row
 
 @pytest.mark.parametrize(("provider", "body", "reason", "message"), BAD, ids=[f"{row[0]}-{row[3][:70]}" for row in BAD])
 def test_a_bad_body_is_refused_by_name_and_place(provider: str, body: bytes, reason: str, message: str) -> None:
-    with pytest.raises(Undecodable) as refused:
+    with pytest.raises(DecodeError) as refused:
         read(provider, body)
     text = str(refused.value)
     assert text.startswith(message)
@@ -172,7 +172,7 @@ def test_a_bad_body_is_refused_by_name_and_place(provider: str, body: bytes, rea
 
 
 def test_an_unknown_provider_is_refused_by_name() -> None:
-    with pytest.raises(Undecodable, match=r"^provider: expected one of instacart, afosto, got another$") as refused:
+    with pytest.raises(DecodeError, match=r"^provider: expected one of instacart, afosto, got another$") as refused:
         read(SECRET, b"{}")
     assert refused.value.reason is Reason.UNKNOWN_PROVIDER
 
@@ -221,7 +221,7 @@ def _read_or_refuse(provider: str, body: bytes) -> None:
     refusal = ""
     try:
         read(provider, body)
-    except Undecodable as refused:
+    except DecodeError as refused:
         refusal = f"{refused.reason}: {refused}"
     assert not refusal or re.match(r"\w+: \$.*: expected .+, (got|found) ", refusal), refusal
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.settings import make_settings
-from workers.errors import Unreachable
+from workers.errors import DependencyUnavailableError
 from workers.handler import Event, UnitOfWork
 from workers.ledger.ledger import Ledger
 
@@ -24,6 +24,6 @@ class Asks:
 def test_a_handler_that_only_calls_another_service_holds_no_lock_and_needs_no_database() -> None:
     ledger = Ledger(make_settings(DATABASE_URL="sqlite:////nowhere/at/all/ledger.db"))
     assert not ledger.apply(Asks(asks=False), [])
-    with pytest.raises(Unreachable):
+    with pytest.raises(DependencyUnavailableError):
         ledger.apply(Asks(asks=True), [])
     ledger.close()

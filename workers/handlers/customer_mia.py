@@ -15,8 +15,8 @@ from sqlalchemy import Connection, bindparam, select, update
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.columns import UtcTime
+from workers.ledger.event_order import ordering_key
 from workers.ledger.lookups import Lookup, Name
-from workers.ledger.news import news_key
 from workers.ledger.orders import End, ends_of, lock_orders, names_of
 from workers.ledger.tables import customer_mia_alerts as table
 from workers.ledger.unit_of_work import Alert
@@ -40,7 +40,7 @@ _ALERTS = Lookup(
 @handler("customer_mia", Kind.CUSTOMER_MIA, retry=URGENT)
 def customer_mia(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Open the alerts of these orders, or keep them open."""
-    named = [(event, name) for event in sorted(events, key=news_key) for name in names_of(event)]
+    named = [(event, name) for event in sorted(events, key=ordering_key) for name in names_of(event)]
     names = {name for _, name in named}
     lock_orders(work.connection, names)
     its_ends, its_alerts = ends_of(work.connection, names), _alerts_of(work.connection, names)

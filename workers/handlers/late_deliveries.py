@@ -12,9 +12,9 @@ from sqlalchemy import RowMapping, select
 
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
+from workers.ledger.event_order import ordering_key
 from workers.ledger.lateness import measure_lateness, minutes_between
 from workers.ledger.lookups import Lookup, Name
-from workers.ledger.news import news_key
 from workers.ledger.orders import ends_of, lock_orders, names_of
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.unit_of_work import Alert
@@ -30,7 +30,7 @@ _WRITTEN = Lookup(table, select(table).order_by(table.c.provider, table.c.order_
 @handler("late_deliveries", Kind.LATE_DELIVERY, retry=URGENT)
 def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the newest lateness of each order, and have people alerted of it."""
-    newest = {name: event for event in sorted(events, key=news_key) for name in names_of(event)}
+    newest = {name: event for event in sorted(events, key=ordering_key) for name in names_of(event)}
     lock_orders(work.connection, newest)
     rows = [_row(newest[name], name) for name in sorted(newest)]
     upsert(work.connection, table, rows, _assign)
@@ -40,7 +40,7 @@ def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
         row = written._mapping
         name = row["provider"], row["order_id"]
         is_over = any(end.occurred_at >= row["occurred_at"] for end in ends.get(name, []))
-        if row["news"] == news_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):
+        if row["news"] == ordering_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):
             work.alert(_alert(row, newest[name].identity))
 
 
@@ -63,7 +63,7 @@ def _row(event: Event, name: Name) -> Row:
         "event_id": event.event_id,
         "occurred_at": event.occurred_at,
         "received_at": event.received_at,
-        "news": news_key(event),
+        "news": ordering_key(event),
         "old_window_starts_at": old and old.starts_at,
         "old_window_ends_at": old and old.ends_at,
         "new_window_starts_at": new and new.starts_at,

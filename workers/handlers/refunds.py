@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from schemas.events import Event, Kind
 from workers.handler import UnitOfWork, handler
-from workers.ledger.news import news_key
+from workers.ledger.event_order import ordering_key
 from workers.ledger.tables import refunds as table
 from workers.ledger.upsert import Assignments, Insert, Row, older, upsert
 
@@ -24,7 +24,7 @@ def _assign(statement: Insert) -> Assignments:
 def fold(events: Sequence[Event]) -> list[Row]:
     """One row for each refunded line, as it was said first; sorted. Pure."""
     rows: dict[tuple[str, str, str], Row] = {}
-    for event in sorted(events, key=news_key):
+    for event in sorted(events, key=ordering_key):
         for order_id in event.order_ids:
             for line in event.lines:
                 if line.refunded:
@@ -35,7 +35,7 @@ def fold(events: Sequence[Event]) -> list[Row]:
                         "event_id": event.event_id,
                         "occurred_at": event.occurred_at,
                         "received_at": event.received_at,
-                        "first_news": news_key(event),
+                        "first_news": ordering_key(event),
                         "product": line.product,
                         "product_name": line.name,
                         "quantity": line.quantity,

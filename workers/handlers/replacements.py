@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from schemas.events import Event, Kind, Line, Product
 from workers.handler import UnitOfWork, handler
-from workers.ledger.news import news_key
+from workers.ledger.event_order import ordering_key
 from workers.ledger.orders import lock_orders
 from workers.ledger.tables import replacements as table
 from workers.ledger.upsert import Assignments, Insert, Row, newer, older, upsert
@@ -57,7 +57,7 @@ def _assign(statement: Insert) -> Assignments:
 def fold(events: Sequence[Event]) -> list[Row]:
     """One row for each line and substitute, as it was said first, with the newest news that listed it; sorted. Pure."""
     rows: dict[tuple[str, str, str, str], Row] = {}
-    for event in sorted(events, key=news_key):
+    for event in sorted(events, key=ordering_key):
         for order_id in event.order_ids:
             for line in event.lines:
                 if line.substitute is not None:
@@ -76,8 +76,8 @@ def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
         "event_id": event.event_id,
         "occurred_at": event.occurred_at,
         "received_at": event.received_at,
-        "first_news": news_key(event),
-        "last_news": news_key(event),
+        "first_news": ordering_key(event),
+        "last_news": ordering_key(event),
         "product": line.product,
         "product_name": line.name,
         "quantity": line.quantity,

@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select, updat
 
 from schemas.events import Event
 from workers.handler import UnitOfWork, handler
+from workers.ledger.event_order import ordering_key
 from workers.ledger.lateness import PROMISING, measure_lateness
 from workers.ledger.lookups import Lookup
-from workers.ledger.news import news_key
 from workers.ledger.orders import TERMINAL, names_of
 from workers.ledger.tables import customer_mia_alerts, order_events, orders
 from workers.ledger.upsert import Assignments, Insert, Row, greatest, insert_new, least, newer, upsert
@@ -52,7 +52,7 @@ def fold(events: Sequence[Event]) -> list[Row]:
     """One row for each order, with the newest news of each group of columns; sorted, so that locks are taken in one order. Pure."""
     rows: dict[tuple[str, str], Row] = {}
     for event in events:
-        news = news_key(event)
+        news = ordering_key(event)
         for order_id in event.order_ids:
             new = _order_row(event, order_id, news)
             row = rows.setdefault((event.provider, order_id), new)
@@ -132,7 +132,7 @@ def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
         return
     closing = [
         {"its_provider": name[0], "its_order": name[1], "at": event.occurred_at, "by": event.event_id}
-        for event in sorted(events, key=news_key)
+        for event in sorted(events, key=ordering_key)
         for name in names_of(event)
         if name in alerted
     ]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from schemas.events import Kind
+from workers.ledger.event_order import ordering_key_of
 from workers.ledger.lookups import Lookup, Name
-from workers.ledger.news import key_of_news
 from workers.ledger.tables import late_deliveries as table
 from workers.ledger.tables import order_events
 
@@ -82,6 +82,6 @@ def _promises_of(connection: Connection, names: Collection[Name]) -> dict[Name, 
     """All that was promised for each of these orders."""
     promises: dict[Name, list[Promise]] = defaultdict(list)
     for provider, order_id, occurred_at, status, identity, expected_at in _PROMISES.rows(connection, names):
-        news = key_of_news(occurred_at, status, identity)
+        news = ordering_key_of(occurred_at, status, identity)
         promises[provider, order_id].append(Promise(occurred_at, news, expected_at))
     return promises

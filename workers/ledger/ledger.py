@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from schemas.events import Event
 from schemas.settings import Settings
-from workers.errors import Unreachable
+from workers.errors import DependencyUnavailableError
 from workers.ledger.private import keep_private
 from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import orders
@@ -48,7 +48,7 @@ class Ledger:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction. Raises `Unreachable` if the database is away, busy or full."""
+        """A transaction. Raises `DependencyUnavailableError` if the database is away, busy or full."""
         with translated():
             self._migrate_once()
             with self.engine.begin() as connection:
@@ -56,10 +56,12 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads: it waits for no writer and migrates nothing. Raises `Unreachable`."""
+        """A transaction that only reads: it waits for no writer and migrates nothing. Raises `DependencyUnavailableError`."""
         with translated(), self.engine.execution_options(**{_READS_ONLY: True}).connect() as connection:
             if not inspect(connection).has_table(orders.name):
-                raise Unreachable("the ledger, which has no tables yet: a worker makes them, or `curbside migrate`,")
+                raise DependencyUnavailableError(
+                    "the ledger, which has no tables yet: a worker makes them, or `curbside migrate`,"
+                )
             yield connection
 
     def apply(self, handler: Applies, events: Sequence[Event], room: int = 0) -> Alerts:
@@ -77,7 +79,7 @@ class Ledger:
         self.engine.dispose()
 
     def migrate(self) -> None:
-        """Bring the tables up to this release. Raises `Unreachable`."""
+        """Bring the tables up to this release. Raises `DependencyUnavailableError`."""
         with translated():
             self._migrate_once()
 
@@ -96,12 +98,14 @@ class Ledger:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn a database error that is nobody's event into `Unreachable`."""
+    """Turn a database error that is nobody's event into `DependencyUnavailableError`."""
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
         if is_worlds_fault(error):
-            raise Unreachable(f"the database ({type(getattr(error, 'orig', None) or error).__name__})") from error
+            raise DependencyUnavailableError(
+                f"the database ({type(getattr(error, 'orig', None) or error).__name__})"
+            ) from error
         raise
 
 

@@ -1,7 +1,7 @@
 """The ledger's tables. Their unique keys are what makes an effect happen once, however often it is applied.
 
 `occurred_at` is the provider's time, `received_at` ours. A column that ends in `_news` holds the key of the news that last set its
-group of columns (see `workers.ledger.news`): older news never overwrites newer. `event_id` is the inbox id of the event.
+group of columns (see `workers.ledger.event_order`): older news never overwrites newer. `event_id` is the inbox id of the event.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection
 
 from schemas.settings import Settings
-from workers.channels import Message, channels_of
+from workers.ledger.outbox import Message, channels_of
 from workers.ledger.tables import outbox
 from workers.ledger.upsert import inserted
 
@@ -54,7 +54,7 @@ class UnitOfWork:
 
     @cached_property
     def connection(self) -> Connection:
-        """The batch's transaction, begun when it is first asked for. Raises `Unreachable`."""
+        """The batch's transaction, begun when it is first asked for. Raises `DependencyUnavailableError`."""
         return self.begin()
 
     def alert(self, alert: Alert) -> None:

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
-from workers.errors import Unreachable
+from workers.errors import DependencyUnavailableError
 from workers.ledger.revision import revision_of
 
 _LOCK = 0x63757262  # "curb"
@@ -19,7 +19,7 @@ _LOCK = 0x63757262  # "curb"
 def upgrade(engine: Engine) -> str | None:
     """Bring the schema to the newest revision. Returns the revision it had before (None: it was new).
 
-    Raises `Unreachable` if a newer release was here: its workers know how to write, this one does not.
+    Raises `DependencyUnavailableError` if a newer release was here: its workers know how to write, this one does not.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -29,7 +29,7 @@ def upgrade(engine: Engine) -> str | None:
         if before == script.get_current_head():
             return before
         if before is not None and before not in {known.revision for known in script.walk_revisions()}:
-            raise Unreachable(f"the ledger, which a newer release has migrated (to {before}),")
+            raise DependencyUnavailableError(f"the ledger, which a newer release has migrated (to {before}),")
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # to rewrite a large table takes its time

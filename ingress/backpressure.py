@@ -1,0 +1,69 @@
+"""Back-pressure: says when the inbox is too full to promise anything, so that we refuse rather than lie.
+
+Looks once a second, off the acknowledgement path. Near Valkey's memory limit or past `INBOX_MAX_BACKLOG` we answer 503. The log has a
+line when that begins and one when it ends; so it has when Valkey is away.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from ingress.durability import warn_if_not_durable
+from ingress.inbox import Inbox, Refusal
+from schemas.keys import GROUP, INBOX
+from schemas.refusals import Cause
+
+PERIOD_SECONDS = 1.0
+MEMORY_SHARE = 0.95
+
+log = logging.getLogger("curbside.ingress")
+
+
+async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
+    """Keep `inbox.refusal` true, until cancelled."""
+    is_away = False
+    while True:
+        try:
+            refusal = await refusal_now(valkey, max_backlog)
+        except (RedisError, OSError) as error:
+            if not is_away:
+                log.warning("Valkey is unreachable (%s): no event is accepted until it is back", type(error).__name__)
+            is_away, inbox.refusal = True, None  # an append will find out by itself, and say so
+        else:
+            if is_away:
+                log.warning("Valkey is back")
+                await warn_if_not_durable(valkey)  # it may be another one, or it was away when we started
+            if refusal != inbox.refusal:
+                log.warning("inbox: %s", refusal.detail if refusal else "accepting again")
+            is_away, inbox.refusal = False, refusal
+        await asyncio.sleep(PERIOD_SECONDS)
+
+
+async def refusal_now(valkey: Redis, max_backlog: int) -> Refusal | None:
+    """Why the inbox should take nothing now, or None."""
+    backlog = await _backlog(valkey)
+    if backlog > max_backlog:
+        return Refusal(f"{backlog} events wait in the inbox (INBOX_MAX_BACKLOG is {max_backlog})", Cause.BACKLOG)
+    try:
+        memory = await valkey.info("memory")
+    except ResponseError:  # a managed server that does not tell
+        return None
+    used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
+    if limit and used > limit * MEMORY_SHARE:
+        return Refusal(f"Valkey uses {used} of {limit} bytes", Cause.MEMORY)
+    return None
+
+
+async def _backlog(valkey: Redis) -> int:
+    """Entries not yet dispatched: delivered but unacknowledged, and not yet delivered."""
+    try:
+        groups: list[dict[str, Any]] = await valkey.xinfo_groups(INBOX)
+    except ResponseError:  # no stream yet
+        return 0
+    for group in groups:
+        if group["name"] == GROUP:
+            return int(group["pending"]) + int(group["lag"] or 0)
+    return int(await valkey.xlen(INBOX))

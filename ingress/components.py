@@ -1,0 +1,86 @@
+"""The parts of one ingress, and their life from start to stop."""
+
+import contextlib
+import gc
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from celery import Celery
+from redis.asyncio import Redis
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from ingress.authentication import authenticators
+from ingress.background import running
+from ingress.backpressure import watch
+from ingress.bodies import BodyReader
+from ingress.connections import Connections
+from ingress.durability import warn_if_not_durable
+from ingress.inbox import Inbox
+from ingress.limiter import Limiter
+from ingress.notifier import Notifier
+from ingress.oauth import TokenEndpoint
+from ingress.peer import Peers
+from ingress.problems import Problem
+from ingress.readiness import Readiness
+from ingress.refusals import Refusals
+from ingress.request_contexts import context_encoders
+from ingress.server import most_connections
+from ingress.unexpected_errors import UnexpectedErrors
+from ingress.webhook import Webhook
+from schemas.contracts import CONTRACTS
+from schemas.processes import SWITCH_INTERVAL_SECONDS
+from schemas.refusals import NOBODY
+from schemas.settings import Settings
+from schemas.tasks import broker_options
+
+_NEW_OBJECTS = 20_000
+"""Between two looks for garbage in cycles."""
+
+
+class Components:
+    """All of them. One per event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        seconds = settings.commit_timeout.total_seconds()
+        # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
+        options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
+        pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has a timeout of its own around everything
+        self.valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
+        celery = Celery("curbside", set_as_current=False)
+        celery.conf.update(broker_options(settings.celery_broker_url))
+        self.refusals, self.unexpected_errors, bodies = Refusals(self.valkey, CONTRACTS), UnexpectedErrors(), BodyReader()
+        self.inbox, self.notifier = Inbox(pool, bodies.memory, seconds), Notifier(self.valkey, celery)
+        proofs, contexts = authenticators(settings), context_encoders(settings)
+        self.webhook = Webhook(self.inbox, self.notifier, proofs, contexts, bodies, settings.max_body_bytes, self.refusals)
+        peers = Peers(settings.trusted_proxies)
+        self.token = TokenEndpoint(settings, bodies, self.refusals, Limiter(self.valkey), peers)
+        self.readiness = Readiness(self.valkey, self.inbox)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[dict[str, Any]]:
+        """From start to stop; what it gives is the state that the server hands to its connections."""
+        await warn_if_not_durable(self.valkey)
+        _collect_garbage_rarely()
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        pressure = watch(self.valkey, self.inbox, self.settings.inbox_max_backlog)
+        async with running(notifier=self.notifier.run(), pressure=pressure, refusals=self.refusals.run()):
+            yield {"connections": Connections(most_connections(self.settings), self._refused)}
+        await self.inbox.close()
+        await self.notifier.close()
+        await self.refusals.close()
+        await self.valkey.aclose()
+
+    def _refused(self, problem: Problem) -> None:
+        """A connection was refused something before anybody could know whose it is."""
+        self.refusals.add(NOBODY, problem.status, problem.cause)
+
+
+def _collect_garbage_rarely() -> None:
+    """A request leaves next to nothing that counting references does not free: look for cycles in what is new, and not often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, 10, 10)

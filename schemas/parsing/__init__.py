@@ -1,0 +1,1 @@
+"""Readers of texts, durations, times and of fields that nothing depends on."""

@@ -1,0 +1,1 @@
+"""Afosto's webhooks."""

@@ -1,0 +1,1 @@
+"""Instacart Connect's event callbacks."""

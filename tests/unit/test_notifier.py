@@ -1,0 +1,166 @@
+"""The doorbell: one message without content for many events, none when a dispatcher waits by itself, and no harm without a broker."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import redis
+from celery import Celery
+from redis.asyncio import Redis
+
+from ingress.background import running
+from ingress.notifier import PAUSE_SECONDS, Notifier
+from schemas import keys
+from schemas.tasks import broker_options
+from tests.support.ingress import rung
+from tests.support.ports import LOOPBACK, free_port
+from tests.support.valkey import RealValkey, broker_of
+from tests.support.waiting import wait_for_async
+
+
+@asynccontextmanager
+async def a_doorbell(url: str, broker_url: str) -> AsyncIterator[Notifier]:
+    celery = Celery("curbside", set_as_current=False)
+    celery.conf.update(broker_options(broker_url))
+    valkey = Redis.from_url(url, decode_responses=True, protocol=2)
+    notifier = Notifier(valkey, celery)
+    async with running(notifier=notifier.run()):
+        yield notifier
+    await notifier.close()
+    await valkey.aclose()
+
+
+async def until_rung(url: str, times: int) -> None:
+    async def is_rung() -> bool:
+        return await asyncio.to_thread(rung, url) >= times
+
+    await wait_for_async(is_rung, what=f"{times} doorbells")
+
+
+async def look_twice() -> None:
+    """Long enough for the doorbell to have looked whether a ring is needed."""
+    await asyncio.sleep(5 * PAUSE_SECONDS)
+
+
+def test_many_events_are_one_message_and_it_has_no_content(valkey_url: str) -> None:
+    async def main() -> None:
+        async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+            for _ in range(100):
+                notifier.notify()
+            await until_rung(valkey_url, 1)
+            for _ in range(100):
+                notifier.notify()
+                await asyncio.sleep(0)
+            await look_twice()
+
+    asyncio.run(main())
+
+    assert rung(valkey_url) == 1
+    with redis.Redis.from_url(broker_of(valkey_url)) as broker:
+        message = json.loads(broker.lindex("curbside:curbside.dispatch", 0))
+    assert message["headers"]["task"] == "curbside.dispatch"
+    assert json.loads(base64.b64decode(message["body"]))[:2] == [[], {}]
+
+
+def test_when_the_last_ring_was_answered_the_next_event_rings_again(valkey_url: str) -> None:
+    async def main() -> None:
+        with redis.Redis.from_url(valkey_url) as client:
+            async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+                for times in (1, 2):
+                    notifier.notify()
+                    await until_rung(valkey_url, times)
+                    client.delete(keys.notified(keys.DISPATCH))
+
+    asyncio.run(main())
+
+
+def test_a_ring_is_forgotten_by_itself(valkey_url: str) -> None:
+    async def main() -> None:
+        async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+            notifier.notify()
+            await until_rung(valkey_url, 1)
+
+    asyncio.run(main())
+
+    with redis.Redis.from_url(valkey_url) as client:
+        assert client.pttl(keys.notified(keys.DISPATCH)) <= 1000
+
+
+def test_no_message_is_sent_while_a_drain_waits_on_the_inbox(valkey_url: str) -> None:
+    async def main() -> None:
+        with redis.Redis.from_url(valkey_url) as client:
+            client.set(keys.waiter(keys.DISPATCH), 1, ex=60)
+            async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+                notifier.notify()
+                await look_twice()
+                assert rung(valkey_url) == 0
+                client.delete(keys.waiter(keys.DISPATCH))
+                notifier.notify()
+                await until_rung(valkey_url, 1)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine", ["redis", "amqp"])
+def test_a_broker_that_is_away_is_a_warning_and_nothing_more(
+    fake_valkey_url: str, caplog: pytest.LogCaptureFixture, engine: str
+) -> None:
+    async def main() -> None:
+        async with a_doorbell(fake_valkey_url, f"{engine}://user:secret@{LOOPBACK}:{free_port()}//") as notifier:
+            notifier.notify()
+
+            async def is_warned() -> bool:
+                return "notification not sent" in caplog.text
+
+            await wait_for_async(is_warned, 20, "the warning")
+
+    asyncio.run(main())
+
+    assert "job ended" not in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_broker_that_comes_back_is_rung_again(
+    real_valkey: RealValkey, fake_valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with a_doorbell(fake_valkey_url, broker_of(real_valkey.url)) as notifier:
+            notifier.notify()
+            await until_rung(real_valkey.url, 1)
+            real_valkey.kill()
+            with redis.Redis.from_url(fake_valkey_url) as client:
+                client.delete(keys.notified(keys.DISPATCH))
+
+                async def is_warned() -> bool:
+                    notifier.notify()
+                    return "notification not sent" in caplog.text
+
+                await wait_for_async(is_warned, 20, "the warning")
+                real_valkey.start()
+                client.delete(keys.notified(keys.DISPATCH))
+                notifier.notify()
+                await until_rung(real_valkey.url, 2)
+
+    asyncio.run(main())
+
+    assert "job ended" not in caplog.text
+
+
+def test_without_valkey_the_doorbell_waits_and_goes_on(real_valkey: RealValkey, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with a_doorbell(real_valkey.url, broker_of(real_valkey.url)) as notifier:
+            real_valkey.kill()
+            notifier.notify()
+
+            async def is_warned() -> bool:
+                return "notification not sent" in caplog.text
+
+            await wait_for_async(is_warned, 30, "the warning")
+            real_valkey.start()
+            notifier.notify()
+            await until_rung(real_valkey.url, 1)
+
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""Sending alerts: from the outbox to a channel."""

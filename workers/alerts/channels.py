@@ -1,0 +1,71 @@
+"""Sending one alert through one channel."""
+
+import logging
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from schemas.settings import Settings
+from workers.alerts.plain_text import plain, plain_json
+from workers.errors import DeliveryError, UnknownChannelError
+from workers.ledger.outbox import LOG, WEBHOOK, Message, apprise_channel
+
+if TYPE_CHECKING:
+    from apprise import Apprise
+
+    from workers.alerts.webhook import Webhook
+
+log = logging.getLogger("curbside.alerts")
+
+_reading_address: ContextVar[bool] = ContextVar("reading_address", default=False)
+logging.getLogger("apprise").addFilter(lambda _: not _reading_address.get())  # of an address that is wrong, it logs the address
+
+
+class Channels:
+    """All channels that are set up. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._webhook = _webhook(settings) if settings.alert_webhook_url else None
+        self._apprise = {apprise_channel(url): url for url in settings.alert_urls}
+
+    def send(self, message: Message, now: datetime) -> None:
+        """Send. Raises `DeliveryError` or `UnknownChannelError`."""
+        if message.channel == LOG:
+            log.warning("ALERT %s: %s", message.topic, message.title)
+        elif message.channel == WEBHOOK and self._webhook is not None:
+            self._webhook.post(message, now)
+        elif url := self._apprise.get(message.channel):
+            _notify(url, message)
+        else:
+            raise UnknownChannelError(f"{message.channel} is no longer set up")
+
+    def close(self) -> None:
+        """Close connections."""
+        if self._webhook is not None:
+            self._webhook.close()
+
+
+def _webhook(settings: Settings) -> "Webhook":
+    from workers.alerts.webhook import Webhook  # noqa: PLC0415 - 3 MB, for who uses it
+
+    return Webhook(settings.alert_webhook_url, settings.alert_webhook_secret)
+
+
+def _notify(url: str, message: Message) -> None:
+    """Send it as plain text: Apprise escapes it where a service takes HTML or Markdown; what is left is `plain`'s."""
+    import apprise  # noqa: PLC0415 - 3 MB, for who uses it
+
+    service = apprise.Apprise()
+    if not _is_read(service, url):
+        raise DeliveryError("Apprise does not understand this ALERT_URLS entry")
+    title, body = plain(f"{message.topic}: {message.title}"), plain_json(message.payload)
+    if not service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
+        raise DeliveryError("Apprise could not deliver")
+
+
+def _is_read(service: "Apprise", url: str) -> bool:
+    token = _reading_address.set(True)
+    try:
+        return bool(service.add(url))
+    finally:
+        _reading_address.reset(token)

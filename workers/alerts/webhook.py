@@ -1,0 +1,58 @@
+"""The signed outgoing webhook, after Standard Webhooks."""
+
+import hashlib
+import re
+from datetime import datetime
+from typing import Any
+
+import httpx
+import orjson
+import standardwebhooks
+
+from workers.errors import DeliveryError
+from workers.ledger.outbox import Message
+
+TIMEOUT_SECONDS = 10.0
+
+_HEADER_SAFE = re.compile(r"[A-Za-z0-9_:-]+")
+
+
+class Webhook:
+    """Posts alerts to one URL. Safe to share between threads."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        self._url, self._signer = url, standardwebhooks.Webhook(secret)
+        self._http = httpx.Client(timeout=TIMEOUT_SECONDS)
+
+    def close(self) -> None:
+        """Close connections."""
+        self._http.close()
+
+    def post(self, message: Message, now: datetime) -> None:
+        """Post: `webhook-id` is the idempotency key, `webhook-signature` covers id, time and body. Raises `DeliveryError`."""
+        name = webhook_id(message.idempotency_key)
+        content: dict[str, Any] = {
+            "type": message.topic,
+            "timestamp": message.created_at,
+            "data": {"title": message.title, **orjson.loads(message.payload)},
+        }
+        body = orjson.dumps(content).decode()
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._signer.sign(name, now, body),
+        }
+        try:
+            response = self._http.post(self._url, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise DeliveryError(f"the webhook did not answer: {type(error).__name__}") from error
+        if not response.is_success:
+            raise DeliveryError(f"the webhook answered {response.status_code}")
+
+
+def webhook_id(idempotency_key: str) -> str:
+    """The key as a header can hold it, and without a dot, which parts what is signed: as it is, or a digest of it."""
+    if _HEADER_SAFE.fullmatch(idempotency_key):
+        return idempotency_key
+    return f"sha256:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"

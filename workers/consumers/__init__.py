@@ -1,0 +1,1 @@
+"""How a worker process consumes streams: one loop for each stream, woken by Celery messages."""

@@ -1,0 +1,179 @@
+"""A stream consumer: the loop that empties one stream, batch by batch, in one worker process.
+
+1. It handles the entries that this worker took and did not finish.
+2. It claims the entries of workers that are gone.
+3. It reads new entries until there are none.
+4. It then waits about a second in a blocking read (the *idle wait*), with its waiter flag set. Under steady traffic an event therefore
+   needs no Celery message.
+
+No notification is lost: before it ends, the consumer clears its waiter flag and reads the stream once more, and whoever appends checks the
+flag after the append. A crash anywhere leaves entries pending, and a waiter flag that expires.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from workers.consumers.notifier import Notifier
+from workers.consumers.single_flight import SingleFlight
+from workers.errors import DependencyUnavailableError
+from workers.valkey.connection import UNAVAILABLE
+from workers.valkey.entries import BATCH, Entry
+from workers.valkey.store import Store
+
+DISPATCH_BATCH = 1024
+"""Entries in a batch of the dispatcher. It only passes them on, and a batch costs two round trips and two fsyncs, whatever its size."""
+MAX_CLAIM_CHECKS = 16
+"""Claim checks in a batch of a handler. If each is full, the batch is still about a second's work."""
+IDLE_WAIT_MS = 1_000
+WAITER_FLAG_LIFETIME_MS = 3_000
+WAITER_FLAG_RENEWAL_SECONDS = 1.0
+CLAIM_IDLE_MS = 10_000
+"""An entry is claimed from a consumer that has been silent for so long. It is longer than a batch takes; a second run changes nothing."""
+CLAIM_PERIOD_SECONDS = 5.0
+MAX_RUN_SECONDS = 30.0
+"""A task ends after this time and notifies its successor, so that Flower shows it."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+
+log = logging.getLogger("curbside.workers")
+
+
+@dataclass(frozen=True)
+class GroupMember:
+    """This worker process as a member of the streams' consumer groups: its name there, and what it works with."""
+
+    consumer: str
+    store: Store
+    notifier: Notifier
+    stopping: threading.Event
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """How much is taken at once: about `events` events, and at most `entries` entries (None: as many as events)."""
+
+    events: int = BATCH
+    entries: int | None = None
+    events_in: Callable[[Entry], int] = lambda _: 1
+    """How many events an entry stands for."""
+
+
+class StreamConsumer:
+    """The consumer of one stream in this process. `process` handles and acknowledges a batch, or raises `DependencyUnavailableError`."""
+
+    def __init__(
+        self,
+        name: str,
+        stream: str,
+        process: Callable[[Sequence[Entry]], None],
+        member: GroupMember,
+        batch_size: BatchSize = BatchSize(),
+    ) -> None:
+        self.name, self.stream = name, stream
+        self._events_in, self._batch = batch_size.events_in, batch_size.events
+        self._count = self._max_entries = batch_size.entries or batch_size.events
+        self._process, self._store, self._notifier = process, member.store, member.notifier
+        self._consumer, self._stopping = member.consumer, member.stopping
+        self._flight = SingleFlight()
+        self._next_claim = self._next_flag = 0.0
+
+    def run(self) -> None:
+        """Work until the stream is empty, the time is up or the worker stops."""
+        if not self._flight.try_start():
+            return
+        try:
+            while True:
+                self._work()
+                if self._flight.try_finish():
+                    return
+        except UNAVAILABLE as error:
+            self._flight.abort()
+            log.warning("queue %s: Valkey is unreachable (%s); a timer notifies again", self.name, type(error).__name__)
+        except BaseException:
+            self._flight.abort()
+            raise
+
+    def _work(self) -> None:
+        until = monotonic() + MAX_RUN_SECONDS
+        self._store.ensure_groups([self.stream])
+        self._store.clear_notified(self.name)
+        pauses = 0
+        while True:
+            try:
+                self._finish_own()
+                more = self._empty(until)
+                break
+            except DependencyUnavailableError as error:
+                pauses += 1
+                self._pause(error, pauses, until)
+                if self._is_over(until):
+                    more = True
+                    break
+        if pauses:
+            self._store.note_reachable(self.name)
+        if more:
+            self._notifier.notify([self.name])
+
+    def _finish_own(self) -> None:
+        """Handle what this worker took and did not finish, because of a crash or a dependency outage."""
+        after = "0"
+        while entries := self._store.read_own(self.stream, self._consumer, after, self._count):
+            self._process_in_parts(entries)
+            after = entries[-1].id
+
+    def _empty(self, until: float) -> bool:
+        """Handle entries until there are none. True if the time is up and there may be more."""
+        while True:
+            while (entries := self._next(until)) is not None:
+                self._process_in_parts(entries)
+            self._next_flag = 0.0
+            self._store.clear_waiter_flag(self.name, self._consumer)
+            if self._is_over(until):
+                return True
+            if not (last := self._store.read(self.stream, self._consumer, self._count)):
+                return False
+            self._process_in_parts(last)
+
+    def _process_in_parts(self, entries: Sequence[Entry]) -> None:
+        """Handle entries, about a batch of events at a time, and learn from them how many to take next."""
+        events = max(1, sum(map(self._events_in, entries)))
+        self._count = max(1, min(self._max_entries, self._batch * len(entries) // events))
+        if events <= 2 * self._batch:
+            self._process(entries)
+            return
+        for at in range(0, len(entries), self._count):
+            self._process(entries[at : at + self._count])
+
+    def _next(self, until: float) -> list[Entry] | None:
+        """The next batch. None if nothing came during the idle wait, or if the time is up."""
+        if self._is_over(until):
+            return None
+        if monotonic() >= self._next_claim:
+            self._next_claim = monotonic() + CLAIM_PERIOD_SECONDS
+            if claimed := self._store.claim(self.stream, self._consumer, CLAIM_IDLE_MS, self._count):
+                self._next_claim = 0.0
+                return claimed
+        count = self._count
+        entries = self._store.read(self.stream, self._consumer, count, IDLE_WAIT_MS if self._keeps_waiter_flag() else None)
+        if len(entries) == count:
+            self._notifier.notify_another(self.name)
+        return entries or None
+
+    def _keeps_waiter_flag(self) -> bool:
+        """Whether the waiter flag is ours. It is renewed long before it expires, and not for every batch: that would be an fsync each."""
+        if monotonic() >= self._next_flag:
+            if not self._store.set_waiter_flag(self.name, self._consumer, WAITER_FLAG_LIFETIME_MS):
+                return False
+            self._next_flag = monotonic() + WAITER_FLAG_RENEWAL_SECONDS
+        return True
+
+    def _is_over(self, until: float) -> bool:
+        return self._stopping.is_set() or monotonic() >= until
+
+    def _pause(self, error: DependencyUnavailableError, pauses: int, until: float) -> None:
+        log.warning("queue %s waits: %s is unreachable", self.name, error)
+        self._store.note_unreachable(self.name, str(error))
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (pauses - 1), LONGEST_PAUSE_SECONDS, max(0.0, until - monotonic()))
+        self._stopping.wait(pause)

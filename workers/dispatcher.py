@@ -1,0 +1,100 @@
+"""The dispatcher: decodes inbox entries, finds the kind, order and identity of each event, and routes it to the handlers that want it.
+
+Its commit point is `Store.route`. A crash before it leaves the entries pending; a crash after it leaves nothing to do.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from typing import NamedTuple
+
+from schemas.decoding import decode
+from schemas.events import Event, Kind
+from schemas.failures import DecodeError, Failure, Reason
+from schemas.keys import DISPATCH, FIELD_BODY
+from workers.consumers.notifier import Notifier
+from workers.contract_drift import DriftMonitor
+from workers.failures.error_report import describe
+from workers.failures.failure_store import first_task_id
+from workers.handler import Handler
+from workers.valkey.entries import Batch, Entry, Fields, provider_of, request_of
+from workers.valkey.store import Routed, Store
+
+log = logging.getLogger("curbside.workers")
+
+MAX_NAME_CHARS = 100
+"""Each unrecognised event name has a count of its own, under the name cut to this length."""
+
+
+class Router:
+    """Which handlers an event goes to. Pure."""
+
+    def __init__(self, handlers: Sequence[Handler]) -> None:
+        self.names = [handler.name for handler in handlers]
+        self._routes = {kind: bytes(place for place, handler in enumerate(handlers, 1) if handler.wants(kind)) for kind in Kind}
+
+    def routed(self, event: Event) -> Routed:
+        """Where a decoded event goes if it is no duplicate."""
+        unknown = event.name[:MAX_NAME_CHARS] if event.kind is Kind.UNRECOGNISED else ""
+        return Routed(event.event_id, event.identity, self._routes[event.kind], unknown)
+
+
+class DecodedBatch(NamedTuple):
+    """The decoded events of a batch with their bodies, the route of each, and a failure for each entry that cannot be decoded."""
+
+    events: list[tuple[Event, bytes]]
+    routed: list[Routed]
+    undecodable: list[Failure]
+
+
+def decode_batch(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int) -> DecodedBatch:
+    """Decode a batch. Pure."""
+    found = DecodedBatch([], [], [])
+    for entry in entries:
+        provider, body = provider_of(entry.fields), entry.fields.get(FIELD_BODY, b"")
+        try:
+            if not entry.fields:
+                raise DecodeError(Reason.BODY_MISSING, "the inbox entry was deleted before it was read")
+            event = decode(provider, body, entry.id, zone)
+            found.routed.append(router.routed(event))
+            found.events.append((event, body))
+        except Exception as error:  # also a bug in a decoder: one event must not stop the others
+            found.undecodable.append(undecodable_failure(entry.id, DISPATCH, entry.fields, error, now_ms))
+    return found
+
+
+def undecodable_failure(event_id: str, handler: str, fields: Fields, error: Exception, now_ms: int) -> Failure:
+    """The failure of an entry that cannot be decoded. Any error but `DecodeError` is a bug in the decoder: its traceback is kept."""
+    provider = provider_of(fields)
+    if not isinstance(error, DecodeError):
+        log.error("a bug in decoding event %s of %s: %s", event_id, provider, type(error).__name__)
+    return Failure(
+        event_id=event_id,
+        handler=handler,
+        provider=provider,
+        body=fields.get(FIELD_BODY, b""),
+        request=request_of(fields),
+        **describe(error),
+        task_id=first_task_id(handler, event_id),
+        first_at_ms=now_ms,
+        last_at_ms=now_ms,
+    )
+
+
+class Dispatcher:
+    """Handles batches of the inbox."""
+
+    def __init__(
+        self, store: Store, notifier: Notifier, router: Router, *, zone: tzinfo, seen_ms: int, drift: DriftMonitor | None = None
+    ) -> None:
+        self._store, self._notifier, self._router = store, notifier, router
+        self._zone, self._seen_ms, self._drift = zone, seen_ms, drift
+
+    def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
+        """Give each entry its one outcome, notify the handlers that got events, and look for drift."""
+        found = decode_batch(entries, self._router, self._zone, int(clock() * 1000))
+        taken_over = entries.taken_over if isinstance(entries, Batch) else None
+        self._notifier.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, taken_over))
+        if self._drift is not None:
+            self._drift.observe(found.events)

@@ -1,0 +1,176 @@
+"""The failure store: every event that could not be handled, with its raw body, until it is applied or discarded.
+
+It lives in Valkey, since it must work while the database is what failed. `retries` holds when each is to be tried again; a Celery
+message only carries the moment, so a lost message costs a lease. Every change compares the record with what was read: two operators, or
+an operator and a worker, never undo each other's change.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+from redis import Redis
+
+from schemas import keys
+from schemas.events import Event
+from schemas.failures import Failure, FailureState, decode_failure, encode_failure
+from schemas.keys import Counter
+from schemas.request_context import NO_CONTEXT, encode_context
+from workers.errors import FailureNotFoundError
+from workers.valkey import scripts
+
+LEASE_MS = 15_000
+"""A retry whose result is not known after so long is sent again."""
+MAX_IN_FLIGHT = 4
+"""Retries that run at once in a whole deployment: fewer than the spare threads of a worker, so that no queue waits for a retry."""
+
+_NAMESPACE = uuid.UUID("6f1c7a52-7d0e-4c3e-9a54-0a5d2a6f7c11")
+_KEYS = [keys.FAILURES, keys.RETRIES, keys.IN_FLIGHT, keys.COUNTERS]
+
+
+def first_task_id(handler: str, event_id: str) -> str:
+    """The id of the Celery task that retries an event until a person retries it."""
+    return str(uuid.uuid5(_NAMESPACE, f"{handler}:{event_id}"))
+
+
+def next_task_id(task_id: str) -> str:
+    """The id of the task of a person's retry. It follows from the failed task's id, so that a double click is one retry."""
+    return str(uuid.uuid5(_NAMESPACE, task_id))
+
+
+class FailureStore:
+    """All failures of a deployment. Safe to share between threads and processes."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._take, self._change, self._applied = (
+            scripts.load(client, name) for name in ("retry_take", "failure_change", "failure_applied")
+        )
+        self._decoded = scripts.load(client, "seen", "failure_decoded")
+
+    def get(self, handler: str, event_id: str) -> Failure:
+        """One failure. Raises `FailureNotFoundError`."""
+        return decode_failure(self._read(handler, event_id))
+
+    def all(self) -> Iterator[Failure]:
+        """Every failure once, in no order, though Valkey may return a field twice while its table grows."""
+        seen = set()
+        for field, record in self._client.hscan_iter(keys.FAILURES, count=500):
+            if field not in seen:
+                seen.add(field)
+                yield decode_failure(record)
+
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._client.hlen(keys.FAILURES))
+
+    def take_due(self, now_ms: int) -> list[Failure]:
+        """The failures to be tried now, at most `MAX_IN_FLIGHT` at once; each is leased to the message that the caller sends."""
+        due: Any = self._take([keys.RETRIES, keys.IN_FLIGHT], [now_ms, LEASE_MS, MAX_IN_FLIGHT])
+        records: Any = self._client.hmget(keys.FAILURES, due) if due else []
+        return [decode_failure(record) for record in records if record is not None]
+
+    def is_in_flight(self, failure: Failure) -> bool:
+        """Whether a message that retries it is expected. One that comes after the event was resolved is not."""
+        return self._client.zscore(keys.IN_FLIGHT, failure.field) is not None
+
+    def retry(self, handler: str, event_id: str, now_ms: int, of_task: str | None = None) -> Failure:
+        """Have a dead or discarded failure tried again at once, as a new task. Raises `FailureNotFoundError`.
+
+        `of_task`: only if this is the task that failed, so that a second click on it changes nothing.
+        """
+
+        def retried(failure: Failure) -> Failure:
+            if failure.state is FailureState.RETRYING and of_task is None:
+                return msgspec.structs.replace(failure, next_at_ms=now_ms)
+            if failure.state is FailureState.RETRYING or (of_task is not None and failure.task_id != of_task):
+                raise FailureNotFoundError(f"{failure.field} is being retried already, as task {failure.task_id}")
+            return msgspec.structs.replace(
+                failure,
+                state=FailureState.RETRYING,
+                attempts=0,
+                away=0,
+                next_at_ms=now_ms,
+                note="",
+                task_id=next_task_id(failure.task_id or first_task_id(handler, event_id)),
+            )
+
+        return self._update(handler, event_id, retried)
+
+    def discard(self, handler: str, event_id: str, note: str) -> Failure:
+        """Decide that it is not applied. The record stays, with the note, and `retry` can undo it. Raises `FailureNotFoundError`."""
+
+        def discarded(failure: Failure) -> Failure:
+            if failure.state is FailureState.DISCARDED:
+                raise FailureNotFoundError(f"{failure.field} is discarded already")
+            return msgspec.structs.replace(failure, state=FailureState.DISCARDED, note=note, next_at_ms=0)
+
+        return self._update(handler, event_id, discarded)
+
+    def record_attempt(self, failure: Failure, changed: Failure) -> bool:
+        """An attempt failed: keep the changed record. False if a person has changed it meanwhile: that decision stands."""
+        try:
+            record = self._read(failure.handler, failure.event_id)
+        except FailureNotFoundError:
+            return False
+        return decode_failure(record) == failure and self._replace(record, failure, changed)
+
+    def resolve(self, failure: Failure) -> bool:
+        """An attempt succeeded and its effects are committed: remove the record, whatever its state now. False if there is none."""
+
+        def remove(record: bytes, now: Failure) -> bool:
+            was_discarded = now.state is FailureState.DISCARDED
+            return bool(self._applied(_KEYS, [failure.field, record, failure.handler, int(was_discarded)]))
+
+        return self._remove(failure, remove)
+
+    def resolve_decoded(
+        self, failure: Failure, event: Event, handlers: Sequence[str], seen_ms: int, unrecognised_name: str = ""
+    ) -> bool:
+        """A body can now be decoded: remove the record and route the event to these handlers, unless it is a duplicate.
+
+        False if a person has discarded it meanwhile.
+        """
+        streams = [keys.UNRECOGNISED, *map(keys.todo, handlers)]
+
+        def remove(record: bytes, now: Failure) -> bool:
+            if now.state is FailureState.DISCARDED:
+                raise FailureNotFoundError(f"{failure.field} is discarded")
+            args: list[Any] = [failure.field, record, failure.event_id, event.identity, keys.SEEN_PREFIX, seen_ms]
+            request = b"" if failure.request is NO_CONTEXT else encode_context(failure.request)
+            args += (failure.provider, failure.body, request, unrecognised_name)
+            return bool(self._decoded([*_KEYS, *streams], [*args, *handlers]))
+
+        return self._remove(failure, remove)
+
+    def _remove(self, failure: Failure, remove: Callable[[bytes, Failure], bool]) -> bool:
+        """Call `remove` with the record until it succeeds: it returns False if the record has changed since it was read."""
+        try:
+            while not remove(record := self._read(failure.handler, failure.event_id), decode_failure(record)):
+                pass
+        except FailureNotFoundError:
+            return False
+        return True
+
+    def _update(self, handler: str, event_id: str, change: Callable[[Failure], Failure]) -> Failure:
+        while True:
+            record = self._read(handler, event_id)
+            before = decode_failure(record)
+            after = change(before)
+            if self._replace(record, before, after):
+                return after
+
+    def _replace(self, record: bytes, before: Failure, after: Failure) -> bool:
+        due: int | str = after.next_at_ms if after.state is FailureState.RETRYING else ""
+        discarded = (after.state is FailureState.DISCARDED) - (before.state is FailureState.DISCARDED)
+        args: list[Any] = [before.field, record, encode_failure(after), due, discarded, Counter.discarded(before.handler)]
+        return bool(self._change(_KEYS, args))
+
+    def _read(self, handler: str, event_id: str) -> bytes:
+        """The record, under either name of the dispatcher."""
+        for name in keys.names_of_handler(handler):
+            record: Any = self._client.hget(keys.FAILURES, f"{name}:{event_id}")
+            if record is not None:
+                return bytes(record)
+        raise FailureNotFoundError(f"{handler}:{event_id} has not failed, or has been applied since")

@@ -1,0 +1,126 @@
+"""The handler runner: decodes the events of a handler's batch, applies them in one SQL transaction, and acknowledges them.
+
+A crash before the commit leaves the batch pending. A crash after it has the batch applied again, which the unique key of every row makes
+a no-op. If an event is at fault, the batch is halved until that event is alone: only it becomes a failure, which
+`workers.retry_executor` tries again.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import NamedTuple
+
+from schemas.decoding import decode
+from schemas.events import Event
+from schemas.failures import DecodeError, Failure, Reason
+from schemas.keys import FIELD_BODY
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.dispatcher import undecodable_failure
+from workers.errors import DependencyUnavailableError
+from workers.failures.error_report import reason_of
+from workers.failures.failure_store import first_task_id
+from workers.failures.retry_policy import after_attempt
+from workers.handler import Handler
+from workers.ledger.ledger import Ledger
+from workers.valkey.connection import UNAVAILABLE
+from workers.valkey.entries import Entry, event_ids, provider_of, request_of
+from workers.valkey.store import Store
+
+log = logging.getLogger("curbside.workers")
+
+
+class ClaimedEvent(NamedTuple):
+    """An event being handled: the claim check that names it, and its raw body, which a failure keeps."""
+
+    todo_id: str
+    event: Event
+    body: bytes
+
+
+class HandlerRunner:
+    """Runs one handler on batches of its todo stream."""
+
+    def __init__(self, handler: Handler, store: Store, ledger: Ledger, relay: OutboxRelay, zone: tzinfo) -> None:
+        self._handler, self._store = handler, store
+        self._ledger, self._relay, self._zone = ledger, relay, zone
+
+    def process(self, entries: Sequence[Entry]) -> None:
+        """Give each entry its one outcome. Raises `DependencyUnavailableError` in an outage: then nothing is acknowledged."""
+        now_ms = int(time.time() * 1000)
+        checks = {entry.id: event_ids(entry) for entry in entries}
+        claimed, failed = self._load_events(entries, checks, now_ms)
+        outbox_due: list[int] = []
+        refused = self._apply(claimed, outbox_due)
+        failed += [(each.todo_id, self._failure(each, error, now_ms)) for each, error in refused]
+        failures: dict[str, list[Failure]] = {}
+        for todo_id, failure in failed:
+            failures.setdefault(todo_id, []).append(failure)
+        done = [(todo_id, len(ids), failures.get(todo_id, ())) for todo_id, ids in checks.items()]
+        self._store.ack_batch(self._handler.name, done, min(outbox_due, default=None))
+
+    def _load_events(
+        self, entries: Sequence[Entry], checks: Mapping[str, Sequence[str]], now_ms: int
+    ) -> tuple[list[ClaimedEvent], list[tuple[str, Failure]]]:
+        """The events that claim checks name, and a failure for each that cannot be decoded. A deleted claim check names none."""
+        in_inbox = self._store.load_bodies(
+            (checks[entry.id] for entry in entries if FIELD_BODY not in entry.fields), near=self._handler.kinds is None
+        )
+        claimed, failed = [], []
+        for entry, event_id in [(each, event_id) for each in entries for event_id in checks[each.id]]:
+            fields = entry.fields if FIELD_BODY in entry.fields else in_inbox.get(event_id, {})
+            provider, body = provider_of(fields), fields.get(FIELD_BODY, b"")
+            try:
+                if not fields:
+                    raise DecodeError(Reason.BODY_MISSING, "its body is no longer in the inbox")
+                claimed.append(ClaimedEvent(entry.id, decode(provider, body, event_id, self._zone, request_of(fields)), body))
+            except Exception as error:  # also a bug in a decoder: one event must not stop the others
+                failure = undecodable_failure(event_id, self._handler.name, fields, error, now_ms)
+                failed.append((entry.id, failure))
+        return claimed, failed
+
+    def _apply(self, claimed: Sequence[ClaimedEvent], outbox_due: list[int]) -> list[tuple[ClaimedEvent, Exception]]:
+        """Apply events in one transaction, or in halves until each event at fault is alone. Returns those, each with its error.
+
+        Adds to `outbox_due` when the outbox must be read, in epoch ms.
+        """
+        if not claimed:
+            return []
+        try:
+            alerts = self._ledger.apply(self._handler, [each.event for each in claimed], self._relay.capacity)
+        except (DependencyUnavailableError, *UNAVAILABLE):
+            raise
+        except Exception as error:  # a handler may raise anything: the fault is this event's, or one half's
+            if len(claimed) == 1:
+                return [(claimed[0], error)]
+        else:
+            due = self._relay.send_new(alerts)
+            outbox_due += [] if due is None else [due]
+            return []
+        half = len(claimed) // 2
+        return self._apply(claimed[:half], outbox_due) + self._apply(claimed[half:], outbox_due)
+
+    def _failure(self, claimed: ClaimedEvent, error: Exception, now_ms: int) -> Failure:
+        failure = after_attempt(
+            Failure(
+                event_id=claimed.event.event_id,
+                handler=self._handler.name,
+                provider=claimed.event.provider,
+                reason=reason_of(error),
+                message="",
+                body=claimed.body,
+                request=claimed.event.request,
+                order_ids=claimed.event.order_ids,
+                kind=claimed.event.kind,
+                identity=claimed.event.identity,
+                attempts=0,
+                task_id=first_task_id(self._handler.name, claimed.event.event_id),
+            ),
+            error,
+            self._handler.retry,
+            now_ms,
+            random.uniform,
+        )
+        log.error("%s failed: %s (%s), now %s", failure.field, failure.reason, type(error).__name__, failure.state)
+        return failure

@@ -1,0 +1,1 @@
+"""Reading the state of a deployment. Nothing here changes anything."""

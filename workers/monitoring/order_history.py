@@ -1,0 +1,117 @@
+"""Everything known of one order, in time order: what the ledger holds, and what failed or still waits in Valkey.
+
+What is kept of an event's request stands in no table: it is shown as long as the inbox, or a record of failure, has it.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from redis import Redis
+from sqlalchemy import Connection, Table, select
+
+from schemas.events import received_at
+from schemas.request_context import NO_CONTEXT, RequestContext
+from workers.failures.failure_store import FailureStore
+from workers.ledger.ledger import Ledger
+from workers.ledger.tables import (
+    customer_mia_alerts,
+    late_deliveries,
+    order_events,
+    orders,
+    outbox,
+    refunds,
+    replacements,
+)
+from workers.valkey.entries import request_of
+from workers.valkey.store import Store
+
+_EFFECTS: tuple[tuple[str, Table], ...] = (
+    ("event", order_events),
+    ("replacement", replacements),
+    ("refund", refunds),
+    ("late_delivery", late_deliveries),
+    ("customer_mia", customer_mia_alerts),
+)
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened: `at` is the provider's time, or ours where it has none; `what` is the table's or stage's word.
+
+    `request`: what is kept of the request that brought an event; of other steps, and where it is gone, nothing.
+    """
+
+    at: datetime
+    what: str
+    event_id: str | None
+    details: dict[str, Any]
+    request: RequestContext = NO_CONTEXT
+
+
+class OrderHistory(msgspec.Struct, frozen=True):
+    """An order of one provider: how it stands (`state`, a row of `orders`), and the steps that led there."""
+
+    provider: str
+    order_id: str
+    state: dict[str, Any]
+    steps: list[Step]
+
+
+def read_order_history(ledger: Ledger, client: Redis, order_id: str) -> list[OrderHistory]:
+    """The orders of this id, one for each provider that knows it; empty if nobody does. Raises `DependencyUnavailableError`."""
+    failures = list(_failures(client, order_id))
+    found = {}
+    with ledger.read() as connection:
+        for row in connection.execute(select(orders).where(orders.c.order_id == order_id)).mappings():
+            provider = row["provider"]
+            found[provider] = OrderHistory(provider, order_id, _shown(dict(row)), list(_steps(connection, provider, order_id)))
+    for provider, step in failures:
+        found.setdefault(provider, OrderHistory(provider, order_id, {}, [])).steps.append(step)
+    _add_requests(Store(client), found.values())
+    for each in found.values():
+        each.steps.sort(key=lambda step: (step.at, step.what != "event", step.event_id or ""))
+    return [found[provider] for provider in sorted(found)]
+
+
+def _add_requests(store: Store, traces: Iterable[OrderHistory]) -> None:
+    """Give events what the inbox keeps of their requests, in one round trip."""
+    events = [step.event_id for each in traces for step in each.steps if step.what == "event" and step.event_id]
+    in_inbox = store.load_bodies([events], near=False)
+    for each in traces:
+        of_failures = {step.event_id: step.request for step in each.steps if step.what == "failed"}
+        for place, step in enumerate(each.steps):
+            if step.what == "event" and step.event_id:
+                fields = in_inbox.get(step.event_id)
+                request = request_of(fields) if fields else of_failures.get(step.event_id, NO_CONTEXT)
+                each.steps[place] = msgspec.structs.replace(step, request=request)
+
+
+def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Step]:
+    for what, table in _EFFECTS:
+        its = table.c
+        query = select(table).where(its.provider == provider, its.order_id == order_id)
+        for row in connection.execute(query).mappings():
+            details = _shown(dict(row))
+            yield Step(details.pop("occurred_at"), what, details.pop("event_id"), details)
+    key = outbox.c.idempotency_key
+    topics = [f"{topic}:{provider}:{order_id}:" for topic in ("late_delivery", "customer_mia")]
+    for prefix in topics:
+        for row in connection.execute(select(outbox).where(key.startswith(prefix, autoescape=True))).mappings():
+            yield Step(
+                row["created_at"], "alert", None, _shown(dict(row), "idempotency_key", "payload", "leased_until", "created_at")
+            )
+
+
+def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
+    for failure in FailureStore(client).all():
+        if order_id in failure.order_ids:
+            details = {"handler": failure.handler, "reason": failure.reason.value, "attempts": failure.attempts}
+            at = received_at(failure.event_id)
+            yield failure.provider, Step(at, "failed", failure.event_id, details, failure.request)
+
+
+def _shown(row: dict[str, Any], *hidden: str) -> dict[str, Any]:
+    """What a person wants of a row: not the keys it was found by, nor what is empty."""
+    left_out = {"provider", "order_id", *hidden}
+    return {name: value for name, value in row.items() if not (value is None or name in left_out or name.endswith("news"))}

@@ -1,0 +1,204 @@
+"""Where every event is: one snapshot of all counts, taken in one transaction, and the two sums that must hold at every moment.
+
+`received = duplicate + routed + undecodable + waiting`, and for each handler `routed = applied + failed + waiting`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from redis import Redis, ResponseError
+from sqlalchemy import func, select
+
+from schemas import keys
+from schemas.keys import Counter
+from workers.errors import DependencyUnavailableError
+from workers.ledger.ledger import Ledger
+from workers.ledger.tables import outbox
+from workers.monitoring.refusals import RefusedStatus, read_refused
+
+MAX_IN_HAND = 1_000
+"""Claim checks in workers' hands that are looked at for a handler's lag."""
+
+
+class InboxStatus(msgspec.Struct, frozen=True):
+    """The inbox. `waiting` is `lag` (not yet taken) and what is in hand. Ages in seconds, None where nothing waits."""
+
+    received: int
+    duplicate: int
+    routed: int
+    undecodable: int
+    waiting: int
+    lag: int
+    oldest_age_seconds: float | None
+    unrecognised: int
+    unrecognised_names: dict[str, int]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every received event has exactly one outcome."""
+        return self.received == self.duplicate + self.routed + self.undecodable + self.waiting
+
+
+class HandlerStatus(msgspec.Struct, frozen=True):
+    """One handler's events. `waiting` is `lag` (not yet taken) and what is in hand."""
+
+    routed: int
+    applied: int
+    failed: int
+    waiting: int
+    lag: int
+    oldest_age_seconds: float | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every routed event has exactly one outcome."""
+        return self.routed == self.applied + self.failed + self.waiting
+
+
+class OutboxStatus(msgspec.Struct, frozen=True):
+    """Alerts. `failing` are those among `waiting` that were tried in vain."""
+
+    waiting: int
+    failing: int
+    sent: int
+    oldest_age_seconds: float | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A whole deployment. `outbox` is None if the ledger cannot be read; then `unreachable` says why."""
+
+    at: datetime
+    balanced: bool
+    inbox: InboxStatus
+    handlers: dict[str, HandlerStatus]
+    failures: int
+    outbox: OutboxStatus | None
+    unreachable: dict[str, str]
+    refused: list[RefusedStatus]
+
+
+def read_streams(
+    client: Redis, handlers: Sequence[str], now: datetime
+) -> tuple[InboxStatus, dict[str, HandlerStatus], int, dict[str, str]]:
+    """All that Valkey knows: inbox, handlers, number of failures, what lanes cannot reach."""
+    streams = [keys.INBOX, *map(keys.todo, handlers)]
+    pipeline = client.pipeline(transaction=True)
+    for key in (keys.COUNTERS, keys.UNRECOGNISED, keys.UNREACHABLE):
+        pipeline.hgetall(key)
+    pipeline.hlen(keys.FAILURES)
+    for stream in streams:
+        pipeline.xinfo_stream(stream)
+        pipeline.xinfo_groups(stream)
+        pipeline.xpending(stream, keys.GROUP)
+    counters, unknown, unreachable, failures, *replies = pipeline.execute(raise_on_error=False)
+    count = {name.decode(): int(value) for name, value in counters.items()}
+    inbox, *todo = [_Stream(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
+    inbox_status = InboxStatus(
+        received=inbox.added,
+        duplicate=count.get(Counter.DUPLICATE, 0),
+        routed=count.get(Counter.ROUTED, 0),
+        undecodable=count.get(Counter.UNDECODABLE, 0),
+        waiting=inbox.pending + inbox.lag,
+        lag=inbox.lag,
+        oldest_age_seconds=_age(_oldest_in_inbox(client, inbox), now),
+        unrecognised=count.get(Counter.UNRECOGNISED, 0),
+        unrecognised_names={name.decode(): int(value) for name, value in sorted(unknown.items())},
+    )
+    by_handler = {
+        name: HandlerStatus(
+            routed=count.get(Counter.routed(name), 0),
+            applied=count.get(Counter.applied(name), 0),
+            failed=count.get(Counter.failed(name), 0),
+            waiting=count.get(Counter.waiting(name), 0),
+            lag=max(0, count.get(Counter.waiting(name), 0) - in_hand),
+            oldest_age_seconds=_age(stream.first_id, now),
+        )
+        for name, stream, in_hand in zip(handlers, todo, _in_hand(client, handlers), strict=True)
+    }
+    return inbox_status, by_handler, failures, {name.decode(): what.decode() for name, what in unreachable.items()}
+
+
+class _Stream:
+    """What XINFO says of a stream; nothing, if there is none yet."""
+
+    def __init__(self, info: Any, groups: Any, pending: Any) -> None:
+        for reply in (info, groups, pending):
+            if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
+                raise reply
+        known: dict[str, Any] = info if isinstance(info, dict) else {}
+        self.added: int = known.get("entries-added", 0)
+        self.length: int = known.get("length", 0)
+        first = known.get("first-entry")
+        self.first_id: str | None = first[0].decode() if first else None
+        group = (
+            next((each for each in groups if each["name"] == keys.GROUP.encode()), None) if isinstance(groups, list) else None
+        )
+        self.pending: int = group["pending"] if group else 0
+        lag = group["lag"] if group else self.length
+        self.lag: int = lag if lag is not None else self.length - self.pending
+        self.last_taken: str | None = group["last-delivered-id"].decode() if group else None
+        self.first_pending: str | None = pending["min"].decode() if isinstance(pending, dict) and pending["min"] else None
+
+
+def _in_hand(client: Redis, handlers: Sequence[str]) -> list[int]:
+    """For each handler, how many events are named by the claim checks that workers have in hand (a moment later than the rest)."""
+    pipeline = client.pipeline(transaction=False)
+    for name in handlers:
+        pipeline.xpending_range(keys.todo(name), keys.GROUP, "-", "+", MAX_IN_HAND)
+    taken: list[Any] = pipeline.execute(raise_on_error=False)
+    for name, entries in zip(handlers, taken, strict=True):
+        for entry in entries if isinstance(entries, list) else ():
+            pipeline.xrange(keys.todo(name), entry["message_id"], entry["message_id"])
+    found = iter(pipeline.execute())
+    return [
+        sum(len(fields[keys.FIELD_EVENT].split()) for _ in entries for _, fields in next(found))
+        if isinstance(entries, list)
+        else 0
+        for entries in taken
+    ]
+
+
+def _oldest_in_inbox(client: Redis, inbox: _Stream) -> str | None:
+    """The oldest event not yet routed: the first in hand, or else the first not taken."""
+    if inbox.first_pending or not inbox.lag:
+        return inbox.first_pending
+    entries: Any = client.xrange(keys.INBOX, f"({inbox.last_taken}" if inbox.last_taken else "-", "+", count=1)
+    return entries[0][0].decode() if entries else None
+
+
+def _age(stream_id: str | None, now: datetime) -> float | None:
+    if stream_id is None:
+        return None
+    return max(0.0, round(now.timestamp() - int(stream_id.partition("-")[0]) / 1000, 3))
+
+
+def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
+    """The alerts. Raises `DependencyUnavailableError` if the ledger cannot be read."""
+    its = outbox.c
+    waiting = its.sent_at.is_(None)
+    with ledger.read() as connection:
+        row = connection.execute(
+            select(
+                func.count().filter(waiting),
+                func.count().filter(waiting & (its.attempts > 0)),
+                func.count().filter(its.sent_at.is_not(None)),
+                func.min(its.created_at).filter(waiting),
+            )
+        ).one()
+    oldest = row[3]
+    return OutboxStatus(row[0], row[1], row[2], None if oldest is None else max(0.0, (now - oldest).total_seconds()))
+
+
+def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Status:
+    """The whole deployment, now. Raises the client's errors if Valkey is away; the ledger being away is part of the answer."""
+    now = datetime.now(UTC)
+    inbox, by_handler, failures, unreachable = read_streams(client, handlers, now)
+    alerts: OutboxStatus | None = None
+    try:
+        alerts = read_outbox(ledger, now)
+    except DependencyUnavailableError as error:
+        unreachable = {"status": str(error), **unreachable}
+    balanced = inbox.balanced and all(each.balanced for each in by_handler.values())
+    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now))

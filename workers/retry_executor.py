@@ -1,0 +1,135 @@
+"""The retry executor: each failed event is a Celery task of its own, tried again at growing intervals until it succeeds or is dead.
+
+Flower shows RETRY with the reason after each attempt, then SUCCESS, or FAILURE with the traceback when the failure is dead.
+"""
+
+import logging
+import random
+import time
+from datetime import UTC, datetime
+
+from celery.exceptions import Ignore, Retry
+
+from schemas.decoding import decode
+from schemas.events import Event
+from schemas.failures import DecodeError, Failure, FailureState, Reason
+from schemas.keys import DISPATCH_NAMES
+from schemas.parsing.durations import milliseconds
+from schemas.tasks import retry_task_name
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.dispatcher import Router
+from workers.errors import DependencyUnavailableError, FailureNotFoundError
+from workers.failures.error_report import to_celery_error
+from workers.failures.failure_store import LEASE_MS
+from workers.failures.retry_policy import NO_RETRY, after_attempt, after_outage
+from workers.ledger.ledger import Ledger
+from workers.resources import Resources
+from workers.valkey.connection import UNAVAILABLE
+
+log = logging.getLogger("curbside.workers")
+
+
+class RetryExecutor:
+    """Runs one attempt."""
+
+    def __init__(self, resources: Resources, ledger: Ledger, relay: OutboxRelay) -> None:
+        self._handlers = {handler.name: handler for handler in resources.handlers}
+        self._router = Router(resources.handlers)
+        self._failures, self._scheduler = resources.failures, resources.scheduler
+        self._store, self._notifier = resources.store, resources.notifier
+        self._ledger, self._relay = ledger, relay
+        self._zone = resources.settings.store_timezone
+        self._seen_ms = milliseconds(resources.settings.dedupe_window)
+
+    def run(self, handler: str, event_id: str) -> None:
+        """Try an event again. Raises what Celery is to show: `Ignore`, `Retry`, or `EventFailedError` when the failure is dead.
+
+        It is raised while no other error is handled: Python would chain it to that one, whose text may quote a customer.
+        """
+        shown: Exception | None = None
+        try:
+            shown = self._run(handler, event_id)
+            self._scheduler.send_due()
+        except UNAVAILABLE as error:  # it is tried again after its lease
+            shown = shown or _retry("Valkey is unreachable", type(error)(), _now_ms() + LEASE_MS)
+        if shown is not None:
+            raise shown
+
+    def _run(self, handler: str, event_id: str) -> Exception | None:
+        """One attempt, and the change of the record. Returns what Celery is to show; None after a success."""
+        try:
+            failure = self._failures.get(handler, event_id)
+        except FailureNotFoundError as error:
+            return _ignore(str(error))
+        if not self._failures.is_in_flight(failure):
+            return _ignore(f"{failure.field} is not due")
+        try:
+            self._decode_again(failure) if failure.handler in DISPATCH_NAMES else self._apply_again(failure)
+        except UNAVAILABLE:
+            raise
+        except DependencyUnavailableError as error:
+            return self._postpone(failure, str(error))
+        except Exception as error:  # whatever a handler raises is this event's fault
+            return self._fail(failure, error)
+        self._note_reachable(failure)
+        return None
+
+    def _apply_again(self, failure: Failure) -> None:
+        handler = self._handlers[failure.handler]
+        due = self._relay.send_new(self._ledger.apply(handler, [self._event(failure)], self._relay.capacity))
+        if due is not None:
+            self._store.outbox_due(due)
+        self._failures.resolve(failure)
+
+    def _decode_again(self, failure: Failure) -> None:
+        event = self._event(failure)
+        routed = self._router.routed(event)
+        names = [self._router.names[place - 1] for place in routed.routes]
+        self._failures.resolve_decoded(failure, event, names, self._seen_ms, routed.unrecognised_name)
+        self._notifier.notify(names)
+
+    def _event(self, failure: Failure) -> Event:
+        if failure.reason is Reason.BODY_MISSING and not failure.body:
+            raise DecodeError(failure.reason, failure.message)
+        return decode(failure.provider, failure.body, failure.event_id, self._zone, failure.request)
+
+    def _postpone(self, failure: Failure, what: str) -> Exception:
+        """A dependency outage is no event's fault: count no attempt."""
+        later = after_outage(failure, _now_ms(), random.uniform)
+        self._failures.record_attempt(failure, later)
+        self._store.note_unreachable(retry_task_name(failure.handler), what)
+        return _retry(f"{what} is unreachable", DependencyUnavailableError(what), later.next_at_ms)
+
+    def _note_reachable(self, failure: Failure) -> None:
+        if failure.away:
+            self._store.note_reachable(retry_task_name(failure.handler))
+
+    def _fail(self, failure: Failure, error: Exception) -> Exception:
+        self._note_reachable(failure)
+        policy = NO_RETRY if failure.handler in DISPATCH_NAMES else self._handlers[failure.handler].retry
+        changed = after_attempt(failure, error, policy, _now_ms(), random.uniform)
+        shown = to_celery_error(changed, error)
+        if not self._failures.record_attempt(failure, changed):
+            return _ignore(f"{failure.field} was decided on meanwhile")
+        if changed.state is FailureState.DEAD:
+            log.error("%s is dead after %d tries: %s", failure.field, changed.attempts, changed.reason)
+            return shown
+        return _retry(str(shown), shown, changed.next_at_ms)
+
+
+def _ignore(why: str) -> Exception:
+    """What makes Celery ignore a message that came too late."""
+    ignored: Exception = Ignore(why)
+    return ignored
+
+
+def _retry(message: str, error: Exception, due_ms: int) -> Exception:
+    """What makes Celery show RETRY. The timers send the next message, not Celery."""
+    retry: Exception = Retry(message, exc=error, when=datetime.fromtimestamp(due_ms / 1000, UTC))
+    retry.args = (message,)  # what Flower shows; by default they are the message, the error and the time
+    retry.__cause__ = error
+    return retry
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

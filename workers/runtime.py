@@ -1,0 +1,95 @@
+"""The runtime of one worker process: what each of its queues does."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from schemas import keys
+from schemas.parsing.durations import milliseconds
+from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
+from workers.alerts.channels import Channels
+from workers.alerts.outbox_relay import OutboxRelay
+from workers.consumers.single_flight import SingleFlight
+from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize, GroupMember, StreamConsumer
+from workers.dispatcher import Dispatcher, Router
+from workers.errors import DependencyUnavailableError
+from workers.handler import Handler
+from workers.handler_runner import HandlerRunner
+from workers.housekeeping import Housekeeping
+from workers.ledger.ledger import Ledger
+from workers.resources import Resources
+from workers.retry_executor import RetryExecutor
+from workers.valkey.connection import UNAVAILABLE
+from workers.valkey.entries import events_in
+
+log = logging.getLogger("curbside.workers")
+
+
+class WorkerRuntime:
+    """Everything that one worker process runs. `consumer` is its name in the consumer groups; `stopping` is set when it is to end."""
+
+    def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
+        self._resources = resources
+        self._member = GroupMember(consumer, resources.store, resources.notifier, stopping)
+        self._ledger, self._channels = Ledger(resources.settings), Channels(resources.settings)
+        self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, self._channels)
+        self._executor = RetryExecutor(resources, self._ledger, self._relay)
+        names = [each.name for each in resources.handlers]
+        housekeeping = Housekeeping(resources.store, names, resources.settings.inbox_retention)
+        self._work: dict[str, Callable[[], None]] = {
+            keys.DISPATCH: self._dispatcher().run,
+            DELIVER_QUEUE: _one_at_a_time(self._relay.run),
+            HOUSEKEEP_QUEUE: _one_at_a_time(housekeeping.run),
+            **{each.name: self._consumer_for(each).run for each in resources.handlers},
+        }
+
+    def run(self, queue: str) -> None:
+        """Do a queue's work until none is left. A notification calls this."""
+        self._work[queue]()
+
+    def retry(self, handler: str, event_id: str) -> None:
+        """Try one failed event again. Raises what Celery is to show."""
+        self._executor.run(handler, event_id)
+
+    def close(self) -> None:
+        """Close what the runtime opened, after the alerts that are being sent."""
+        self._relay.close()
+        self._channels.close()
+        self._ledger.close()
+
+    def _dispatcher(self) -> StreamConsumer:
+        its, settings = self._resources, self._resources.settings
+        seen_ms = milliseconds(settings.dedupe_window)
+        dispatcher = Dispatcher(
+            its.store, its.notifier, Router(its.handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=its.drift
+        )
+        return StreamConsumer(keys.DISPATCH, keys.INBOX, dispatcher.process, self._member, BatchSize(DISPATCH_BATCH))
+
+    def _consumer_for(self, handler: Handler) -> StreamConsumer:
+        runner = HandlerRunner(
+            handler, self._resources.store, self._ledger, self._relay, self._resources.settings.store_timezone
+        )
+        size = BatchSize(entries=MAX_CLAIM_CHECKS, events_in=events_in)
+        return StreamConsumer(handler.name, keys.todo(handler.name), runner.process, self._member, size)
+
+
+def _one_at_a_time(run: Callable[[], None]) -> Callable[[], None]:
+    """At most one run at a time in this process. A dependency outage is logged; the timer notifies again."""
+    flight = SingleFlight()
+
+    def run_alone() -> None:
+        if not flight.try_start():
+            return
+        try:
+            run()
+            while not flight.try_finish():
+                run()
+        except (DependencyUnavailableError, *UNAVAILABLE) as error:
+            flight.abort()
+            what = error if isinstance(error, DependencyUnavailableError) else "Valkey"
+            log.warning("%s is unreachable; it will be tried again", what)
+        except BaseException:
+            flight.abort()
+            raise
+
+    return run_alone

@@ -1,0 +1,1 @@
+"""The workers' Valkey: the connection, every command that changes state, the Lua scripts."""

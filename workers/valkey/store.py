@@ -1,0 +1,227 @@
+"""Every Valkey command of the workers that changes state. `schemas.keys` is the data model; `workers/valkey/scripts/*.lua` are the commits.
+
+Why scripts and not WATCH/MULTI/EXEC: an entry's outcome may be counted only if the same step acknowledged the entry, which MULTI cannot
+check; a script is one round trip, not three; and concurrent dispatchers never have to start over.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import redis
+
+from schemas import keys
+from schemas.failures import Failure, FailureState, encode_failure
+from schemas.processes import NOTIFY_INTERVAL_MS
+from workers.valkey import scripts
+from workers.valkey.entries import BATCH, Batch, Entry, Fields, entries_of, pairs_of
+
+
+class Routed(NamedTuple):
+    """One decoded entry: where it goes (places of handlers, from 1) and its name if we do not know it."""
+
+    event_id: str
+    identity: str
+    routes: bytes
+    unrecognised_name: str = ""
+
+
+class Store:
+    """The workers' Valkey. Safe to share between threads."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self._taken_over: bytes | None = None
+        self._route = scripts.load(client, "seen", "route")
+        self._ack_batch, self._bodies, self._notify = (scripts.load(client, name) for name in ("ack_batch", "bodies", "notify"))
+
+    def ensure_groups(self, streams: Sequence[str]) -> None:
+        """Create the consumer groups that are missing, at 0: what was appended before is theirs too."""
+        for stream in streams:
+            try:
+                self.client.xgroup_create(stream, keys.GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def read(self, stream: str, consumer: str, count: int, block_ms: int | None = None) -> Batch:
+        """Take up to `count` new entries; waits for one up to `block_ms`, or not at all."""
+        known = self._taken_over
+        batch = self._read(stream, consumer, ">", count, block_ms)
+        batch.taken_over = known
+        return batch
+
+    def read_own(self, stream: str, consumer: str, after: str, count: int) -> Batch:
+        """Take entries again that this consumer took and never finished, after the given id (`0` for the first)."""
+        return self._read(stream, consumer, after, count, None)
+
+    def _read(self, stream: str, consumer: str, after: str, count: int, block_ms: int | None) -> Batch:
+        block = () if block_ms is None else ("BLOCK", block_ms)
+        reply: Any = self._raw("XREADGROUP", "GROUP", keys.GROUP, consumer, "COUNT", count, *block, "STREAMS", stream, after)
+        return Batch(entries_of(reply[0][1]) if reply else ())
+
+    def _raw(self, command: str, *args: str | int) -> Any:
+        """A command whose reply redis-py leaves to us, since it does not know its name in bytes: its own reading costs tenfold."""
+        return self.client.execute_command(command.encode(), *args)  # type: ignore[no-untyped-call]
+
+    def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> Batch:
+        """Take over entries whose consumer has been silent for `idle_ms`."""
+        reply: Any = self._raw("XAUTOCLAIM", stream, keys.GROUP, consumer, idle_ms, "0-0", "COUNT", count)
+        return Batch(entries_of(reply[1]))
+
+    def route(
+        self,
+        handlers: Sequence[str],
+        decoded: Sequence[Routed],
+        undecodable: Sequence[Failure],
+        seen_ms: int,
+        taken_over: bytes | None = None,
+    ) -> list[str]:
+        """The dispatcher's commit point; `taken_over` is that of the batch. Returns the handlers to notify."""
+        of_handlers = [key for name in handlers for key in (keys.todo(name), keys.notified(name), keys.waiter(name))]
+        routes = list(dict.fromkeys(each.routes for each in decoded))
+        place = {route: number for number, route in enumerate(routes, 1)}
+        unknown = [(number, each.unrecognised_name) for number, each in enumerate(decoded, 1) if each.unrecognised_name]
+        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, NOTIFY_INTERVAL_MS, BATCH, taken_over or b""]
+        args += (len(handlers), *handlers, len(routes), *routes, len(decoded))
+        args += [each.event_id for each in decoded]
+        args += [each.identity for each in decoded]
+        args += (bytes([place[each.routes] for each in decoded]), len(unknown))
+        args += [part for pair in unknown for part in pair]
+        args += [part for failure in undecodable for part in (failure.event_id, encode_failure(failure))]
+        names = [keys.INBOX, keys.COUNTERS, keys.FAILURES, keys.UNRECOGNISED, keys.TAKEN_OVER, *of_handlers]
+        reply: Any = self._route(names, args)
+        self._taken_over = reply[0]
+        return [handlers[number - 1] for number in reply[1]]
+
+    def ack_batch(
+        self, handler: str, done: Iterable[tuple[str, int, Sequence[Failure]]], outbox_due_ms: int | None = None
+    ) -> None:
+        """A handler's commit point in Valkey, strictly after the one in SQL; it does what `outbox_due` does as well.
+
+        `done`: of each claim check its todo id, how many events it names, and those of them that failed.
+        """
+        args: list[Any] = [keys.GROUP, handler, "" if outbox_due_ms is None else outbox_due_ms]
+        for todo_id, events, failed in done:
+            args += (todo_id, events, len(failed))
+            for failure in failed:
+                due = failure.next_at_ms if failure.state is FailureState.RETRYING else ""
+                args += (failure.field, encode_failure(failure), due)
+        self._ack_batch([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES, keys.OUTBOX], args)
+
+    def load_bodies(self, checks: Iterable[Sequence[str]], *, near: bool) -> dict[str, Fields]:
+        """The inbox entries of the events that claim checks name, without those that are gone.
+
+        `near`: those of a check lie close together in the inbox, so that all from the first to the last are read.
+        """
+        checks = [ids for ids in checks if ids]
+        found: dict[str, Fields] = {}
+        if near and checks:
+            pipeline = self.client.pipeline(transaction=False)
+            for ids in checks:
+                pipeline.execute_command(b"XRANGE", keys.INBOX, ids[0], ids[-1], "COUNT", 2 * len(ids))  # type: ignore[no-untyped-call]
+            found = dict(entry for reply in pipeline.execute() for entry in entries_of(reply))
+        if missing := [event_id for ids in checks for event_id in ids if event_id not in found]:
+            reply: Any = self._bodies([keys.INBOX], missing)
+            found |= {event_id: pairs_of(fields) for event_id, fields in zip(missing, reply, strict=True) if fields}
+        return found
+
+    def queues_to_notify(self, queues: Sequence[str]) -> list[str]:
+        """Which of the queues need a notification: no consumer waits on them, and none was sent a moment ago. Marks them as notified."""
+        if not queues:
+            return []
+        reply: Any = self._notify(
+            [key for queue in queues for key in (keys.waiter(queue), keys.notified(queue))], [NOTIFY_INTERVAL_MS]
+        )
+        return [queues[place - 1] for place in reply]
+
+    def try_notify(self, queue: str, once_in_ms: int = NOTIFY_INTERVAL_MS) -> bool:
+        """Whether a notification may be sent although a consumer waits: at most one in a while. Marks the queue as notified."""
+        return bool(self.client.set(keys.notified(queue), 1, nx=True, px=once_in_ms))
+
+    def clear_notified(self, queue: str) -> None:
+        """A task has started: the next call for work needs a notification of its own."""
+        self.client.delete(keys.notified(queue))
+
+    def set_waiter_flag(self, queue: str, owner: str, lifetime_ms: int) -> bool:
+        """Set or renew the waiter flag, which says that a consumer waits on the queue's stream. False if another consumer holds it."""
+        first: Any = self.client.set(keys.waiter(queue), owner, nx=True, get=True, px=lifetime_ms)
+        if first is None:
+            return True
+        if first.decode() != owner:
+            return False
+        self.client.pexpire(keys.waiter(queue), lifetime_ms)
+        return True
+
+    def clear_waiter_flag(self, queue: str, owner: str) -> None:
+        """Clear our waiter flag. If another consumer sets its own between check and removal, that costs one notification."""
+        holder: Any = self.client.get(keys.waiter(queue))
+        if holder is not None and holder.decode() == owner:
+            self.client.delete(keys.waiter(queue))
+
+    def note_unreachable(self, queue: str, what: str) -> None:
+        """Record for `curbside status` what a queue's work cannot reach."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hset(keys.UNREACHABLE, queue, what)
+        pipeline.expire(keys.UNREACHABLE, 600)
+        pipeline.execute()
+
+    def note_reachable(self, queue: str) -> None:
+        """Take that back."""
+        self.client.hdel(keys.UNREACHABLE, queue)
+
+    def outbox_due(self, at_ms: int) -> None:
+        """Remember that an alert may be due then, unless one is due sooner."""
+        self.client.zadd(keys.OUTBOX, {"due": at_ms}, lt=True)
+
+    def outbox_done(self) -> None:
+        """Forget it; whoever finds another alert says so again."""
+        self.client.delete(keys.OUTBOX)
+
+    def backlog(self, streams: Sequence[str], idle_ms: int) -> list[bool]:
+        """For each stream, whether entries wait that nobody has taken, or that somebody took and never finished."""
+        pipeline = self.client.pipeline(transaction=False)
+        for stream in streams:
+            pipeline.xinfo_groups(stream)
+            pipeline.xpending_range(stream, keys.GROUP, "-", "+", 1, idle=idle_ms)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return [_is_waiting(groups, stale) for groups, stale in zip(replies[::2], replies[1::2], strict=True)]
+
+    def outbox_due_at(self) -> int | None:
+        """When an alert is due, in epoch milliseconds; None if none waits."""
+        due: Any = self.client.zscore(keys.OUTBOX, "due")
+        return None if due is None else int(due)
+
+    def oldest_unacknowledged(self, stream: str) -> str | None:
+        """An id that no unacknowledged entry is older than: of the oldest in hand, or of the last one taken. None without a group."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.xpending(stream, keys.GROUP)
+        pipeline.xinfo_groups(stream)
+        pending, groups = pipeline.execute()
+        if pending["min"] is not None:
+            return str(pending["min"].decode())
+        delivered = next((group["last-delivered-id"] for group in groups if group["name"] == keys.GROUP.encode()), None)
+        return None if delivered is None else str(delivered.decode())
+
+    def page(self, stream: str, start: str, count: int, last: str = "+") -> list[Entry]:
+        """Entries of a stream from an id on, without taking them."""
+        return entries_of(self._raw("XRANGE", stream, start, last, "COUNT", count))
+
+    def trim_inbox(self, first_kept: str) -> None:
+        """Let go of what is older. Approximately: Valkey drops whole nodes, which costs next to nothing."""
+        self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
+
+    def forget_consumers(self, stream: str, idle_ms: int) -> None:
+        """Remove consumers that are silent for long and hold nothing."""
+        consumers: Any = self.client.xinfo_consumers(stream, keys.GROUP)
+        for consumer in consumers:
+            if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
+                self.client.xgroup_delconsumer(stream, keys.GROUP, consumer["name"])
+
+
+def _is_waiting(groups: Any, stale: Any) -> bool:
+    if isinstance(groups, redis.ResponseError):  # no stream yet
+        return False
+    if isinstance(groups, Exception):
+        raise groups
+    group = next((each for each in groups if each["name"] == keys.GROUP.encode()), None)
+    return group is None or group["lag"] is None or group["lag"] > 0 or (isinstance(stale, list) and bool(stale))
