@@ -1,7 +1,9 @@
-"""The arrows between the parts, read off every import: `schemas ← ingress`, `schemas ← workers`; deploy sees all."""
+"""The directions of all imports: `schemas ← ingress`, `schemas ← workers`, deploy sees all; within a part, no circle and none back up."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,29 @@ MAY_IMPORT_BY_NAME = {"provider_modules.py"}
 """Of `schemas`: where a user's own modules are imported, as the settings name them."""
 PURE_IN = {"log_records.py": {"logging", "traceback"}}
 """It says what a log record of every part is, and writes none."""
+FLOORS = {
+    "schemas": (
+        {"identity", "keys", "masking", "processes", "proofs", "refusals", "request_context", "sanitizing"},
+        {"events", "failures", "log_records", "tasks"},
+        {"messages", "parsing"},
+        {"drift"},
+        {"providers"},
+        {"contracts"},
+        {"decoding", "provider_modules"},
+        {"settings"},
+    ),
+    "workers": (
+        {"errors", "valkey"},
+        {"consumers", "contract_drift", "failures", "ledger"},
+        {"alerts", "handler", "housekeeping", "monitoring"},
+        {"dispatcher", "handlers", "resources", "testing", "timer"},
+        {"handler_runner", "replay", "retry_executor"},
+        {"runtime"},
+        {"app"},
+        {"__main__"},
+    ),
+}
+"""Modules and folders from the ground up: each imports only from floors below its own (a folder's modules also from each other)."""
 FILES = {part: sorted((ROOT / part).rglob("*.py")) for part in MAY_NOT_IMPORT}
 
 
@@ -84,6 +109,57 @@ def test_the_contract_does_no_io() -> None:
     assert not {name: found for name, found in impure.items() if found}
     modules = {name for path in FILES["schemas"] for name in imports(path.read_text()) if name.startswith("urllib")}
     assert modules <= {"urllib.parse"}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path) for paths in FILES.values() for path in paths}
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Our own modules that a file imports: `from schemas import keys` is `schemas.keys`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in full}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & MODULES
+
+
+def room(module: str) -> str:
+    """The module or folder directly below its part; the part itself of its `__init__`."""
+    return ".".join(module.split(".")[:2])
+
+
+def graph(part: str, *, of_rooms: bool) -> dict[str, set[str]]:
+    """What imports what within a part."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in FILES[part]:
+        importer = module_name(path)
+        for imported in modules_imported(path):
+            if imported.startswith(f"{part}."):
+                ends = (room(importer), room(imported)) if of_rooms else (importer, imported)
+                found[ends[0]] |= {ends[1]} - {ends[0]}
+    return found
+
+
+@pytest.mark.parametrize("of_rooms", [False, True], ids=["modules", "folders"])
+@pytest.mark.parametrize("part", MAY_NOT_IMPORT)
+def test_no_imports_go_in_a_circle(part: str, of_rooms: bool) -> None:
+    assert tuple(TopologicalSorter(graph(part, of_rooms=of_rooms)).static_order()), "CycleError names the circle"
+
+
+@pytest.mark.parametrize("part", FLOORS)
+def test_no_import_goes_back_up(part: str) -> None:
+    floor = {f"{part}.{name}": number for number, names in enumerate(FLOORS[part]) for name in names}
+    rooms = {room(module_name(path)) for path in FILES[part]} - {part}
+    assert rooms == set(floor), "every module and folder has its floor"
+    upward = {(a, b) for a, imported in graph(part, of_rooms=True).items() for b in imported if floor[a] <= floor[b]}
+    assert not upward
 
 
 def test_an_import_inside_a_function_is_seen_too() -> None:
