@@ -22,12 +22,12 @@ from sqlalchemy import MetaData, select
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.settings import Settings, load
-from workers.channels import LOG
-from workers.handler import Apply, Handler, HandlerError, registered
+from workers.errors import HandlerError
+from workers.handler import Alert, Apply, Handler, registered
 from workers.ledger.ledger import Ledger
+from workers.ledger.outbox import LOG
 from workers.ledger.tables import metadata as built_in
 from workers.ledger.tables import outbox
-from workers.ledger.unit_of_work import Alert
 
 Row = dict[str, Any]
 

@@ -5,8 +5,7 @@ HANDLER_MODULES=large_refunds curbside worker
 
 from collections.abc import Sequence
 
-from workers.handler import URGENT, Event, Kind, UnitOfWork, handler
-from workers.ledger.unit_of_work import Alert
+from workers.handler import URGENT, Alert, Event, Kind, UnitOfWork, handler
 
 FROM_LINES = 5
 

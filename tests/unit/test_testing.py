@@ -10,11 +10,11 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, text
 
 from schemas.contracts import CONTRACTS
 from schemas.events import Event, Kind
-from schemas.failures import Undecodable
-from schemas.providers import load_providers
+from schemas.failures import DecodeError
+from schemas.provider_modules import load_providers
 from tests.support.command_line import REPOSITORY
-from workers.handler import HandlerError, Reject, UnitOfWork, handler, registered
-from workers.ledger.unit_of_work import Alert
+from workers.errors import HandlerError, PermanentError
+from workers.handler import Alert, UnitOfWork, handler, registered
 from workers.testing import MemoryLedger, load_event
 
 PAYLOADS = REPOSITORY / "tests" / "payloads"
@@ -42,7 +42,7 @@ def batch_alerts(work: UnitOfWork, events: Sequence[Event]) -> None:
 def refusing(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Writes, then refuses."""
     work.connection.execute(_COUNT, [{"order": event.order_ids[0]} for event in events])
-    raise Reject("closed")
+    raise PermanentError("closed")
 
 
 def undecorated(_: UnitOfWork, __: Sequence[Event]) -> None:
@@ -60,7 +60,7 @@ def test_a_body_is_the_same_event_from_its_file_and_from_its_bytes() -> None:
 
 
 def test_a_body_that_cannot_be_decoded_is_refused_with_its_place() -> None:
-    with pytest.raises(Undecodable, match=r"^\$\.order_id: expected"):
+    with pytest.raises(DecodeError, match=r"^\$\.order_id: expected"):
         load_event("instacart", b'{"event":"delivered","order_id":[]}')
 
 
@@ -74,7 +74,10 @@ def test_a_provider_of_ones_own_is_read_once_its_module_is_loaded() -> None:
 
 
 def test_a_handler_that_counts_every_time_is_found() -> None:
-    with MemoryLedger(counts) as ledger, pytest.raises(AssertionError, match=r"^counting is not idempotent: .* changed counts$"):
+    with (
+        MemoryLedger(counts) as ledger,
+        pytest.raises(AssertionError, match=r"^counting is not idempotent: .* changed counts$"),
+    ):
         ledger.apply_twice(counting, delivered("a"))
 
 
@@ -95,7 +98,7 @@ def test_an_alert_is_read_back_as_it_was_written_with_times_as_text() -> None:
 
 def test_what_a_handler_wrote_before_it_raised_is_gone() -> None:
     with MemoryLedger(counts) as ledger:
-        with pytest.raises(Reject, match="closed"):
+        with pytest.raises(PermanentError, match="closed"):
             ledger.apply(refusing, delivered("a"))
         assert ledger.rows("counts") == []
 
