@@ -27,11 +27,12 @@ from typing import Any
 from schemas.events import Event, Kind
 from workers.errors import DependencyUnavailableError, HandlerError, PermanentError
 from workers.failures.retry_policy import PATIENT, URGENT, RetryPolicy
-from workers.ledger.unit_of_work import UnitOfWork
+from workers.ledger.unit_of_work import Alert, UnitOfWork
 
 __all__ = [
     "PATIENT",
     "URGENT",
+    "Alert",
     "DependencyUnavailableError",
     "Event",
     "Handler",
