@@ -17,7 +17,7 @@ ifneq ($(INSTALLED_IN),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help run demo test lint fmt lock bench fuzz strangers setup
+.PHONY: help run demo test lint fmt lock bench fuzz strangers picture setup
 
 help: ## say what each command does
 	@echo "Usage: make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -50,6 +50,9 @@ fuzz: $(STAMP) ## random and damaged bodies through the decoders for 30 s; ARGS=
 
 strangers: $(STAMP) ## attack an ingress of its own: ARGS="broken --requests 1000000 --seed 1", ARGS="idle --connections 10000"
 	@$(BIN)/python -m tests.strangers $(ARGS)
+
+picture: $(STAMP) ## make the README's picture of Flower again, with Debian's chromium
+	@$(BIN)/python -m tests.e2e.picture
 
 lock: $(STAMP) ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also takes newer releases
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

@@ -1,4 +1,4 @@
-"""The README's handler that calls another service: told once in effect under one key, patient with outages, and blames what is refused."""
+"""The handler of `tests/examples/loyalty.py`: the service is called once, an outage blames no event, a refused event fails."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ import redis
 
 from schemas import keys
 from schemas.failures import FailureState, Reason
-from tests.support.command_line import REPOSITORY, curbside
+from tests.support.command_line import curbside
 from tests.support.outcomes import BUILT_IN, Sums, failures, sums
 from tests.support.ports import LOOPBACK
 from tests.support.posting import Poster
@@ -21,7 +21,6 @@ from tests.support.processes import deployed
 from tests.support.settings import environment_for_tests
 from tests.support.waiting import wait_for
 
-EXAMPLE = REPOSITORY / "tests" / "examples" / "loyalty.py"
 HANDLERS = (*BUILT_IN, "loyalty")
 
 
@@ -65,10 +64,6 @@ class Service:
 
 def delivered(order: str) -> bytes:
     return b'{"event":"delivered","order_id":"%s","timestamp":"2026-03-01T12:00:00Z"}' % order.encode()
-
-
-def test_the_readme_shows_this_very_handler() -> None:
-    assert EXAMPLE.read_text() in (REPOSITORY / "README.md").read_text()
 
 
 def test_it_tells_the_service_under_one_key_waits_out_an_outage_and_blames_only_what_is_refused(

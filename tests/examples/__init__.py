@@ -1,1 +1,1 @@
-"""Handlers of a user's own, as the README shows them."""
+"""A user's own handlers and provider, as the pages show them."""
