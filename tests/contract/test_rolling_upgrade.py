@@ -18,7 +18,7 @@ import redis
 from schemas import keys
 from schemas.decoding import decode
 from schemas.events import Event, Kind
-from schemas.failures import Undecodable
+from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
 from tests.support.command_line import REPOSITORY
 from tests.support.outcomes import failures, pending, sums
@@ -173,5 +173,5 @@ def _events(valkey: redis.Redis) -> Iterator[Event]:
     for entry_id, fields in entries:
         try:
             yield decode(fields[keys.FIELD_PROVIDER].decode(), fields[keys.FIELD_BODY], entry_id.decode(), UTC)
-        except Undecodable:
+        except DecodeError:
             continue

@@ -124,8 +124,11 @@ def test_failures_that_were_being_retried_are_and_those_that_wait_for_a_person_w
 
 
 def test_a_person_retries_and_discards_by_the_old_id_and_by_that_of_today(upgraded: Upgraded) -> None:
-    for name in ("old id", "new id", "discarded", "handlers", "revived"):
+    for name in ("old id", "new id", "dies again", "discarded", "handlers", "revived"):
         assert upgraded.said[name].exit_code == 0, (name, upgraded.said[name])
+    dead = upgraded.shown["dead again"]
+    assert (today(dead["id"]), dead["state"], dead["attempts"]) == (today(no_order(upgraded.release)), "dead", 1)
+    assert dead["task"] != upgraded.shown[no_order(upgraded.release)]["task"], "a person's retry is a new task"
     left = {today(name): row for name, row in upgraded.mended.failures.items()}
     assert left[today(no_order(upgraded.release))]["state"] == "discarded"
     gone = [upgraded.id_of(OLD, "toy-1"), upgraded.id_of(OLD, "toy-2"), upgraded.id_of("refunds", "broken-1")]
@@ -147,7 +150,7 @@ def test_every_old_celery_message_is_taken_and_understood(upgraded: Upgraded) ->
         (retry,) = [each for each in messages if each["task"] == task]
         assert f"{task}[{retry['id']}] succeeded" in upgraded.after.log
     assert "unregistered" not in upgraded.again.log
-    assert [line for line in upgraded.again.log.splitlines() if " ERROR " in line] == []
+    assert [line for line in upgraded.after.log.splitlines() if " ERROR " in line] == []
 
 
 def test_alerts_that_were_due_or_leased_are_sent_once_and_those_that_were_sent_are_not(upgraded: Upgraded) -> None:
@@ -164,8 +167,9 @@ def test_alerts_that_were_due_or_leased_are_sent_once_and_those_that_were_sent_a
 
 
 def test_an_order_is_told_as_the_old_release_told_it(upgraded: Upgraded) -> None:
+    assert len(upgraded.orders) == 6
     for command, told in upgraded.orders.items():
-        now, old = str(told), str(upgraded.release.said[command])
+        now, old = str(told), str(upgraded.release.said[f"trace {command.split()[1]}"])
         assert now.replace(f"'{NEW}'", f"'{OLD}'") == old
 
 

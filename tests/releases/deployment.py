@@ -180,18 +180,18 @@ class Recorded:
         but_taken_over = ("resetkeys", "~[^{]*", "~{curbside}:[^t]*", "~{curbside}:todo:*")
         self._allow(*but_taken_over)
         post()
-        worker = self.start_worker("taker", "--lanes", "urgent")
+        worker = self.start_worker("taker", "--role", "urgent")
         wait_for(lambda: self.valkey.xpending("{curbside}:inbox", "workers")["pending"] > 0, 20, "entries to be taken")
         worker.kill()
         self._allow("allkeys")
-        wait_for(lambda: not self.valkey.exists("{curbside}:linger:drain"), 10, "the dead worker's sign to go by itself")
+        wait_for(lambda: not self.valkey.exists("{curbside}:waiter:dispatch"), 10, "the dead worker's flag to go by itself")
 
     def _allow(self, *rules: str) -> None:
         self.valkey.execute_command("ACL", "SETUSER", "default", *rules)  # type: ignore[no-untyped-call]
 
-    def leave_a_waiting_task(self, lane: str, owner: str) -> None:
-        """The sign of a task that waits on its stream, as a worker puts it up for three seconds; no worker runs any more."""
-        self.valkey.set(f"{{curbside}}:linger:{lane}", owner, nx=True, px=3_000)
+    def leave_a_waiting_task(self, queue: str, owner: str) -> None:
+        """The flag of a task that waits on its stream, as a worker sets it for three seconds; no worker runs any more."""
+        self.valkey.set(f"{{curbside}}:waiter:{queue}", owner, nx=True, px=3_000)
 
     def end_ingress(self) -> None:
         """It is the last to go."""
@@ -201,7 +201,7 @@ class Recorded:
         """What `curbside` says of the stopped deployment; of failures all but their frames, which their records hold."""
         commands = [["status"], ["drift"], ["failed"], ["failed", "--each"]]
         commands += [["failed", "show", name] for name in sorted(failures(self.valkey))]
-        commands += [["trace", order] for order in orders]
+        commands += [["order", order] for order in orders]
         said = {" ".join(each): json.loads(self.curbside(*each, "--json")) for each in commands}
         for command, answer in said.items():
             if command.startswith("failed show"):

@@ -89,11 +89,11 @@ class Seen:
 
 
 class Worker(Program):
-    """A worker of one role, started as the old release was started."""
+    """A worker of one role. `option`: how its command line says so."""
 
-    def __init__(self, role: str, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, role: str, folder: Path, environment: dict[str, str], option: str) -> None:
         self._name = f"{role}@new"
-        command = [sys.executable, "-m", "workers", "--lanes", role, "--name", self._name]
+        command = [sys.executable, "-m", "workers", option, role, "--name", self._name]
         super().__init__(command, environment, folder / f"{role}.log")
 
     def _says_that_it_is_ready(self) -> bool:
@@ -118,7 +118,7 @@ class Present:
             INBOX_RETENTION="3650d",
         )
         self.ingress = Ingress(folder, **self.environment)
-        self.workers = [Worker(role, folder, self.environment) for role in ("urgent", "bulk")]
+        self.workers: list[Worker] = []
 
     def curbside(self, *arguments: str) -> Said:
         """The command line of today."""
@@ -130,8 +130,9 @@ class Present:
         assert said.exit_code == 0, (arguments, said)
         return json.loads(said.output)
 
-    def start(self) -> None:
-        """Start ingress and workers, and wait until nothing is left to do by itself."""
+    def start(self, option: str) -> None:
+        """Start ingress and workers, and wait until nothing is left to do by itself. The workers say their role by this option."""
+        self.workers = [Worker(role, self._folder, self.environment, option) for role in ("urgent", "bulk")]
         for each in (self.ingress, *self.workers):
             each.start()
         for each in (self.ingress, *self.workers):

@@ -1,6 +1,7 @@
 """Records a deployment of this release at the moment it is stopped, as data for the tests of later releases' upgrades.
 
-    python -m tests.releases.record            # writes tests/releases/<version of pyproject.toml>/
+    python -m tests.releases.record            # writes tests/releases/<version of pyproject.toml>/, which must not exist yet
+    python -m tests.releases.record FOLDER     # to try it
 
 Run it once, from the commit that is released, and commit the folder: `tests/contract/test_upgrade.py` then starts the code of its day on
 it. All parts are real processes: ingress, workers, Valkey, a SQLite ledger. Rows that fail do so by triggers, which are not part of what
@@ -9,6 +10,8 @@ needs half of one to die of its own.
 
 The folder: `valkey.json` (see `tests.releases.commands`), `ledger.sqlite.sql`, `ledger.postgresql.sql`, `said.json` (what the release's
 own `curbside` said), `story.json` (when, what was told and what must become of it).
+
+The names below are those of the release that this file stands in. 0.1.0 was recorded with its own: `drain`, `--lanes`, `linger:`, `trace`.
 """
 
 import json
@@ -52,13 +55,13 @@ WAITING = [*life("waiting-1", 13_000), flat("waiting-2", "delivered", 13_100), T
 def main() -> None:
     """Record it."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    target = Path(__file__).parent / project["version"]
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / project["version"]
+    target.mkdir(parents=True)
     folder = Path(tempfile.mkdtemp(prefix="curbside-record-"))
     try:
         with ExitStack() as stack:
             recorded = stack.enter_context(stopped(folder))
             told = _live(recorded)
-            target.mkdir(exist_ok=True)
             _save(recorded, told, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -75,7 +78,7 @@ def _live(at: Recorded) -> list[Told]:
     at.be_refused()
     wait_for(lambda: at.dead("customer_mia") == at.dead("late_deliveries") == 1, 60, "the urgent ones to be dead")
     at.curbside("discard", "--yes", "--note", "test orders", at.failure_of("refunds", "broken-1"))
-    at.curbside("discard", "--yes", "--note", "nobody can read it", at.failure_of("drain", reason="malformed"))
+    at.curbside("discard", "--yes", "--note", "nobody can read it", at.failure_of("dispatch", reason="malformed"))
     _leave_alerts(at)
     _leave_in_hand(at)
     first.kill()
@@ -83,7 +86,7 @@ def _live(at: Recorded) -> list[Told]:
     _leave_retries_and_claim_checks(at)
     at.leave_taken(lambda: at.post(*TAKEN))
     at.post(*WAITING)
-    at.wait_for_messages("curbside.drain")
+    at.wait_for_messages("curbside.dispatch")
     at.leave_a_waiting_task("timeline", "bulk1@old")
     return [*told, *UNSENT, HANGING, *IN_HAND, *ROUTED, *TAKEN, *WAITING]
 
@@ -112,11 +115,11 @@ def _leave_retries_and_claim_checks(at: Recorded) -> None:
     """Retries that were sent and nobody took, and claim checks that wait: a worker of what is urgent alone routes and sends."""
     at.receiver.answers["/alerts"] = 503
     at.receiver.on_post = lambda post: None
-    at.curbside("retry", "--yes", at.failure_of("drain", order="toy-0"))
+    at.curbside("retry", "--yes", at.failure_of("dispatch", order="toy-0"))
     at.curbside("retry", "--yes", at.failure_of("refunds", "broken-0"))
     at.post(*ROUTED)
-    urgent = at.start_worker("urgent", "--lanes", "urgent")
-    wait_for(lambda: {"drain.retry", "refunds.retry"} <= at.tasks_in("curbside.retry"), 20, "retries to be sent")
+    urgent = at.start_worker("urgent", "--role", "urgent")
+    wait_for(lambda: {"dispatch.retry", "refunds.retry"} <= at.tasks_in("curbside.retry"), 20, "retries to be sent")
     wait_for(lambda: at.tasks_in("curbside.timeline"), 20, "a handler's doorbell")
     wait_for(lambda: at.waits_for("timeline") >= len(ROUTED), 20, "claim checks to wait")
     urgent.kill()

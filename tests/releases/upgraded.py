@@ -1,7 +1,6 @@
 """The upgrade, step by step as an operator does it, and what could be seen at each step."""
 
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from tests.support.house import complaints
 from tests.support.receiver import receiving
 from tests.support.valkey import RealValkey
 
-RENAMED = find_spec("workers.dispatcher") is not None
-OLD, NEW = "drain", "dispatch" if RENAMED else "drain"
+OLD, NEW = "drain", "dispatch"
 FRESH = "fresh-1"
 
 
@@ -59,14 +57,15 @@ def _go_through(present: Present, release: Release, url: str) -> Upgraded:
     migrated = present.curbside("migrate")
     before = present.look()
     shown = {name: present.json("failed", "show", name) for name in _shown(release)}
-    orders = {name: present.json(*name.split()) for name in release.said if name.startswith("trace")}
-    present.start()
+    traced = [name.split() for name in release.said if name.startswith("trace")]
+    orders = {f"{command} {order}": present.json(command, order) for _, order in traced for command in ("trace", "order")}
+    present.start("--lanes")
     after = present.look()
     upgraded = Upgraded(release, before, after, after, after, shown, orders, {"migrate": migrated})
     _mend(present, upgraded)
     upgraded.mended = present.look()
     present.stop()
-    present.start()
+    present.start("--role")
     for told in (APPLIED[0], flat(FRESH, "picking", 20_000)):
         present.post(*told)
     present.settle()
@@ -87,6 +86,12 @@ def _mend(present: Present, upgraded: Upgraded) -> None:
         "replayed": ["replay", "--since", "2026-01-01", "--order", "toy-1", "--dry-run", "--json"],
         "old id": ["retry", "--yes", "--json", upgraded.id_of(OLD, "toy-1")],
         "new id": ["retry", "--yes", "--json", upgraded.id_of(OLD, "toy-2", NEW)],
+        "dies again": ["retry", "--yes", "--json", no_order(upgraded.release)],
+    }.items():
+        upgraded.said[name] = present.curbside(*arguments)
+    present.settle()
+    upgraded.shown["dead again"] = present.json("failed", "show", no_order(upgraded.release))
+    for name, arguments in {
         "discarded": ["discard", "--yes", "--json", "--note", "nobody's order", no_order(upgraded.release)],
         "handlers": [
             "retry",
