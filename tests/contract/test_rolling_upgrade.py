@@ -20,11 +20,12 @@ from schemas.decoding import decode
 from schemas.events import Event, Kind
 from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
-from tests.support.command_line import REPOSITORY
+from tests.support.command_line import REPOSITORY, curbside
 from tests.support.outcomes import failures, pending, sums
 from tests.support.posting import Posted, Poster
 from tests.support.processes import Ingress, Program, Worker
 from tests.support.rows import reading
+from tests.support.settings import environment_for_tests
 from tests.support.valkey import broker_of
 from tests.support.waiting import wait_for
 from workers.ledger.tables import order_events, outbox, refunds, replacements
@@ -130,6 +131,32 @@ def test_old_and_new_processes_side_by_side_lose_nothing_and_double_nothing(
         assert "unregistered" not in deployment.new_worker.log
         for each in (deployment.old_worker, deployment.new_worker):
             assert "Task curbside.handle.timeline" in each.log, "both worked"
+
+
+def test_a_retry_by_todays_name_that_an_old_worker_meets_is_not_lost(real_valkey_url: str, tmp_path: Path, old: Path) -> None:
+    """An old worker does not know `dispatch.retry`: it puts such a failure off, or drops its message, and workers of today go on."""
+    environment = environment_for_tests(REDIS_URL=real_valkey_url, DATABASE_URL=f"sqlite:///{tmp_path / 'ledger.db'}")
+    with redis.Redis.from_url(real_valkey_url) as valkey, both_releases(tmp_path, old, **environment) as deployment:
+        for worker in (deployment.old_worker, deployment.new_worker):
+            deployment.run_just(deployment.new_ingress, worker)
+            with Poster(deployment.new_ingress.url) as poster:
+                poster.post("instacart", BAD)
+            wait_for(lambda: sums(valkey).is_settled, 30, "it to be on record")
+        ids, tasks = set(failures(valkey)), {each.task_id for each in failures(valkey).values()}
+        deployment.run_just(deployment.old_worker)
+        assert curbside("retry", "--all", "--yes", environment=environment).exit_code == 0
+        wait_for(lambda: "there is no handler of that name" in deployment.old_worker.log, 30, "the old worker to meet it")
+        wait_for(lambda: _states(valkey) == ["dead", "retrying"], 30, "what it does know to have been tried")
+        deployment.run_just(deployment.new_worker)
+        assert curbside("retry", *ids, "--yes", environment=environment).exit_code == 0
+        wait_for(lambda: _states(valkey) == ["dead", "dead"], 30, "both to have been tried")
+        assert set(failures(valkey)) == ids
+        assert not tasks & {each.task_id for each in failures(valkey).values()}
+        assert sums(valkey).count("undecodable") == 2
+
+
+def _states(valkey: redis.Redis) -> list[str]:
+    return sorted(each.state.value for each in failures(valkey).values())
 
 
 def _all_sent(ledger_url: str) -> bool:

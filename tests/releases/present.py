@@ -29,7 +29,7 @@ from workers.ledger.tables import metadata
 FOLDER = Path(__file__).parent / "0.1.0"
 HANDLERS = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia", "loyalty")
 AGES = frozenset({"at", "oldest_age_seconds", "last_age_seconds", "recent"})
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 30.0
 
 _NAMES = {
     "order_events": ("order_id", "name"),
