@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -31,6 +32,11 @@ class Program:
         self._environment = os.environ | environment_for_tests(**environment) | {"PYTHONUNBUFFERED": "1"}
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0
+
+    def with_code_of(self, folder: Path) -> Self:
+        """Run what is in another folder, such as another release."""
+        self._cwd = folder
+        return self
 
     @property
     def log(self) -> str:
