@@ -21,7 +21,7 @@ EACH_ROUND = 60
 
 
 @pytest.mark.parametrize("seed", [20261122])
-def test_every_event_ends_in_one_outcome_though_all_celery_messages_are_deleted_ten_times(
+def test_every_event_has_one_outcome_when_all_celery_messages_are_deleted_ten_times(
     real_valkey_url: str, tmp_path: Path, seed: int
 ) -> None:
     rng = random.Random(seed)  # noqa: S311 - the same moments in every run

@@ -33,7 +33,7 @@ BAD = (
 )
 
 
-def test_killed_workers_and_a_killed_ingress_lose_nothing_and_double_nothing(real_valkey_url: str, tmp_path: Path) -> None:
+def test_killed_workers_and_a_killed_ingress_lose_and_duplicate_no_event(real_valkey_url: str, tmp_path: Path) -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same moments in every run, as far as processes allow
     ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
     with (

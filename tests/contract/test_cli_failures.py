@@ -107,7 +107,7 @@ def test_filters_choose_failures(shell: Shell, options: list[str], count: int) -
     assert len(shell.json("failed", "--each", *options)) == count
 
 
-def test_each_failure_is_listed_as_a_script_wants_it(shell: Shell) -> None:
+def test_failures_are_listed_as_json_lines(shell: Shell) -> None:
     rows = shell.json("failed", "--each", "--handler", "refunds")
     assert [(row["id"], row["orders"], row["next"]) for row in rows] == [
         (name, [f"o-{number}"], None) for number, name in enumerate(shell.ids)
@@ -115,7 +115,7 @@ def test_each_failure_is_listed_as_a_script_wants_it(shell: Shell) -> None:
     assert rows[0]["last"].endswith(("Z", "+00:00"))
 
 
-def test_one_failure_is_shown_without_the_customer_unless_asked_for(shell: Shell) -> None:
+def test_a_failure_is_shown_masked_unless_unmasked_is_asked_for(shell: Shell) -> None:
     masked, event_id = shell("failed", "show", shell.ids[0]), shell.ids[0].partition(":")[2]
     assert masked.exit_code == 0
     assert SECRET not in masked.output
@@ -129,14 +129,14 @@ def test_one_failure_is_shown_without_the_customer_unless_asked_for(shell: Shell
     assert (details["id"], details["reason"], details["note"]) == (shell.ids[0], "handler_error", None)
 
 
-def test_a_body_cannot_command_the_terminal(shell: Shell) -> None:
+def test_a_body_cannot_send_terminal_commands(shell: Shell) -> None:
     (bad,) = [row["id"] for row in shell.json("failed", "--each", "--reason", "malformed")]
     said = shell("failed", "show", bad, "--unmask").output
     assert "\x1b" not in said
     assert r"{\x1b[31m" in said
 
 
-def test_a_failure_that_is_not_there_is_one_sentence_and_exit_code_1(shell: Shell) -> None:
+def test_an_unknown_failure_is_one_sentence_and_exit_code_1(shell: Shell) -> None:
     for command in (["failed", "show"], ["retry"], ["discard", "--note", "x"]):
         for name in ("refunds:1-0", "1-0", "nonsense"):
             said = shell(*command, name)
@@ -144,7 +144,7 @@ def test_a_failure_that_is_not_there_is_one_sentence_and_exit_code_1(shell: Shel
             assert name in said.errors
 
 
-def test_a_retry_by_reason_is_asked_for_with_its_count_and_done_with_yes(shell: Shell) -> None:
+def test_a_retry_by_reason_asks_with_its_count_and_runs_with_yes(shell: Shell) -> None:
     unasked = shell("retry", "--reason", "handler_error")
     assert unasked.exit_code == 1
     assert "Retry 3 failures (refunds: handler_error)? There is no terminal to ask in: --yes says so." in unasked.errors
@@ -191,7 +191,7 @@ def test_retry_and_discard_by_id_and_what_a_script_reads(shell: Shell) -> None:
     ],
     ids=" ".join,
 )
-def test_a_wrong_question_is_exit_code_2_and_changes_nothing(shell: Shell, wrong: list[str]) -> None:
+def test_a_wrong_option_is_exit_code_2_and_changes_nothing(shell: Shell, wrong: list[str]) -> None:
     said = shell(*wrong)
     assert said.exit_code == 2, said
     assert said.output == ""
@@ -199,7 +199,7 @@ def test_a_wrong_question_is_exit_code_2_and_changes_nothing(shell: Shell, wrong
     assert shell.states() == ["dead"] * 5
 
 
-def test_replay_says_how_many_before_it_asks_and_nothing_moves_before_a_yes(shell: Shell) -> None:
+def test_replay_prints_its_count_before_it_asks_and_does_nothing_before_a_yes(shell: Shell) -> None:
     dry = shell("replay", "--since", "1h", "--dry-run")
     assert (dry.exit_code, dry.output.split(":")[0]) == (
         0,
@@ -248,7 +248,7 @@ def test_failures_need_no_ledger(shell: Shell) -> None:
     assert shell("retry", "--all", "--yes").exit_code == 0
 
 
-def test_a_pipe_that_closes_early_is_no_bug(shell: Shell) -> None:
+def test_a_pipe_that_closes_early_is_no_error(shell: Shell) -> None:
     for _ in range(2000):
         shell.stepped_deployment.append(b"{")
     shell.stepped_deployment.dispatch()
@@ -265,7 +265,7 @@ def test_a_pipe_that_closes_early_is_no_bug(shell: Shell) -> None:
             assert process.wait(20) in {0, 1}
 
 
-def test_in_a_terminal_a_person_is_asked_and_sees_how_far_it_is(shell: Shell) -> None:
+def test_a_terminal_gets_a_question_and_a_progress_line(shell: Shell) -> None:
     asked = _in_a_terminal(shell, b"n\n", "retry", "--all")
     assert b"Retry 5 failures" in asked
     assert shell.states() == ["dead"] * 5

@@ -72,7 +72,9 @@ def test_an_alert_goes_to_the_log_the_webhook_and_apprise(
     assert len(receiver.posts) == 2
 
 
-def test_who_gets_the_webhook_can_verify_it_and_tell_repeats(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_a_webhook_receiver_can_verify_the_signature_and_recognize_repeats(
+    webhook_alert_worker: AlertWorker, receiver: Receiver
+) -> None:
     report = event(Kind.CUSTOMER_MIA, 1)
     webhook_alert_worker.ledger_fixture.apply_each(report)
     receiver.answers[WEBHOOK] = 500
@@ -99,7 +101,7 @@ def test_any_order_id_fits_the_webhook_s_headers(webhook_alert_worker: AlertWork
     assert "\n" not in webhook_alert_worker.row("log")["title"]
 
 
-def test_a_channel_that_fails_is_tried_at_growing_pauses_and_the_others_are_not_sent_twice(
+def test_a_failing_channel_is_retried_with_backoff_and_the_others_are_not_sent_twice(
     alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
@@ -119,7 +121,7 @@ def test_a_channel_that_fails_is_tried_at_growing_pauses_and_the_others_are_not_
     assert row["last_error"] == "the webhook answered 500"
 
 
-def test_apprise_that_fails_is_tried_again_and_the_webhook_is_not(alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_a_failing_apprise_channel_is_retried_and_the_webhook_is_not(alert_worker: AlertWorker, receiver: Receiver) -> None:
     alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
     receiver.answers[APPRISE] = 500
     alert_worker.run()
@@ -130,9 +132,7 @@ def test_apprise_that_fails_is_tried_again_and_the_webhook_is_not(alert_worker: 
     assert alert_worker.row("apprise")["sent_at"]
 
 
-def test_a_webhook_that_nobody_answers_is_tried_again_and_its_address_is_not_shown(
-    migrated_ledger_url: str, fake_valkey_url: str
-) -> None:
+def test_an_unreachable_webhook_is_retried_and_its_url_is_not_shown(migrated_ledger_url: str, fake_valkey_url: str) -> None:
     address = {"ALERT_WEBHOOK_URL": "http://127.0.0.1:1/secret-path", "ALERT_WEBHOOK_SECRET": SECRET}
     with open_alert_worker(migrated_ledger_url, fake_valkey_url, **address) as alert_worker:
         alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
@@ -142,7 +142,7 @@ def test_a_webhook_that_nobody_answers_is_tried_again_and_its_address_is_not_sho
         assert row["sent_at"] is None
 
 
-def test_a_channel_that_is_no_longer_set_up_is_dropped_and_noted(
+def test_an_alert_for_a_removed_channel_is_dropped_with_a_note(
     migrated_ledger_url: str, fake_valkey_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_ledger_fixture(migrated_ledger_url, **all_channels_of(receiver)) as ledger_fixture:
@@ -160,7 +160,7 @@ def late(number: int) -> Event:
     return event(Kind.LATE_DELIVERY, 1, f"late-{number}", promised_at=at(60))
 
 
-def test_a_customer_that_cannot_be_found_goes_before_all_that_waits(
+def test_an_alert_for_a_missing_customer_is_sent_before_all_waiting_alerts(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     webhook_alert_worker.ledger_fixture.apply("late_deliveries", *(late(number) for number in range(3 * PARALLEL)))
@@ -171,9 +171,7 @@ def test_a_customer_that_cannot_be_found_goes_before_all_that_waits(
     assert "customer_mia" in topics[:PARALLEL]
 
 
-def test_what_failed_before_does_not_hold_up_what_was_never_tried(
-    webhook_alert_worker: AlertWorker, receiver: Receiver
-) -> None:
+def test_a_failed_alert_does_not_delay_an_alert_without_attempts(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
     webhook_alert_worker.ledger_fixture.apply("late_deliveries", *(late(number) for number in range(3 * PARALLEL)))
     receiver.answers[WEBHOOK] = 503
     webhook_alert_worker.run_after(timedelta(seconds=1))
@@ -186,7 +184,7 @@ def test_what_failed_before_does_not_hold_up_what_was_never_tried(
     assert "late-99" in orders[:PARALLEL]
 
 
-def test_an_alert_on_its_way_is_not_sent_by_another_worker_until_its_lease_is_over(
+def test_a_leased_alert_is_not_sent_by_another_worker_before_its_lease_ends(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     webhook_alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
@@ -202,7 +200,7 @@ def test_an_alert_on_its_way_is_not_sent_by_another_worker_until_its_lease_is_ov
     assert webhook_alert_worker.row("webhook")["attempts"] == 1
 
 
-def test_a_worker_killed_between_sending_and_noting_it_leads_to_a_second_post_under_the_same_key(
+def test_a_worker_killed_after_sending_causes_a_second_post_with_the_same_idempotency_key(
     webhook_alert_worker: AlertWorker, receiver: Receiver, migrated_ledger_url: str, fake_valkey_url: str
 ) -> None:
     webhook_alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
@@ -229,7 +227,9 @@ def test_a_worker_killed_between_sending_and_noting_it_leads_to_a_second_post_un
     assert webhook_alert_worker.row("webhook")["sent_at"]
 
 
-def test_an_alert_announced_while_others_are_sent_is_not_put_off(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_an_alert_that_becomes_due_while_others_are_sent_is_not_delayed(
+    webhook_alert_worker: AlertWorker, receiver: Receiver
+) -> None:
     webhook_alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
     receiver.answers[WEBHOOK] = 500
     receiver.on_post = lambda post: webhook_alert_worker.store.outbox_due(5)
@@ -237,7 +237,7 @@ def test_an_alert_announced_while_others_are_sent_is_not_put_off(webhook_alert_w
     assert webhook_alert_worker.store.outbox_due_at() == 5
 
 
-def test_with_the_database_away_the_alert_stays_due(
+def test_a_database_outage_leaves_the_alert_due(
     postgresql: PostgresqlServer, postgresql_url: str, fake_valkey_url: str, receiver: Receiver
 ) -> None:
     with open_alert_worker(postgresql_url, fake_valkey_url, **webhook_of(receiver)) as alert_worker:
@@ -253,7 +253,7 @@ def test_with_the_database_away_the_alert_stays_due(
         assert alert_worker.row("webhook")["sent_at"]
 
 
-def test_no_effect_no_alert(ledger_fixture: LedgerFixture) -> None:
+def test_an_event_without_effect_writes_no_alert(ledger_fixture: LedgerFixture) -> None:
     class Refuses:
         def apply(self, work: UnitOfWork, events: Sequence[Event]) -> None:
             HANDLERS["customer_mia"].apply(work, events)
@@ -265,7 +265,7 @@ def test_no_effect_no_alert(ledger_fixture: LedgerFixture) -> None:
     assert ledger_fixture.rows("customer_mia_alerts") == []
 
 
-def test_an_alert_says_which_order_and_when_and_nothing_of_a_person(ledger_fixture: LedgerFixture) -> None:
+def test_an_alert_names_the_order_and_the_time_and_no_person(ledger_fixture: LedgerFixture) -> None:
     names: dict[str, Any] = {"number": "+31 6 1234", "fulfillment_type": "Jansen, Kade 1"}
     ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1, **names), event(Kind.LATE_DELIVERY, 2, promised_at=at(60), **names))
     said = {row["topic"]: orjson.loads(row["payload"]) for row in ledger_fixture.rows("outbox")}

@@ -109,7 +109,7 @@ def trade(ledger_fixture: LedgerFixture) -> Trade:
     return Trade(ledger_fixture, PLAN)
 
 
-def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
+def test_a_correct_ledger_has_no_difference(trade: Trade) -> None:
     verdict = trade.verdict()
     assert verdict.differences == []
     assert verdict.orders == len(trade.received.heard) >= 80
@@ -131,7 +131,7 @@ def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )
-def test_a_lost_row_is_named(trade: Trade, table: Table, what: str) -> None:
+def test_a_missing_row_is_reported(trade: Trade, table: Table, what: str) -> None:
     order_id = trade.spoil(table)
     found = trade.verdict().differences
     assert {each.order_id for each in found} == {order_id}
@@ -157,7 +157,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
     ids=lambda value: value.name if isinstance(value, Table) else str(value),
 )
-def test_a_wrong_value_is_named(trade: Trade, table: Table, column: str, value: object) -> None:
+def test_a_wrong_value_is_reported(trade: Trade, table: Table, column: str, value: object) -> None:
     order_id = trade.spoil(table, **{column: Decimal(str(value)) if "quantity" in column else value})
     difference = trade.the_difference()
     assert difference.order_id == order_id
@@ -165,7 +165,7 @@ def test_a_wrong_value_is_named(trade: Trade, table: Table, column: str, value: 
     assert difference.found == (f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
 
 
-def test_what_happened_twice_is_named(trade: Trade) -> None:
+def test_a_duplicated_effect_is_reported(trade: Trade) -> None:
     doubled = {
         trade.invent(order_events, identity="another"): "history: ",
         trade.invent(refunds, line="another"): "refund another",
@@ -178,7 +178,7 @@ def test_what_happened_twice_is_named(trade: Trade) -> None:
         assert any(each.order_id == order_id and each.what.startswith(what) for each in found)
 
 
-def test_an_alert_that_was_never_closed_is_named(trade: Trade) -> None:
+def test_an_alert_that_was_never_closed_is_reported(trade: Trade) -> None:
     with trade.ledger_fixture.ledger.begin() as connection:
         its = customer_mia_alerts.c
         closed = connection.execute(select(its.order_id).where(its.closed_at.is_not(None))).scalars().first()
@@ -187,19 +187,19 @@ def test_an_alert_that_was_never_closed_is_named(trade: Trade) -> None:
     assert (difference.order_id, difference.what) == (closed, "customer MIA")
 
 
-def test_a_bad_body_that_left_no_record_is_named(trade: Trade) -> None:
+def test_a_bad_body_without_a_failure_record_is_reported(trade: Trade) -> None:
     event_id, order_id = next(iter(trade.received.bad.items()))
     del trade.failures[event_id]
     assert trade.the_difference()[:3] == (order_id, f"bad body {event_id[0]}-0", "on record as undecodable")
 
 
-def test_a_good_event_that_failed_is_named(trade: Trade) -> None:
+def test_a_good_event_that_failed_is_reported(trade: Trade) -> None:
     event_id, order_id = next(iter(trade.received.good.items()))
     trade.failures[event_id].append(failure(event_id, "refunds", Reason.HANDLER_ERROR))
     assert trade.the_difference() == (order_id, f"event {event_id[0]}-0", "applied", "failed in refunds: handler_error")
 
 
-def test_a_forged_post_that_came_in_is_named(trade: Trade) -> None:
+def test_an_accepted_forged_post_is_reported(trade: Trade) -> None:
     order_id, other = list(trade.received.forged)[:2]
     trade.invent(orders, order_id=order_id)
     for place, fate in enumerate(trade.fates):
@@ -209,7 +209,7 @@ def test_a_forged_post_that_came_in_is_named(trade: Trade) -> None:
     assert {(each.order_id, each.what) for each in found} >= {(order_id, "bad signature"), (other, "bad signature")}
 
 
-def test_an_order_of_which_nobody_knows_what_came_in_is_not_compared(trade: Trade) -> None:
+def test_an_order_with_a_post_of_unknown_outcome_is_not_compared(trade: Trade) -> None:
     place = next(place for place, fate in enumerate(trade.fates) if fate.post.kind == "picking")
     order_id, told = trade.fates[place].post.order_ids[0], trade.fates[place].post.fact
     for place, fate in enumerate(trade.fates):

@@ -93,7 +93,7 @@ def test_what_failed_while_flower_was_down_is_shown_whole_and_can_be_retried(flo
     assert list(flower_deployment.flower.failed_tasks()) == [first_task_id(keys.DISPATCH, event_ids[50])]
 
 
-def test_each_try_is_seen_with_its_reason_and_without_what_the_error_quotes(flower_deployment: FlowerDeployment) -> None:
+def test_each_attempt_is_shown_with_its_reason_and_without_quoted_data(flower_deployment: FlowerDeployment) -> None:
     flower_deployment.bug.touch()
     flower_deployment.restart_flower()
     flower_deployment.start_worker()
@@ -109,7 +109,7 @@ def test_each_try_is_seen_with_its_reason_and_without_what_the_error_quotes(flow
     assert "bug-1" in flower_deployment.flower.client.get("/failures").text
 
 
-def test_a_double_click_is_one_retry_and_later_clicks_say_what_became_of_it(flower_deployment: FlowerDeployment) -> None:
+def test_a_double_click_is_one_retry_and_later_clicks_show_its_outcome(flower_deployment: FlowerDeployment) -> None:
     failure = on_record(flower_deployment)
     flower_deployment.restart_flower()
     wait_for(flower_deployment.flower.failed_tasks, what="the record to show")
@@ -201,7 +201,7 @@ def test_a_read_only_flower_shows_all_and_retries_nothing(flower_deployment: Flo
     assert states(flower_deployment) == {FailureState.DEAD: 1}
 
 
-def test_another_task_is_sent_again_once_and_never_with_arguments_that_may_be_others(
+def test_another_task_is_resent_once_and_never_with_uncertain_arguments(
     flower_deployment: FlowerDeployment,
 ) -> None:
     flower_deployment.restart_flower()
@@ -245,7 +245,7 @@ def test_a_thousand_failures_of_one_cause_are_retried_by_one_search(flower_deplo
     sums(flower_deployment.valkey, HANDLERS).check()
 
 
-def test_metrics_tell_of_the_whole_deployment_and_of_a_valkey_that_is_away(
+def test_metrics_cover_the_whole_deployment_and_a_valkey_outage(
     flower_deployment: FlowerDeployment, real_valkey: RealValkey
 ) -> None:
     on_record(flower_deployment)
@@ -274,7 +274,7 @@ def test_metrics_tell_of_the_whole_deployment_and_of_a_valkey_that_is_away(
     real_valkey.start()
 
 
-def test_what_flower_forgets_comes_back_and_valkey_may_be_away(
+def test_failures_that_flower_forgets_come_back_even_after_a_valkey_outage(
     flower_deployment: FlowerDeployment, real_valkey: RealValkey
 ) -> None:
     failure = on_record(flower_deployment)

@@ -29,7 +29,7 @@ def body(order: str, event: str = "fulfillment.picking") -> bytes:
     return msgspec.json.encode({"event": event, "order_id": order, "timestamp": "2026-03-02T10:00:00Z"})
 
 
-def test_no_text_of_an_event_writes_a_line_of_its_own_or_commands_a_terminal_or_a_browser(
+def test_no_text_of_an_event_adds_a_log_line_or_controls_a_terminal_or_a_browser(
     flower_deployment: FlowerDeployment,
 ) -> None:
     flower_deployment.bug.touch()

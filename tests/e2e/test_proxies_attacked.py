@@ -56,7 +56,7 @@ def direct(url: str) -> Callable[[], socket.socket]:
 
 
 @pytest.mark.timeout(900)
-def test_strangers_cost_no_honest_post_and_store_nothing(
+def test_attackers_cost_no_honest_post_and_store_nothing(
     proxy_name: str, real_valkey_url: str, tmp_path: Path, certificate: Certificate
 ) -> None:
     with (

@@ -199,7 +199,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("body", GOOD, ids=[body[-40:].decode() for body in GOOD])
-def test_an_odd_body_that_can_be_placed_is_placed(body: bytes) -> None:
+def test_an_odd_body_with_an_order_id_and_a_kind_is_decoded(body: bytes) -> None:
     assert read("instacart", body).order_ids
 
 
@@ -213,7 +213,7 @@ UNREAD = ["user_id", "store_location", "retailer_id", "cancellation_reason", "or
     "value", [b'"caf\xe9"', BIG.encode(), b"1e400", b'{"a":["\xff"]}'], ids=["latin1", "big", "infinite", "deep"]
 )
 @pytest.mark.parametrize("name", UNREAD)
-def test_a_field_that_nothing_reads_may_hold_what_nobody_could_read(name: str, value: bytes) -> None:
+def test_an_unused_field_may_hold_invalid_values(name: str, value: bytes) -> None:
     assert read("instacart", IDENTIFIED % (name.encode(), value)).order_ids == ("o",)
 
 

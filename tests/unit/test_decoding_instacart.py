@@ -78,7 +78,7 @@ def test_a_recorded_envelope_body_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["flat", "envelope"])
-def test_the_recorded_life_happens_in_order(dialect: str) -> None:
+def test_the_recorded_events_of_an_order_are_in_order(dialect: str) -> None:
     times = [read(recorded(f"instacart/{dialect}/{name}")).occurred_at for name in LIFE]
     assert times == sorted(times)
     assert all(time.tzinfo is UTC for time in times)
@@ -86,7 +86,7 @@ def test_the_recorded_life_happens_in_order(dialect: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["fulfillment.", ""])
 @pytest.mark.parametrize("message", [*LIFE, *ALIASES])
-def test_every_name_says_the_same_with_and_without_prefix_in_both_dialects(message: str, prefix: str) -> None:
+def test_every_event_name_has_the_same_meaning_with_and_without_prefix_in_both_dialects(message: str, prefix: str) -> None:
     kind = Kind(ALIASES.get(message, message))
     for body in (flat(prefix + message), envelope(prefix + message)):
         event = read(body)
@@ -95,13 +95,13 @@ def test_every_name_says_the_same_with_and_without_prefix_in_both_dialects(messa
 
 
 @pytest.mark.parametrize("name", ["fulfillment.tip_adjustment", "rating_updated", "Picking", "fulfillment.", "other.picking"])
-def test_a_name_we_do_not_know_is_kept_and_not_refused(name: str) -> None:
+def test_an_unknown_event_name_is_kept_and_not_refused(name: str) -> None:
     for body in (flat(name, status="at_store"), envelope(name, status="at_store")):
         event = read(body)
         assert (event.kind, event.name, event.status) == (Kind.UNRECOGNISED, name, "at_store")
 
 
-def test_a_lifecycle_event_states_its_status_by_its_name_whatever_the_body_says() -> None:
+def test_the_status_of_a_lifecycle_event_comes_from_its_name() -> None:
     assert read(flat("fulfillment.canceled", status="picking")).status == "canceled"
 
 
@@ -123,7 +123,7 @@ def test_fields_that_nothing_depends_on_never_fail_an_event() -> None:
     assert read(flat(order={"fulfillment_type": 3, "estimated_delivery_at": "noon"})).promised_at is None
 
 
-def test_without_a_time_of_its_own_an_event_is_as_old_as_its_receipt() -> None:
+def test_an_event_without_a_time_gets_its_time_of_receipt() -> None:
     event = read({"event": "picking", "order_id": "o"})
     assert event.occurred_at == event.received_at == datetime(2024, 11, 22, 18, 26, 40, 123000, UTC)
 
@@ -134,7 +134,7 @@ def test_the_estimate_of_a_flat_late_delivery_is_read() -> None:
     assert event.fulfillment_type == "delivery"
 
 
-def test_windows_without_a_zone_are_read_in_the_stores_own() -> None:
+def test_windows_without_a_zone_are_in_the_stores_time_zone() -> None:
     event = read(recorded("instacart/envelope/late_delivery"), "America/Los_Angeles")
     assert event.window == Window(datetime(2024, 11, 23, 1, tzinfo=UTC), datetime(2024, 11, 23, 2, tzinfo=UTC))
     assert event.new_window == Window(datetime(2024, 11, 23, 2, tzinfo=UTC), datetime(2024, 11, 23, 2, 25, tzinfo=UTC))
@@ -157,7 +157,7 @@ def test_a_window_that_ends_before_it_starts_is_kept_as_sent() -> None:
 
 
 @pytest.mark.parametrize("half", ["starts_at", "ends_at"])
-def test_half_a_window_still_promises_a_time(half: str) -> None:
+def test_a_window_with_one_end_still_gives_a_promised_time(half: str) -> None:
     assert read(envelope(new_window={half: "2024-11-22 17:00:00"})).promised_at == datetime(2024, 11, 22, 17, tzinfo=UTC)
 
 
@@ -222,7 +222,7 @@ def test_a_replacement_without_a_product_is_known_by_its_name() -> None:
     assert long == Product("y" * 255, "y" * 300)
 
 
-def test_a_line_is_named_by_its_number_else_by_what_was_ordered_else_by_its_place() -> None:
+def test_a_lines_key_is_its_number_else_its_product_else_its_position() -> None:
     assert line_of(line_num="7", item_rrc="r").line == "7"
     assert line_of(line_num=7).line == "7", "a number names the same line as its digits"
     assert line_of(line_num="", requested_item_rrc="asked", item_rrc="got").line == "asked"

@@ -51,7 +51,7 @@ def test_every_event_ends_in_exactly_one_outcome_and_the_sums_hold_at_every_mome
     }
 
 
-def test_an_event_goes_to_every_handler_that_wants_it_and_to_no_other(worker_parts: WorkerParts) -> None:
+def test_an_event_is_routed_to_every_handler_of_its_kind_and_to_no_other(worker_parts: WorkerParts) -> None:
     ids = worker_parts.append(
         recorded("instacart/flat/order_item_refund"), recorded("instacart/envelope/customer_mia"), status("a")
     )
@@ -75,7 +75,7 @@ def test_a_redelivery_reaches_no_handler(worker_parts: WorkerParts) -> None:
     assert worker_parts.waiting_for("refunds") == worker_parts.waiting_for("timeline") == [first]
 
 
-def test_what_was_forgotten_after_the_window_is_handled_again(worker_parts: WorkerParts) -> None:
+def test_a_redelivery_after_the_deduplication_window_is_handled_again(worker_parts: WorkerParts) -> None:
     body = status("a")
     worker_parts.append(body)
     dispatcher_of(worker_parts, seen_ms=20)(worker_parts.read_new())
@@ -85,7 +85,7 @@ def test_what_was_forgotten_after_the_window_is_handled_again(worker_parts: Work
     assert worker_parts.sums().counters == {"routed": 2, "routed:timeline": 2}
 
 
-def test_a_batch_in_the_hands_of_two_drains_counts_once(worker_parts: WorkerParts) -> None:
+def test_a_batch_held_by_two_dispatchers_counts_once(worker_parts: WorkerParts) -> None:
     body = status("a")
     worker_parts.append(body, body, CUT_OFF, refund("b", "bread"))
     slow = worker_parts.read_new(consumer="slow")
@@ -99,7 +99,7 @@ def test_a_batch_in_the_hands_of_two_drains_counts_once(worker_parts: WorkerPart
     assert len(worker_parts.waiting_for("refunds")) == 1
 
 
-def test_a_slow_drain_whose_batch_was_taken_over_and_finished_counts_nothing(worker_parts: WorkerParts) -> None:
+def test_a_slow_dispatcher_whose_batch_was_claimed_and_finished_counts_nothing(worker_parts: WorkerParts) -> None:
     worker_parts.append(status("first"))
     dispatcher_of(worker_parts)(worker_parts.read_new(consumer="slow"))  # from now on it knows how often entries changed hands
     worker_parts.append(status("a"), CUT_OFF, refund("b", "bread"))
@@ -114,7 +114,7 @@ def test_a_slow_drain_whose_batch_was_taken_over_and_finished_counts_nothing(wor
         assert (looked.count("routed"), looked.count("undecodable"), looked.waiting) == (3, 1, 0)
 
 
-def test_what_was_seen_is_remembered_from_one_half_of_the_window_to_the_next(worker_parts: WorkerParts) -> None:
+def test_identities_are_kept_from_one_half_of_the_deduplication_window_to_the_next(worker_parts: WorkerParts) -> None:
     seen_ms, body = 3_000, status("a")
     worker_parts.append(body)
     dispatcher_of(worker_parts, seen_ms)(worker_parts.read_new())
@@ -135,7 +135,7 @@ def test_what_was_seen_is_remembered_from_one_half_of_the_window_to_the_next(wor
     assert worker_parts.sums().count("duplicate") == 1
 
 
-def test_a_drain_that_died_before_its_commit_has_done_nothing(worker_parts: WorkerParts) -> None:
+def test_a_dispatcher_that_dies_before_its_commit_has_changed_nothing(worker_parts: WorkerParts) -> None:
     worker_parts.append(status("a"), CUT_OFF)
     worker_parts.read_new(consumer="dead")
     assert worker_parts.sums().waiting == 2
@@ -144,7 +144,7 @@ def test_a_drain_that_died_before_its_commit_has_done_nothing(worker_parts: Work
     assert worker_parts.sums().counters == {"routed": 1, "routed:timeline": 1, "undecodable": 1}
 
 
-def test_drains_side_by_side_count_exactly(worker_parts: WorkerParts) -> None:
+def test_concurrent_dispatchers_count_exactly(worker_parts: WorkerParts) -> None:
     bodies = [status(f"order-{number}") for number in range(200)]
     worker_parts.append(*bodies, *bodies, *[CUT_OFF] * 20)
     worker_parts.store.ensure_groups([keys.INBOX])
@@ -164,7 +164,7 @@ def test_drains_side_by_side_count_exactly(worker_parts: WorkerParts) -> None:
     assert len(set(worker_parts.waiting_for("timeline"))) == 200
 
 
-def test_what_cannot_be_read_is_kept_with_its_bytes_and_its_reason(worker_parts: WorkerParts) -> None:
+def test_a_decode_error_is_kept_with_its_bytes_and_its_reason(worker_parts: WorkerParts) -> None:
     bodies = {
         b"\xff\xfe{}": Reason.MALFORMED,
         CUT_OFF: Reason.MALFORMED,
@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_kept_with_its_bytes_and_its_reason(worker_parts:
     assert worker_parts.sums().counters == {"routed": 1, "routed:timeline": 1, "undecodable": 6}
 
 
-def test_an_event_that_meets_a_bug_in_decoding_stops_nobody_else(
+def test_an_unexpected_error_in_decoding_does_not_stop_other_events(
     worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def newcomer(_body: bytes, _event_id: str, _zone: tzinfo) -> Event:
@@ -201,7 +201,7 @@ def test_an_event_that_meets_a_bug_in_decoding_stops_nobody_else(
     assert worker_parts.sums().counters == {"routed": 1, "routed:timeline": 1, "undecodable": 1}
 
 
-def test_an_entry_that_was_deleted_while_a_drain_held_it_is_counted_and_stops_nobody_else(worker_parts: WorkerParts) -> None:
+def test_an_entry_deleted_while_pending_is_counted_and_does_not_stop_others(worker_parts: WorkerParts) -> None:
     gone, _ = worker_parts.append(status("a"), status("b"))
     worker_parts.read_new()
     worker_parts.client.xdel(keys.INBOX, gone)
@@ -211,7 +211,7 @@ def test_an_entry_that_was_deleted_while_a_drain_held_it_is_counted_and_stops_no
     assert worker_parts.sums().counters == {"routed": 1, "routed:timeline": 1, "undecodable": 1}
 
 
-def test_names_nobody_knows_are_on_the_timeline_and_counted_each_for_itself(worker_parts: WorkerParts) -> None:
+def test_unknown_event_names_are_on_the_timeline_and_counted_by_name(worker_parts: WorkerParts) -> None:
     names = ["fulfillment.teleported", "fulfillment.teleported", "fulfillment.beamed", f"x{'y' * 150}"]
     bodies = [json.dumps({**json.loads(status("a")), "event": name}).encode() for name in names]
     ids = worker_parts.append(*bodies)
@@ -230,7 +230,7 @@ def test_a_flood_of_made_up_names_does_not_fill_valkey(worker_parts: WorkerParts
     assert worker_parts.client.hget(keys.UNRECOGNISED, "(other names)") == b"2"
 
 
-def test_handlers_are_rung_once_and_only_those_that_got_something_and_wait_for_nothing(worker_parts: WorkerParts) -> None:
+def test_only_handlers_with_new_events_and_no_waiting_consumer_are_notified_once(worker_parts: WorkerParts) -> None:
     worker_parts.store.set_waiter_flag("timeline", "somebody", 60_000)
     for _ in range(3):
         worker_parts.append(refund("a", "bread"), status("a"))
@@ -239,7 +239,7 @@ def test_handlers_are_rung_once_and_only_those_that_got_something_and_wait_for_n
 
 
 @pytest.mark.parametrize("count", [1, 250])
-def test_a_drain_costs_two_round_trips_however_many_events_it_takes(real_worker_parts: WorkerParts, count: int) -> None:
+def test_a_dispatch_costs_two_round_trips_for_any_number_of_events(real_worker_parts: WorkerParts, count: int) -> None:
     dispatcher = dispatcher_of(real_worker_parts)
     real_worker_parts.append(status("first"), refund("first", "bread"))
     dispatcher(real_worker_parts.read_new())  # loads the script, rings
@@ -291,7 +291,7 @@ def test_both_providers_share_one_inbox(worker_parts: WorkerParts) -> None:
     assert worker_parts.sums().counters == {"routed": 2, "routed:timeline": 2}
 
 
-def test_a_claim_check_names_no_more_events_than_a_handler_takes_at_once(worker_parts: WorkerParts) -> None:
+def test_a_claim_check_names_no_more_events_than_a_handler_s_batch_size(worker_parts: WorkerParts) -> None:
     ids = worker_parts.append(*(status(f"order-{number}") for number in range(600)))
     dispatcher_of(worker_parts)(worker_parts.read_new())
     checks = [fields[keys.FIELD_EVENT].split() for _, fields in worker_parts.client.xrange(keys.todo("timeline"))]

@@ -54,7 +54,7 @@ def test_a_document_is_compared_with_its_shape(document: Any, differences: list[
     assert compare(document, SHAPE)[0] == [Difference(*each) for each in differences]
 
 
-def test_the_paths_of_expected_fields_that_came_are_told() -> None:
+def test_the_paths_of_expected_fields_that_came_are_returned() -> None:
     document = {"id": "a", "other": 1, "lines": [{"sku": "s"}, {"note": "n"}], "window": {"sku": "s"}}
     assert compare(document, SHAPE)[1] == {"$.id", "$.lines", "$.lines[].sku", "$.lines[].note", "$.window", "$.window.sku"}
 

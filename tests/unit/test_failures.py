@@ -75,7 +75,7 @@ def test_one_bad_event_leaves_its_batch_and_the_others_are_applied(
     assert stepped_deployment.sums.counters == {"routed": 40, "routed:refunds": 40, "applied:refunds": 39, "failed:refunds": 1}
 
 
-def test_a_failure_is_tried_as_often_as_its_handler_says_and_then_waits_for_a_person(
+def test_a_failure_is_dead_after_the_attempts_of_its_handler(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     (event_id,) = failed(stepped_deployment)
@@ -97,7 +97,7 @@ def test_a_retry_that_succeeds_clears_the_record(
     assert not stepped_deployment.client.exists(keys.RETRIES, keys.IN_FLIGHT)
 
 
-def test_a_refusal_is_never_tried_again_by_itself(
+def test_a_permanent_error_is_never_retried_automatically(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     failing_handler.bug = PermanentError("sold out")
@@ -107,7 +107,7 @@ def test_a_refusal_is_never_tried_again_by_itself(
     assert stepped_deployment.take_due() == []
 
 
-def test_an_outage_in_a_retry_is_nobodys_fault(stepped_deployment: SteppedDeployment, failing_handler: FailingHandler) -> None:
+def test_an_outage_in_a_retry_counts_no_attempt(stepped_deployment: SteppedDeployment, failing_handler: FailingHandler) -> None:
     (event_id,) = failed(stepped_deployment)
     failing_handler.bug = DependencyUnavailableError("the loyalty service")
     for away in (1, 2, 3, 4):
@@ -122,7 +122,7 @@ def test_an_outage_in_a_retry_is_nobodys_fault(stepped_deployment: SteppedDeploy
     assert stepped_deployment.client.hgetall(keys.UNREACHABLE) == {}
 
 
-def test_a_lost_message_is_sent_again_when_its_lease_is_over_and_no_sooner(stepped_deployment: SteppedDeployment) -> None:
+def test_a_lost_message_is_resent_after_its_lease_and_no_sooner(stepped_deployment: SteppedDeployment) -> None:
     failed(stepped_deployment)
     (failure,) = stepped_deployment.take_due()
     later = failure.next_at_ms + 2 * AN_HOUR_MS
@@ -130,14 +130,14 @@ def test_a_lost_message_is_sent_again_when_its_lease_is_over_and_no_sooner(stepp
     assert [each.field for each in stepped_deployment.failures.take_due(later + LEASE_MS)] == [failure.field]
 
 
-def test_retries_never_fill_the_workers(stepped_deployment: SteppedDeployment) -> None:
+def test_retries_never_use_all_capacity_of_the_workers(stepped_deployment: SteppedDeployment) -> None:
     failed(stepped_deployment, 3 * MAX_IN_FLIGHT)
     taken = stepped_deployment.failures.take_due(AN_HOUR_MS * 10**6)
     assert len(taken) == MAX_IN_FLIGHT
     assert stepped_deployment.failures.take_due(AN_HOUR_MS * 10**6) == []
 
 
-def test_reviving_a_dead_failure_tries_it_as_a_new_task_with_all_its_tries(
+def test_retrying_a_dead_failure_starts_a_new_task_with_all_attempts(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     event_id = dead(stepped_deployment)
@@ -151,7 +151,7 @@ def test_reviving_a_dead_failure_tries_it_as_a_new_task_with_all_its_tries(
     assert refunds(stepped_deployment) == ["o0"]
 
 
-def test_two_operators_who_revive_the_same_failed_task_make_one_retry(stepped_deployment: SteppedDeployment) -> None:
+def test_two_operators_who_retry_the_same_failed_task_cause_one_retry(stepped_deployment: SteppedDeployment) -> None:
     event_id = dead(stepped_deployment)
     task = stepped_deployment.failures.get("refunds", event_id).task_id
     revived = stepped_deployment.failures.retry("refunds", event_id, 1, task)
@@ -162,7 +162,7 @@ def test_two_operators_who_revive_the_same_failed_task_make_one_retry(stepped_de
     assert stepped_deployment.sums.count("failed:refunds") == 1
 
 
-def test_a_retry_asked_for_while_a_worker_tries_it_happens_once_in_effect(
+def test_a_retry_requested_during_a_retry_applies_its_effect_once(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     (event_id,) = failed(stepped_deployment)
@@ -176,7 +176,7 @@ def test_a_retry_asked_for_while_a_worker_tries_it_happens_once_in_effect(
     assert refunds(stepped_deployment) == ["o0"]
 
 
-def test_a_try_that_fails_never_undoes_what_a_person_decided_meanwhile(
+def test_a_failed_attempt_never_undoes_an_operators_concurrent_decision(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     (event_id,) = failed(stepped_deployment)
@@ -189,7 +189,7 @@ def test_a_try_that_fails_never_undoes_what_a_person_decided_meanwhile(
     assert stepped_deployment.take_due() == []
 
 
-def test_what_was_applied_while_a_person_discarded_it_is_applied(stepped_deployment: SteppedDeployment) -> None:
+def test_an_event_applied_while_it_is_discarded_counts_as_applied(stepped_deployment: SteppedDeployment) -> None:
     (event_id,) = failed(stepped_deployment)
     (before,) = stepped_deployment.take_due()
     stepped_deployment.failures.discard("refunds", event_id, "too late")
@@ -214,7 +214,7 @@ def test_a_discarded_failure_keeps_its_note_and_can_be_brought_back(
     assert stepped_deployment.run_retries_until_settled() == ["applied"]
 
 
-def test_of_many_operators_who_discard_at_the_same_moment_one_does_and_the_others_are_told(
+def test_of_many_concurrent_discards_one_succeeds_and_the_others_get_an_error(
     stepped_deployment: SteppedDeployment,
 ) -> None:
     ids = failed(stepped_deployment, 10)
@@ -234,7 +234,7 @@ def test_of_many_operators_who_discard_at_the_same_moment_one_does_and_the_other
     assert stepped_deployment.sums.count("discarded:refunds") == 10
 
 
-def test_a_message_that_comes_after_the_record_was_dealt_with_does_nothing(
+def test_a_message_for_a_settled_failure_does_nothing(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     (event_id,) = failed(stepped_deployment)
@@ -247,7 +247,7 @@ def test_a_message_that_comes_after_the_record_was_dealt_with_does_nothing(
         stepped_deployment.failures.retry("refunds", event_id, 1)
 
 
-def test_a_message_that_nobody_expects_tries_nothing(
+def test_an_unexpected_message_starts_no_attempt(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     (event_id,) = failed(stepped_deployment)
@@ -256,7 +256,7 @@ def test_a_message_that_nobody_expects_tries_nothing(
     assert failing_handler.calls == tried
 
 
-def test_a_record_of_a_release_that_writes_more_fields_is_tried_and_counted_like_any_other(
+def test_a_failure_record_with_unknown_fields_is_retried_and_counted_like_any_other(
     stepped_deployment: SteppedDeployment,
 ) -> None:
     (event_id,) = failed(stepped_deployment)
@@ -268,7 +268,7 @@ def test_a_record_of_a_release_that_writes_more_fields_is_tried_and_counted_like
     assert stepped_deployment.failures.get("refunds", event_id).attempts == 2
 
 
-def test_failures_of_a_handler_that_is_no_longer_there_take_no_room_of_others(stepped_deployment: SteppedDeployment) -> None:
+def test_failures_of_a_removed_handler_use_no_capacity_of_others(stepped_deployment: SteppedDeployment) -> None:
     for number in range(MAX_IN_FLIGHT):
         gone = msgspec.structs.replace(lane_failure(number), handler="gone")
         stepped_deployment.client.hset(keys.FAILURES, gone.field, encode_failure(gone))
@@ -301,7 +301,7 @@ def test_all_failures_of_one_cause_are_applied_after_the_fix(
     assert failures(stepped_deployment.client) == {}
 
 
-def test_what_celery_is_told_quotes_nothing_and_has_the_frames(
+def test_the_error_for_celery_quotes_nothing_and_has_the_frames(
     stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
 ) -> None:
     failing_handler.bug = KeyError("jane.doe@example.com")

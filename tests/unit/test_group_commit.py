@@ -78,7 +78,7 @@ def test_the_command_on_the_wire_is_the_one_a_client_library_sends(provider: str
 
 
 @pytest.mark.parametrize(("events", "writes"), [(1, 1), (100, 1), (MAX_GROUP, 1), (MAX_GROUP + 1, 2), (3 * MAX_GROUP, 3)])
-def test_events_of_one_moment_share_a_write_and_get_their_own_ids(valkey_url: str, events: int, writes: int) -> None:
+def test_concurrent_events_share_a_write_and_get_their_own_ids(valkey_url: str, events: int, writes: int) -> None:
     bodies = numbered(events)
 
     async def main() -> None:
@@ -103,7 +103,7 @@ def test_an_event_costs_one_command_and_nothing_else(real_valkey_url: str) -> No
     run(main)
 
 
-def test_what_comes_during_a_commit_goes_together_in_the_next(valkey_url: str) -> None:
+def test_events_that_arrive_during_a_commit_share_the_next(valkey_url: str) -> None:
     async def main() -> None:
         async with an_inbox(valkey_url) as (inbox, written):
             first = inbox.append("instacart", b"first")
@@ -117,7 +117,7 @@ def test_what_comes_during_a_commit_goes_together_in_the_next(valkey_url: str) -
     run(main)
 
 
-def test_a_caller_who_left_takes_no_other_answer_away(valkey_url: str) -> None:
+def test_a_cancelled_caller_takes_no_other_answer(valkey_url: str) -> None:
     async def main() -> None:
         async with an_inbox(valkey_url) as (inbox, _):
             futures = [inbox.append("instacart", body) for body in numbered(9)]
@@ -131,7 +131,7 @@ def test_a_caller_who_left_takes_no_other_answer_away(valkey_url: str) -> None:
     run(main)
 
 
-def test_closing_finishes_what_is_under_way(valkey_url: str) -> None:
+def test_closing_finishes_the_current_commit(valkey_url: str) -> None:
     async def main() -> None:
         async with an_inbox(valkey_url) as (inbox, _):
             futures = [inbox.append("instacart", body) for body in numbered(MAX_GROUP + 1)]
@@ -156,7 +156,7 @@ def test_an_append_that_valkey_refuses_is_unavailable_and_the_next_one_works(val
     run(main)
 
 
-def test_a_valkey_that_is_no_longer_the_primary_is_left_for_the_one_that_is(real_valkey_url: str) -> None:
+def test_after_a_failover_the_new_primary_is_used(real_valkey_url: str) -> None:
     async def main() -> None:
         with redis.Redis.from_url(real_valkey_url) as client:
             async with an_inbox(real_valkey_url) as (inbox, _):
@@ -173,7 +173,7 @@ def test_a_valkey_that_is_no_longer_the_primary_is_left_for_the_one_that_is(real
     run(main)
 
 
-def test_without_a_valkey_all_are_told_so() -> None:
+def test_without_a_valkey_every_append_is_unavailable() -> None:
     async def main() -> None:
         async with an_inbox(NOBODY_LISTENS) as (inbox, _):
             answers = await answers_of(inbox, numbered(MAX_GROUP + 1))
@@ -185,7 +185,7 @@ def test_without_a_valkey_all_are_told_so() -> None:
 
 
 @pytest.mark.parametrize("signal", ["stop", "kill"])
-def test_a_restarted_valkey_has_what_was_answered_and_takes_more(real_valkey: RealValkey, signal: str) -> None:
+def test_a_restarted_valkey_has_every_acknowledged_event_and_accepts_more(real_valkey: RealValkey, signal: str) -> None:
     async def main() -> None:
         async with an_inbox(real_valkey.url) as (inbox, _):
             before = await answers_of(inbox, numbered(50))
@@ -198,7 +198,7 @@ def test_a_restarted_valkey_has_what_was_answered_and_takes_more(real_valkey: Re
     run(main)
 
 
-def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(
+def test_a_frozen_valkey_lets_no_caller_wait_beyond_the_timeout(
     real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = 20
@@ -245,7 +245,7 @@ def test_past_a_limit_of_bytes_in_memory_an_append_is_refused_at_once(
     run(main)
 
 
-def test_a_bug_in_the_client_library_leaves_nobody_waiting(fake_valkey_url: str) -> None:
+def test_an_unexpected_error_of_the_client_library_leaves_no_caller_waiting(fake_valkey_url: str) -> None:
     def fail(data: bytes) -> None:
         raise ValueError("a bug")
 
@@ -263,7 +263,7 @@ def test_a_bug_in_the_client_library_leaves_nobody_waiting(fake_valkey_url: str)
     run(main)
 
 
-def test_without_a_transport_of_redis_py_the_same_is_promised_and_it_is_said(
+def test_without_redis_pys_transport_the_guarantees_are_the_same_and_a_line_is_logged(
     real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("ingress.pipeline.transport_of", lambda connection: None)  # as after a release that keeps it elsewhere

@@ -112,13 +112,13 @@ def test_the_shares_are_kept() -> None:
         assert found[nature] == pytest.approx(share * found[Nature.NEWS], rel=0.15)
 
 
-def test_without_faults_each_fact_is_told_once_in_time_order(calm: Plan) -> None:
+def test_without_faults_each_event_is_posted_once_in_time_order(calm: Plan) -> None:
     assert natures(calm) == {Nature.NEWS: len(calm.facts)}
     times = [fact.at for fact in facts_of(calm, Nature.NEWS)]
     assert times == sorted(times)
 
 
-def test_reordered_posts_are_overtaken_by_news_of_their_own_order(rough: Plan) -> None:
+def test_reordered_posts_are_overtaken_by_newer_events_of_their_own_order(rough: Plan) -> None:
     newest: dict[str, datetime] = {}
     overtaken = 0
     for fact in facts_of(rough, Nature.NEWS):
@@ -127,7 +127,7 @@ def test_reordered_posts_are_overtaken_by_news_of_their_own_order(rough: Plan) -
     assert overtaken > 0.03 * len(rough.facts)
 
 
-def test_a_revert_sends_the_earlier_status_again_as_news() -> None:
+def test_a_revert_sends_the_earlier_status_again_as_a_new_event() -> None:
     plan = make_plan(replace(CALM, reverts=1.0))
     life = [fact.kind for fact in plan.facts if fact.order_ids == plan.facts[-1].order_ids and fact.provider == "instacart"]
     pickings = Counter(fact.order_ids for fact in plan.facts if fact.kind == "picking")
@@ -160,7 +160,7 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("zone", [UTC, NEW_YORK])
-def test_bodies_say_what_the_facts_say(zone: ZoneInfo) -> None:
+def test_bodies_match_the_simulated_events(zone: ZoneInfo) -> None:
     for fact in make_plan(replace(ROUGH, zone=zone)).facts:
         for body in filter(None, (fact.body, fact.retold)):
             event = decode(fact.provider, body, "1732300000123-4", zone)
@@ -175,7 +175,7 @@ def test_bodies_say_what_the_facts_say(zone: ZoneInfo) -> None:
             assert identity_of_content("instacart", fact.retold) == identity_of_content("instacart", fact.body)
 
 
-def test_bad_bodies_cannot_be_placed_and_forged_ones_could(rough: Plan) -> None:
+def test_bad_bodies_cannot_be_decoded_and_forged_ones_can(rough: Plan) -> None:
     bad = [post for post in rough.posts if post.nature is Nature.BAD_BODY]
     reasons = Counter(_reason(post.provider, post.body) for post in bad)
     assert reasons.keys() == {"malformed", "no_order", "wrong_type"}

@@ -108,14 +108,14 @@ def real_bench(real_worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch) 
     made.end()
 
 
-def test_a_lane_empties_its_stream_and_leaves_without_a_sign(bench: Bench) -> None:
+def test_a_consumer_empties_its_stream_and_clears_its_waiter_flag_before_it_ends(bench: Bench) -> None:
     ids = [bench.append() for _ in range(5)]
     bench.consumer().run()
     assert bench.work.done == ids
     assert not bench.has_waiter_flag()
 
 
-def test_while_a_lane_waits_what_comes_is_handled_without_a_doorbell(
+def test_entries_that_arrive_in_the_idle_wait_are_handled_without_a_notification(
     real_bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 1_000)
@@ -128,7 +128,7 @@ def test_while_a_lane_waits_what_comes_is_handled_without_a_doorbell(
     assert real_bench.parts.notifications(NAME) == 0
 
 
-def test_no_entry_is_left_behind_by_a_lane_that_is_just_leaving(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consumer_that_is_just_ending_leaves_no_entry_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Appends and looks at the sign as the ingress does, over and over at the moment at which the lane leaves. No timer helps."""
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 1)
     queue = bench.consumer()
@@ -140,7 +140,7 @@ def test_no_entry_is_left_behind_by_a_lane_that_is_just_leaving(bench: Bench, mo
     assert bench.work.most_at_once == 1
 
 
-def test_two_workers_that_come_and_go_leave_no_entry_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_that_start_and_end_leave_no_entry_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 2)
     queues = [bench.consumer("one"), bench.consumer("two")]
     for number in range(100):
@@ -150,7 +150,7 @@ def test_two_workers_that_come_and_go_leave_no_entry_behind(bench: Bench, monkey
         wait_for(lambda entry_id=entry_id: bench.is_done(entry_id), 5, f"entry {number} to be handled")  # type: ignore[misc]
 
 
-def test_a_doorbell_that_finds_its_lane_at_work_starts_no_second_one_and_is_not_lost(real_bench: Bench) -> None:
+def test_a_notification_for_a_running_consumer_starts_no_second_one_and_is_not_lost(real_bench: Bench) -> None:
     queue = real_bench.consumer()
     first = real_bench.start(queue)
     wait_for(real_bench.has_waiter_flag, what="the sign")
@@ -162,7 +162,7 @@ def test_a_doorbell_that_finds_its_lane_at_work_starts_no_second_one_and_is_not_
     assert real_bench.work.most_at_once == 1
 
 
-def test_what_a_dead_worker_left_is_taken_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_of_a_dead_worker_are_claimed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_consumer_module, "CLAIM_IDLE_MS", 30)
     monkeypatch.setattr(stream_consumer_module, "CLAIM_PERIOD_SECONDS", 0.01)
     ids = [bench.append() for _ in range(3)]
@@ -176,7 +176,7 @@ def test_what_a_dead_worker_left_is_taken_over(bench: Bench, monkeypatch: pytest
     wait_for(is_done, what="the dead worker's entries to be handled")
 
 
-def test_what_is_in_a_living_workers_hands_is_left_to_it(bench: Bench) -> None:
+def test_pending_entries_of_a_live_worker_are_not_claimed(bench: Bench) -> None:
     (entry_id,) = [bench.append() for _ in range(1)]
     bench.parts.read_new(STREAM, consumer="busy")
     bench.consumer("other").run()
@@ -193,7 +193,7 @@ def test_after_a_restart_a_worker_finishes_its_own_first(bench: Bench, monkeypat
     assert bench.work.done == [*ids, later]
 
 
-def test_a_worker_that_stops_leaves_at_once_with_its_sign_down_and_rings_for_another(real_bench: Bench) -> None:
+def test_a_stopping_worker_ends_at_once_clears_its_waiter_flag_and_notifies_another(real_bench: Bench) -> None:
     thread = real_bench.start(real_bench.consumer())
     wait_for(real_bench.has_waiter_flag, what="the sign")
     real_bench.stopping.set()
@@ -203,7 +203,9 @@ def test_a_worker_that_stops_leaves_at_once_with_its_sign_down_and_rings_for_ano
     assert real_bench.parts.notifications(NAME) == 1
 
 
-def test_a_lane_whose_time_is_up_rings_for_its_successor(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consumer_at_its_time_limit_sends_a_notification_for_the_next_task(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stream_consumer_module, "MAX_RUN_SECONDS", 0.0)
     bench.append()
     bench.consumer().run()
@@ -214,7 +216,7 @@ def test_a_lane_whose_time_is_up_rings_for_its_successor(bench: Bench, monkeypat
     bench.consumer().run()
 
 
-def test_a_full_batch_brings_a_second_worker(bench: Bench) -> None:
+def test_a_full_batch_notifies_a_second_worker(bench: Bench) -> None:
     for _ in range(12):
         bench.append()
     bench.consumer(batch_size=BatchSize(4)).run()
@@ -222,7 +224,7 @@ def test_a_full_batch_brings_a_second_worker(bench: Bench) -> None:
     assert bench.parts.notifications(NAME) == 1, "one for all three"
 
 
-def test_a_world_that_is_away_holds_the_batch_and_is_said_until_it_comes_back(
+def test_a_dependency_outage_holds_the_batch_and_is_recorded_until_it_ends(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(stream_consumer_module, "FIRST_PAUSE_SECONDS", 0.01)
@@ -241,7 +243,7 @@ def test_a_world_that_is_away_holds_the_batch_and_is_said_until_it_comes_back(
     assert caplog.text.count("queue refunds waits: the database is unreachable") == 3
 
 
-def test_a_stop_does_not_wait_for_a_world_that_is_away(bench: Bench) -> None:
+def test_a_stop_does_not_wait_for_a_dependency_outage(bench: Bench) -> None:
     bench.work.errors = [DependencyUnavailableError("the database")] * 1000
     entry_id = bench.append()
     thread = bench.start(bench.consumer())
@@ -253,7 +255,7 @@ def test_a_stop_does_not_wait_for_a_world_that_is_away(bench: Bench) -> None:
     bench.parts.client.xack(STREAM, keys.GROUP, entry_id)
 
 
-def test_a_bug_leaves_the_lane_free_for_the_next_doorbell(bench: Bench) -> None:
+def test_an_unexpected_error_leaves_the_queue_free_for_the_next_notification(bench: Bench) -> None:
     queue = bench.consumer()
     bench.work.errors = [RuntimeError("a bug")]
     entry_id = bench.append()
@@ -263,7 +265,7 @@ def test_a_bug_leaves_the_lane_free_for_the_next_doorbell(bench: Bench) -> None:
     assert bench.work.done == [entry_id]
 
 
-def test_a_valkey_that_goes_away_is_logged_and_work_goes_on_when_it_is_back(
+def test_a_valkey_outage_is_logged_and_work_continues_after_it(
     real_valkey: RealValkey, real_bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = real_bench.consumer()
@@ -281,7 +283,7 @@ def test_a_valkey_that_goes_away_is_logged_and_work_goes_on_when_it_is_back(
     assert real_bench.work.done == [entry_id]
 
 
-def test_claim_checks_that_name_many_events_are_taken_few_at_a_time(bench: Bench) -> None:
+def test_claim_checks_with_many_events_are_read_a_few_at_a_time(bench: Bench) -> None:
     sizes: list[int] = []
 
     def work(entries: Sequence[Entry]) -> None:
