@@ -124,7 +124,7 @@ def test_order_history_reads_the_request_context_from_the_failure_after_the_inbo
     assert {step["what"]: step["request"]["peer"] for step in trace["steps"]} == {"event": SENT.peer, "failed": SENT.peer}
 
 
-def test_order_history_reads_all_events_in_one_round_trip(real_context_deployment: ContextDeployment) -> None:
+def test_order_history_reads_the_request_contexts_of_all_events_at_once(real_context_deployment: ContextDeployment) -> None:
     def picking(second: int) -> bytes:
         return b'{"event":"picking","order_id":"o-9","timestamp":"2026-03-02T08:00:%02dZ"}' % second
 

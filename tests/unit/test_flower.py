@@ -24,7 +24,7 @@ def failure(**fields: object) -> Failure:
     return Failure(**{"message": "KeyError: 'jane.roe@example.org'", **values, **fields})  # type: ignore[arg-type]
 
 
-def test_a_failure_is_shown_with_its_masked_arguments() -> None:
+def test_a_failure_summary_quotes_only_the_text_of_permanent_errors() -> None:
     refused = failure(reason=Reason.REJECTED, message="no such line")
     assert summary(refused) == "rejected: PermanentError: no such line (curbside failed show refunds:1-0)"
     assert summary(failure()) == "handler_error: KeyError (curbside failed show refunds:1-0)"

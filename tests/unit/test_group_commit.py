@@ -156,7 +156,7 @@ def test_an_append_that_valkey_refuses_is_unavailable_and_the_next_one_works(val
     run(main)
 
 
-def test_after_a_failover_the_new_primary_is_used(real_valkey_url: str) -> None:
+def test_after_a_read_only_reply_the_next_append_uses_a_new_connection(real_valkey_url: str) -> None:
     async def main() -> None:
         with redis.Redis.from_url(real_valkey_url) as client:
             async with an_inbox(real_valkey_url) as (inbox, _):

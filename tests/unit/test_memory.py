@@ -22,7 +22,7 @@ def test_a_holder_that_grows_keeps_its_place_in_the_order() -> None:
     assert evicted == ["first"]
 
 
-def test_the_oldest_holder_gets_the_refusal_and_is_not_evicted() -> None:
+def test_a_holder_that_alone_exceeds_the_limit_is_refused_and_not_evicted() -> None:
     evicted = list[str]()
     memory: Memory[str] = Memory(100, evicted.append)
     assert memory.hold("only", 100)
