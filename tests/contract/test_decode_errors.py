@@ -7,7 +7,7 @@ from schemas.decoding import decode
 from schemas.failures import FailureState, Reason
 from tests.payloads import recorded
 from tests.support.stepped_deployment import SteppedDeployment
-from tests.unit.test_decode_errors import BAD, GOOD, SECRET
+from tests.unit.undecodable_bodies import BAD, GOOD, SECRET
 from workers.errors import EventFailedError
 
 HUGE = [

@@ -1,11 +1,8 @@
 """Texts that attack whoever reads them, sent by a provider: in logs, on the command line and in Flower they are text."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from tests.e2e.flower_client import FlowerDeployment
 from tests.support.command_line import curbside
@@ -17,12 +14,6 @@ from tests.unit.test_sanitizing import HOSTILE, is_seen
 SCRIPT = "reject-<script>alert(1)</script>'\"&"
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ [\w.]+ |\[[DIWEC] \d+ |    |\[[\d :,-]+: [A-Z]+/")
 """How a line of a log begins: a record of ours, of Flower's, of Celery's before its settings hold; or set in, below a record."""
-
-
-@pytest.fixture
-def flower_deployment(real_valkey_url: str, tmp_path: Path) -> Iterator[FlowerDeployment]:
-    with FlowerDeployment(real_valkey_url, tmp_path) as flower_deployment:
-        yield flower_deployment
 
 
 def body(order: str, event: str = "fulfillment.picking") -> bytes:
