@@ -1,4 +1,4 @@
-"""The world is away under load, the database or the alert channel: no event is blamed, nothing is lost, all catches up by itself.
+"""A dependency outage under load, of the database or an alert channel, marks no event failed, and all are applied after it.
 
 The outages last half a minute: longer than any growing pause takes to reach its longest, and than an idle entry is left alone.
 """

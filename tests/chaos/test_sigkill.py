@@ -1,4 +1,4 @@
-"""Any process may be killed at any moment under load: every acknowledged event still has one outcome, and no effect is doubled."""
+"""Processes are killed at any moment under load: every acknowledged event has one outcome, and no effect is duplicated."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""Simulated trade with every fault while every worker is killed twice: the ledger is as it must be in the end."""
+"""Simulated orders with every fault while every worker is killed twice: in the end the ledger is correct."""
 
 import json
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Alerts about an order whose id is an attack: people and channels read it as text, machines get it as it was sent."""
+"""Alerts about an order whose id is an attack: people and channels read it as text, machines get it unchanged."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Whatever order events arrive in, however they are batched and repeated, the ledger ends the same."""
+"""The ledger ends the same whatever the order, batching and repetition of events."""
 
 import itertools
 import threading

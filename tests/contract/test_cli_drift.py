@@ -1,4 +1,4 @@
-"""`curbside drift`: what a person and a script see of it."""
+"""`curbside drift`: its text and its JSON output."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`curbside failed`, `retry`, `discard`, `replay`: what an operator and a script see, in a terminal, in a pipe and when something is away."""
+"""`curbside failed`, `retry`, `discard`, `replay`: text and JSON output, in a terminal, in a pipe and during an outage."""
 
 import json
 import os

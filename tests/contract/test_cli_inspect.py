@@ -1,4 +1,4 @@
-"""`curbside status` and `curbside order`: what a person and a script see, also when the ledger is away."""
+"""`curbside status` and `curbside order`: text and JSON output, also during an outage of the ledger."""
 
 import json
 from collections.abc import Iterator

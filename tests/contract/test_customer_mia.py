@@ -1,4 +1,4 @@
-"""Customer MIA: one alert while it is open, and none on an order that is over."""
+"""Customer MIA: one open alert for each order, and none for an order that has ended."""
 
 import itertools
 import threading

@@ -1,4 +1,4 @@
-"""Bodies that nobody can decode: kept byte for byte with a reason that names the place, and decoded by a release that can."""
+"""Decode errors: kept byte for byte with a reason and a place, and decoded by a release that can."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names of release 0.1 that this release renamed are understood for one release, and say so."""
+"""Names of release 0.1 that were renamed still work for one release, with a warning."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Handling on both ledgers and a real Valkey: one bad event hurts nobody else, and a world that is away blames no event."""
+"""The handler runner on both ledgers and a real Valkey: bad events fail individually, and an outage marks no event failed."""
 
 import logging
 from collections.abc import Callable, Sequence

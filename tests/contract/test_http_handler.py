@@ -1,4 +1,4 @@
-"""The handler of `tests/examples/loyalty.py`: the service is called once, an outage blames no event, a refused event fails."""
+"""The handler of `tests/examples/loyalty.py`: one call for each event, none failed by an outage, refused ones failed."""
 
 import json
 import threading

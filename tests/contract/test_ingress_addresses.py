@@ -1,4 +1,4 @@
-"""The addresses of events: with a slash at the end too, by no other spelling, and what consoles that check a URL are told."""
+"""The addresses of events: with a trailing slash or without, no other spelling, and the answers to probes of a URL."""
 
 import http.client
 

@@ -1,4 +1,4 @@
-"""`INGRESS_MIDDLEWARE`: other people's ASGI middleware sees every request, events included; without it nothing is added."""
+"""`INGRESS_MIDDLEWARE`: a user's ASGI middleware gets every request, events included; by default there is none."""
 
 import dataclasses
 import os

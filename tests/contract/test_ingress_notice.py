@@ -1,4 +1,4 @@
-"""Somebody notices: what the ingress refuses is counted, logged and shown, and so is a Valkey that goes and comes back."""
+"""What the ingress refuses is counted, logged and shown, and so is the start and the end of a Valkey outage."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What a provider is told while Valkey or the broker is away, full or frozen: the truth, and 200 again afterwards.
+"""Answers to providers while Valkey or the broker is down, full or frozen, and after it.
 
 That it is told soon: the client gives up after half a minute, 60 commit timeouts, and so fails the test.
 """

@@ -1,4 +1,4 @@
-"""The ingress as a process: a stop under load loses no acknowledged event, and its log tells nothing that is not its to tell."""
+"""The ingress as a process: a stop under load loses no acknowledged event, and its log holds no secret and no personal data."""
 
 import base64
 import threading

@@ -1,4 +1,4 @@
-"""POST /webhook: what is kept beside the body, over real HTTP, and what never is."""
+"""POST /webhook over real HTTP: which headers are stored with the body, and which never are."""
 
 import hmac
 

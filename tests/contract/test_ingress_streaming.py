@@ -1,4 +1,4 @@
-"""Bodies that are too large, too slow or cut off: refused in bounded time and memory, and nobody else notices."""
+"""Bodies that are too large, too slow or cut off are refused in bounded time and memory, and affect no other client."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""POST /webhook: what a provider sends and is answered, over real HTTP."""
+"""POST /webhook over real HTTP: requests of providers and their answers."""
 
 import dataclasses
 import hashlib

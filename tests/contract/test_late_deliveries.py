@@ -1,4 +1,4 @@
-"""Late deliveries: how late, against what was promised at that time, and when people are told."""
+"""Late deliveries: minutes late against the time promised then, and when an alert is written."""
 
 import itertools
 from datetime import datetime

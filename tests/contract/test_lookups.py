@@ -1,4 +1,4 @@
-"""Looking orders up: exactly those that are asked for, whatever their ids hold, and by the index from the first row on."""
+"""Lookups of orders: exactly the requested ones, whatever their ids, and through the index from the first row on."""
 
 from sqlalchemy import insert, select
 

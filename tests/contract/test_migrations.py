@@ -1,4 +1,4 @@
-"""The schema: made on first use, by as many workers at once as there are; and whose fault it is when the database fails."""
+"""The schema is created on first use by any number of concurrent workers; database errors are classified."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""New alerts: sent by who wrote them, as soon as they are committed; by others only when that one is dead or has no room."""
+"""New alerts are sent by the worker that wrote them, right after its commit; by others if it is dead or has no capacity."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whatever a password is, and whatever is wrong with the address that it stands in, nothing that a process says holds a part of it."""
+"""No output of a process holds a part of a password, whatever the password and the fault of the address around it."""
 
 import contextlib
 import io

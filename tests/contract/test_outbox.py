@@ -1,4 +1,4 @@
-"""Alerts: written with the effect they tell of, sent to every channel at least once, always under the same key."""
+"""Alerts: written with their effect, sent to every channel at least once, always under the same idempotency key."""
 
 import logging
 from collections.abc import Sequence

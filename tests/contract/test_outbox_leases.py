@@ -1,4 +1,4 @@
-"""Leases of alerts: one worker sends an alert at a time, a killed worker's alert is sent again under the same key, an outage delays it."""
+"""Leases of alerts: one worker sends an alert at a time; after its death another sends it again under the same key."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The pages are true: their commands run, their links lead somewhere, and what they name exists."""
+"""The pages are correct: their commands run, their links have targets, and what they name exists."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Every kind of proof on the real ingress: a user's own providers of each kind, told by one module."""
+"""Every kind of proof on the real ingress: a user's providers of each kind, declared by one module."""
 
 import ast
 import base64

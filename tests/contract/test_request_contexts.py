@@ -1,4 +1,4 @@
-"""What came with an event's body goes with it: to handlers, into failures, through retries and replays, and before a person's eyes."""
+"""The request context of an event reaches handlers, failures, retries, replays and the command line."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The slow lane with real workers: a thousand failures of one bug, and workers that are killed while retries wait or are tried.
+"""Retries with real workers: a thousand failures of one bug, and workers that are killed while retries wait or run.
 
 Nothing that they log, or tell Flower, quotes what a handler's error says.
 """

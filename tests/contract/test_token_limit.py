@@ -1,4 +1,4 @@
-"""Guessing at the token endpoint: noticed and slowed down, without telling what exists, and never at the real provider's cost."""
+"""Guesses at the token endpoint are limited without revealing which clients exist, and never limit the real provider."""
 
 import httpx
 import pytest

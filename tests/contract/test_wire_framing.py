@@ -1,4 +1,4 @@
-"""One request, one answer: whatever a stranger sends, a body is read as a body and never as a request, and a trailer never as a header."""
+"""One request gets one answer: a body is never read as a request, and a trailer never as a header."""
 
 import time
 

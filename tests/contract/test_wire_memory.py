@@ -1,4 +1,4 @@
-"""No number of strangers fills the machine: what they send is answered in order, limited, and not kept."""
+"""No number of clients exhausts memory: their requests are answered in order, limited, and not kept."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Whoever does not finish, or does not read, is closed within seconds; whoever is between two requests is not."""
+"""A client that does not finish its request, or does not read, is closed within seconds; an idle connection is not."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Flower as it runs in production: a process of its own, behind a password, with our configuration file; and its HTTP calls."""
+"""Flower as a process with our configuration and a password, and its HTTP calls."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Flower as operators use it, over HTTP: real Flower, real worker, real Valkey, each a process of its own."""
+"""Flower as operators use it, over HTTP: Flower, worker and Valkey are real processes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Who gets into Flower and where it may be shown: the real process, asked as curl and browsers ask."""
+"""Who may log in to Flower and which sites may frame it: the real process, requested as curl and browsers do."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""What an operator sees and clicks in Flower, in Chromium, against real Flower, worker and Valkey. Pictures go to the test's folder."""
+"""Flower's pages in Chromium, against real Flower, worker and Valkey. Screenshots go to the test's folder."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Texts that attack whoever reads them, sent by a provider: in logs, on the command line and in Flower they are text."""
+"""Hostile texts in events stay text in logs, on the command line and in Flower."""
 
 import re
 

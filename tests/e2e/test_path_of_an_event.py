@@ -1,4 +1,4 @@
-"""The path of an event over real processes: posted as the providers do, acknowledged, dispatched, handled, in the ledger."""
+"""The path of an event over real processes: posted as providers do, acknowledged, dispatched, applied to the ledger."""
 
 import json
 from collections.abc import Iterator

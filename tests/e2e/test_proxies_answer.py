@@ -1,4 +1,4 @@
-"""What a provider is answered through each proxy of deploy/proxies: the ingress' own words, and while there is none, to send again."""
+"""Answers to a provider through each proxy of deploy/proxies: those of the ingress, and a retryable one without an ingress."""
 
 import socket
 import struct

@@ -1,4 +1,4 @@
-"""Honest posts through each proxy of deploy/proxies, while strangers attack through it and beside it: all are stored, and nothing else.
+"""Honest posts through each proxy of deploy/proxies during attacks through it and beside it: exactly the posts are stored.
 
 CURBSIDE_PROXY_POSTS says how many (300); CI sends 2,000.
 """

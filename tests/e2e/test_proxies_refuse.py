@@ -1,4 +1,4 @@
-"""What each proxy of deploy/proxies refuses by itself, so that the ingress never hears of it."""
+"""What each proxy of deploy/proxies refuses without passing it to the ingress."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""`curbside run` as its user meets it: a process of its own, on ports and in a data folder of its own."""
+"""`curbside run` as a process, on free ports and with its own data directory."""
 
 import os
 import re

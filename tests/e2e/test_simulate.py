@@ -1,4 +1,4 @@
-"""`curbside simulate` against real processes: what it says of a deployment that keeps its promises, and of one that does not."""
+"""`curbside simulate` against real processes: its result for a correct deployment, and for a faulty one."""
 
 import json
 import re

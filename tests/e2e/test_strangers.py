@@ -1,4 +1,4 @@
-"""Strangers at length, in short: `make strangers` runs the same for a million requests and ten thousand connections."""
+"""A short run of the attacks of `make strangers`."""
 
 from tests.strangers import broken, idle
 

@@ -1,4 +1,4 @@
-"""Addresses as they may be shown, and those that are refused because a client library would read another one in them."""
+"""Addresses with secrets masked, and addresses that are refused because client libraries parse them differently."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Back-pressure: when the inbox says that it takes nothing more, and when it takes events again."""
+"""Back-pressure: when the inbox refuses events, and when it accepts them again."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Tokens: whose are taken, and for how long."""
+"""Bearer tokens: which are accepted, and for how long."""
 
 import hmac
 import json

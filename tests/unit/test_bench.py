@@ -1,4 +1,4 @@
-"""The benchmark's own bodies and checks: what it counts as right must be right, or its rates mean nothing."""
+"""The benchmark's own bodies and checks."""
 
 import msgspec
 

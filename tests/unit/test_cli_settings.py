@@ -1,4 +1,4 @@
-"""`curbside settings`: what is set, where it comes from, and no secret."""
+"""`curbside settings`: each value and its source, and no secret."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A user's own handlers, by HANDLER_MODULES: they work like the built-in ones, and a mistake is told in one clear line."""
+"""A user's own handlers, by HANDLER_MODULES: they work like the built-in ones, and a mistake is one clear line."""
 
 import sys
 from collections.abc import Callable, Iterator

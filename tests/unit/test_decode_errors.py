@@ -1,4 +1,4 @@
-"""Bodies that cannot be placed raise `DecodeError` and nothing else: with a reason, the place, and no value of the body."""
+"""A body that cannot be decoded raises `DecodeError` and nothing else, with a reason and a place, and no value of the body."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The dispatcher gives every acknowledged event one outcome, once, whoever dies and whoever helps; on the fake and on the real Valkey."""
+"""The dispatcher gives every acknowledged event exactly one outcome; on fakeredis and Valkey."""
 
 import json
 from datetime import tzinfo

@@ -1,4 +1,4 @@
-"""The drift alarm: what one worker sees all are told of, once, and looking costs little; on the fake and on the real Valkey."""
+"""The drift monitor: a finding of one worker is reported once for all, at little cost; on fakeredis and Valkey."""
 
 import json
 import logging

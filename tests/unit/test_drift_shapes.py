@@ -1,4 +1,4 @@
-"""What differs from the contract is named by its place and its type, never by its value."""
+"""A difference from the contract is reported by its place and type, never by its value."""
 
 from decimal import Decimal
 from typing import Any

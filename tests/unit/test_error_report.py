@@ -1,4 +1,4 @@
-"""What a failed try means for an event, and that nothing of a foreign error's text is shown."""
+"""What a failed attempt means for an event; no text of a foreign error is shown."""
 
 import random
 import re

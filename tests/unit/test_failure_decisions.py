@@ -1,4 +1,4 @@
-"""What operators decide about failures, at the same moment as workers and as each other, on fakeredis and Valkey."""
+"""Concurrent decisions of operators about failures, against workers and each other, on fakeredis and Valkey."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""The record of failures: what becomes of a failed event, whoever decides at the same moment, on the fake and on a real Valkey."""
+"""Failure records: states, attempts and leases of failed events, on fakeredis and Valkey."""
 
 import traceback
 

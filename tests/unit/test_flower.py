@@ -1,4 +1,4 @@
-"""The pure parts of what Flower shows and retries, and the seams of Flower that the rest hangs on."""
+"""The pure parts of the Flower extension, and the internals of Flower that it uses."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where Flower may listen, and whom it asks for a login."""
+"""On which addresses Flower may listen, and which requests need a login."""
 
 import base64
 from typing import Any

@@ -1,4 +1,4 @@
-"""The fuzzer itself: it finds a decoder that does not keep its promise, keeps the body, and that body is judged the same again."""
+"""The fuzzer itself finds a decoder that breaks its contract, keeps the body, and judges that body the same again."""
 
 from datetime import tzinfo
 from pathlib import Path

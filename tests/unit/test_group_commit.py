@@ -1,4 +1,4 @@
-"""Group commit: how many writes a number of events costs, and that each caller gets its own answer, in time, whatever happens."""
+"""Group commit: the number of writes for a number of events; each caller gets its own answer."""
 
 import asyncio
 

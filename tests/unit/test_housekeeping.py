@@ -1,4 +1,4 @@
-"""Housekeeping keeps Valkey small and never lets go of an event that still waits."""
+"""Housekeeping bounds the size of Valkey and never trims an event that still waits."""
 
 import time
 from collections.abc import Iterator

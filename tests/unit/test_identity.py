@@ -1,4 +1,4 @@
-"""The same identity is a redelivery and is dropped; anything else is news. What a retailer would lose by a mistake here."""
+"""The same identity is a redelivery and is dropped; any other is a new event."""
 
 import random
 from datetime import UTC

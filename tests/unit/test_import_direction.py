@@ -1,4 +1,4 @@
-"""The directions of all imports: `schemas ← ingress`, `schemas ← workers`, deploy sees all; within a part, no circle and none back up."""
+"""The direction of imports: `schemas ← ingress`, `schemas ← workers`, deploy imports all; no cycles, none upwards."""
 
 import ast
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""The HTTP server of an ingress: how many writes an answer costs, and that none is kept back for longer than a turn of the loop."""
+"""The HTTP server of an ingress: writes for each answer, and no write delayed beyond one iteration of the event loop."""
 
 import asyncio
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""The budget in bytes: who has to go when it is spent."""
+"""The memory budget: which holders are evicted when it is exceeded."""
 
 from ingress.memory import Memory
 

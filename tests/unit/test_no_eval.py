@@ -1,4 +1,4 @@
-"""Nothing that comes from outside is ever run: no `eval` and its like in the whole tree, and Celery takes nothing but JSON."""
+"""No text from outside is executed: no `eval` or its like in the source tree, and Celery accepts only JSON."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The doorbell: one message without content for many events, none when a dispatcher waits by itself, and no harm without a broker."""
+"""Notifications: one for many events, without content; none while a dispatcher waits; harmless without a broker."""
 
 import asyncio
 import base64

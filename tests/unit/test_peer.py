@@ -1,4 +1,4 @@
-"""Whose address a request came from: a trusted proxy's word counts, a stranger's does not."""
+"""The peer address of a request: a header of a trusted proxy counts, one of any other peer does not."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Alerts as channels show them: nobody is mentioned, nothing is formatted or linked, and usual order ids stay as they are."""
+"""Alert texts for channels: nothing is mentioned, formatted or linked; ordinary order ids are unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`curbside ingress` and `curbside worker`: what a process takes part in, and what it says when it cannot start."""
+"""`curbside ingress` and `curbside worker`: their roles, and their errors when they cannot start."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Identity over whole documents: the way of writing does not count, any change of meaning does, and an id of the provider's own decides alone."""
+"""Identity over whole documents: notation does not count, any change of content does, a provider's own id decides alone."""
 
 from random import Random
 from typing import Any

@@ -1,4 +1,4 @@
-"""A user's own providers, by PROVIDER_MODULES: a mistake stops the start in one sentence."""
+"""A user's own providers, by PROVIDER_MODULES: a mistake stops the start with one sentence."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

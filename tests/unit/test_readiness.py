@@ -1,4 +1,4 @@
-"""`GET /readyz` costs Valkey one look a second, however many ask, and tells the truth all the same."""
+"""`GET /readyz` costs one check of Valkey a second, however many clients ask, and its answer is current."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Refused requests are counted for the whole deployment, also those while Valkey was away, and told in the log a line a minute."""
+"""Refused requests are counted for the whole deployment, also during a Valkey outage, and logged once a minute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

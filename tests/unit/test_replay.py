@@ -1,4 +1,4 @@
-"""Replay: events of the inbox go through handlers again, and nothing that was applied changes."""
+"""Replay: handlers process events of the inbox again, and nothing that was applied changes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

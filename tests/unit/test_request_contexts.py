@@ -1,4 +1,4 @@
-"""What is kept of a request: named fields only, each bounded and printable whatever a stranger sends, never a credential."""
+"""Request contexts: named fields only, each bounded and printable, never a credential."""
 
 from datetime import UTC
 

@@ -1,4 +1,4 @@
-"""What keeps `curbside run` from starting is said in one sentence that names what to change, with exit code 2."""
+"""A fault that stops `curbside run` is one sentence that names what to change, with exit code 2."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What cannot be seen, or would command a terminal, is shown as its escape, and what can be read stays as it is."""
+"""Characters that are invisible or control a terminal become escapes; readable text is unchanged."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Secrets in settings: a secret that anybody could guess stops the start, and no message shows one."""
+"""Secrets in settings: a guessable secret stops the start, and no message shows one."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The check at start: what the installed libraries no longer do is noticed, said, and answered with another parser."""
+"""The self-check at start detects and logs a change in the installed libraries; the ingress then uses another parser."""
 
 import asyncio
 from collections.abc import Iterator

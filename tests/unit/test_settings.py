@@ -1,4 +1,4 @@
-"""Settings: every wrong variable named at once, no secret shown, and what follows from what."""
+"""Settings: all wrong variables are named at once, no secret is shown, and derived values are right."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Afosto's signatures: which secret opens which endpoint."""
+"""Afosto's signatures: which secret is valid for which endpoint."""
 
 import hashlib
 import uuid

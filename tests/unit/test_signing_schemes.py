@@ -1,4 +1,4 @@
-"""Signing schemes: each takes what its provider's own recipe computes, and says what is wrong with anything else."""
+"""Signing schemes: each accepts what its provider's own recipe computes, and names the fault of anything else."""
 
 import base64
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The simulator's posts: they leave on their schedule whatever is answered, and are sent again as providers send again."""
+"""The simulator's posts leave on schedule whatever the answers, and are resent as providers resend."""
 
 import asyncio
 import hashlib

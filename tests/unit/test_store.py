@@ -1,4 +1,4 @@
-"""The workers' Valkey: what is taken, claimed and signed; the same on the fake and on the real one."""
+"""The workers' store: reading, claiming and waiter flags, the same on fakeredis and Valkey."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""A lane takes over what others left, waits with its sign up, loses no wake-up, and leaves when it should.
+"""A stream consumer claims abandoned entries, sets its waiter flag in the idle wait, and loses no notification.
 
 Where waiting is the point the real Valkey alone will do: the fake answers a blocking XREADGROUP with COUNT at once.
 """

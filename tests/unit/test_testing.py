@@ -1,4 +1,4 @@
-"""What authors of handlers test with: it is the real decoder and ledger, and it finds a handler that is not idempotent."""
+"""`workers.testing`, for authors of handlers, uses the real decoder and ledger, and finds handlers that are not idempotent."""
 
 import os
 import re

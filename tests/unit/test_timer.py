@@ -1,4 +1,4 @@
-"""The timer rings for what nobody works on, and for nothing else."""
+"""The timer notifies queues with entries that no consumer processes, and no others."""
 
 import logging
 import socketserver

@@ -1,4 +1,4 @@
-"""Providers' times are read as UTC: every RFC 3339 form, and the store's own time across daylight saving."""
+"""Providers' times are read as UTC: every RFC 3339 form, and the store's time zone across daylight saving."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
