@@ -1,7 +1,7 @@
 """One worker process: `python -m workers`, or `curbside worker`.
 
-What it runs is a Celery worker, the same as `celery -A workers.app worker`; that command also loads all of Celery's others, and
-Flower with them: 25 MB that a worker has no use for.
+It runs the same Celery worker as `celery -A workers.app worker`. That command also loads all other Celery commands and Flower: 25 MB
+that a worker does not need.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _NAME_HELP = (
 
 
 def main() -> int:
-    """Run it; its exit code. A setting that is wrong is said in one line."""
+    """Run the worker and return its exit code. A wrong setting is reported in one line."""
     parser = argparse.ArgumentParser("curbside worker", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     roles = [each.value for each in WorkerRole]
     parser.add_argument("--role", choices=roles, default=WorkerRole.ALL.value, help=_ROLE_HELP)

@@ -1,7 +1,7 @@
 """Every exception of the workers.
 
-The type says whose fault a failed attempt is. The event's: `PermanentError`, `schemas.failures.DecodeError`, and whatever else a handler
-raises. A dependency's: `DependencyUnavailableError`, which blames no event.
+The type says whose fault a failed attempt is. The event's: `PermanentError`, `schemas.failures.DecodeError`, and whatever else
+a handler raises. A dependency's: `DependencyUnavailableError`, which blames no event.
 """
 
 

@@ -1,8 +1,8 @@
 """Late deliveries: how late an order will be, by its newest event. From `LATE_ALERT_MINUTES` on, an alert is sent.
 
-The event contains the new estimate or window. The earlier promise is in the event (envelope) or in the order's history (flat). While
-the promise is unknown, so is the lateness, and an alert is sent all the same. No alert is sent for an older event, nor for an order
-that has been delivered or canceled since.
+The event contains the new estimate or window. The earlier promise is in the event (envelope) or in the order's history (flat).
+While the promise is unknown, so is the lateness, and an alert is sent all the same. No alert is sent for an older event, nor
+for an order that has been delivered or canceled since.
 """
 
 from collections.abc import Sequence

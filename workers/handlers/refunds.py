@@ -1,4 +1,4 @@
-"""Refunds: one row for each order and line, from the first event that lists the refund. Every event carries the whole item list."""
+"""Refunds: one row for each order and line, from the first event that lists it. Every event carries the whole item list."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
 """Replacements: one row for each order, line and substitute. A newer substitute supersedes the older ones of its line.
 
-Every event carries the whole item list, so only a substitute that is new to its line is a new replacement. A superseded substitute
-that a newer event lists again becomes the line's substitute again.
+Every event carries the whole item list, so only a substitute that is new to its line is a new replacement. A superseded
+substitute that a newer event lists again becomes the line's substitute again.
 """
 
 from collections.abc import Sequence

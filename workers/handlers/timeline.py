@@ -1,7 +1,7 @@
 """Timeline: adds every event to the history of its orders, and keeps the current state in the order's row.
 
-Events are ordered by the provider's time: an older event never overwrites a newer one. The timeline also closes the MIA alerts of
-orders that were delivered or canceled after the last report.
+Events are ordered by the provider's time: an older event never overwrites a newer one. The timeline also closes the MIA alerts
+of orders that were delivered or canceled after the last report.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The ordering key of an event, which decides which of two events is newer.
 
-It sorts by the provider's time, then by the progress of the status, then by identity. Of two events with the same time, the same one
-therefore wins whatever their order of arrival. The key is text, so SQL needs one comparison.
+It sorts by the provider's time, then by the progress of the status, then by identity. Of two events with the same time, the
+same one therefore wins whatever their order of arrival. The key is text, so SQL needs one comparison.
 """
 
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
 """Computes how late a delivery is, against what the customer had been promised when the lateness was reported.
 
-An event with both windows contains the promise. For any other event the order's history does. A write to the history or to the late
-delivery computes the lateness again, so the result does not depend on the order of the events.
+An event with both windows contains the promise. For any other event the order's history does. A write to the history or to the
+late delivery computes the lateness again, so the result does not depend on the order of the events.
 """
 
 from collections import defaultdict
@@ -50,7 +50,7 @@ class Promise(NamedTuple):
 
 
 def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
-    """Compute the lateness of these orders where it depends on their history. The caller holds the locks of the orders' rows."""
+    """Compute the lateness of these orders where it depends on their history. The caller has locked the orders' rows."""
     if not (late := _LATE.rows(connection, names)):
         return
     promises = _promises_of(connection, [(row.provider, row.order_id) for row in late])

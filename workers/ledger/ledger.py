@@ -66,7 +66,8 @@ class Ledger:
     def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Alerts:
         """Apply events in one transaction. Returns the alerts it wrote, up to `capacity` of them leased to the caller.
 
-        The transaction begins when the handler first uses the connection: a handler that only calls another service holds no lock.
+        The transaction begins when the handler first uses the connection: a handler that only calls another service holds no
+        lock.
         """
         with ExitStack() as stack:
             work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, datetime.now(UTC))

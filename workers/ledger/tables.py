@@ -1,8 +1,8 @@
 """The ledger's tables. Their primary keys make every effect happen once, however often it is applied.
 
-`occurred_at` is the provider's time; `received_at` is the time of receipt. `event_id` is the inbox id of the event. A column that ends in
-`_news` holds the ordering key (see `workers.ledger.event_order`) of the event that last set its group of columns: an older event never
-overwrites a newer one.
+`occurred_at` is the provider's time; `received_at` is the time of receipt. `event_id` is the inbox id of the event. A column
+that ends in `_news` holds the ordering key (see `workers.ledger.event_order`) of the event that last set its group of columns:
+an older event never overwrites a newer one.
 """
 
 from typing import Any
@@ -65,7 +65,7 @@ order_events = Table(
     Column("expected_at", UtcTime),
     Column("provider_event_id", String),
 )
-"""The order's history: one row for each event. `name`: the provider's name of the event. `expected_at`: the event's estimate."""
+"""The order's history: one row for each event. `name`: the provider's event name. `expected_at`: the event's estimate."""
 
 replacements = Table(
     "replacements",
@@ -84,7 +84,7 @@ replacements = Table(
     Column("substitute_quantity", ExactNumber),
     Column("superseded_by", String),
 )
-"""One row for each order, line and substitute, from the first event that lists it. `superseded_by`: the substitute that replaced it."""
+"""One row for each order, line and substitute, from the first event that lists it. `superseded_by`: the newer substitute."""
 
 refunds = Table(
     "refunds",
@@ -114,8 +114,8 @@ late_deliveries = Table(
     Column("expected_at", UtcTime),
     Column("minutes_late", BigInteger),
 )
-"""One row for each order: the newest lateness. `promised_at`: the promise at the time of the event, not a later one. `minutes_late`:
-from `promised_at` to `expected_at`; NULL while either is unknown."""
+"""One row for each order: the newest lateness. `promised_at`: the promise at the time of the event, not a later one.
+`minutes_late`: from `promised_at` to `expected_at`; NULL while either is unknown."""
 
 customer_mia_alerts = Table(
     "customer_mia_alerts",
@@ -128,8 +128,8 @@ customer_mia_alerts = Table(
     Column("closed_at", UtcTime),
     Column("closed_by", String),
 )
-"""One row for each alert, by the event that opened it, with its earliest and latest report by the provider's time. `closed_by`: the
-event that closed it (delivered, canceled). An order has at most one open alert."""
+"""One row for each alert, by the event that opened it, with its earliest and latest report by the provider's time. `closed_by`:
+the event that closed it (delivered, canceled). An order has at most one open alert."""
 
 Index(
     "uq_customer_mia_alerts_open",

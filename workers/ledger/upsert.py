@@ -1,7 +1,7 @@
 """Multi-row upserts, the same on SQLite and PostgreSQL: the primary key decides, without a read before the write.
 
-SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one JSON text in one statement, which takes a seventh of
-the worker's CPU time of a statement for each row. In an `upsert` there, no two rows may therefore have the same key.
+SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one JSON text in one statement, which takes a
+seventh of the worker's CPU time of a statement for each row. In an `upsert` there, no two rows may therefore have the same key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
