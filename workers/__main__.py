@@ -1,7 +1,6 @@
 """One worker process: `python -m workers`, or `curbside worker`.
 
-It runs the same Celery worker as `celery -A workers.app worker`. That command also loads all other Celery commands and Flower: 25 MB
-that a worker does not need.
+It runs the same Celery worker as `celery -A workers.app worker`, without Celery's other commands and Flower, which take 25 MB.
 """
 
 import argparse

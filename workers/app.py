@@ -1,9 +1,7 @@
-"""The Celery application: its tasks, one Celery queue for each kind of work, and the worker's life. `python -m workers` runs
-it.
+"""The Celery application: its tasks, its queues, and the start and stop of a worker. `python -m workers` runs it.
 
-`workers.app.app` is made from the environment when somebody asks for it; a wrong setting ends the program with one line that
-says so. Nothing is connected until a worker starts. The pool is threads: a process has one runtime, and one consumer of each
-stream.
+`workers.app.app` is created from the environment on first access. A wrong setting ends the program with a one-line message.
+Nothing is connected until a worker starts. The pool is threads: a process has one runtime, and one consumer of each stream.
 """
 
 import gc

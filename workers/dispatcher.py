@@ -1,5 +1,4 @@
-"""The dispatcher: decodes inbox entries, finds the kind, order and identity of each event, and routes it to the handlers that
-want it.
+"""The dispatcher: decodes inbox entries and routes each event to the handlers of its kind.
 
 Its commit point is `Store.route`. A crash before it leaves the entries pending; a crash after it leaves nothing to do.
 """
@@ -93,7 +92,7 @@ class Dispatcher:
         self._zone, self._seen_ms, self._drift = zone, seen_ms, drift
 
     def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
-        """Give each entry its one outcome, notify the handlers that got events, and look for drift."""
+        """Give each entry its one outcome, notify the handlers that got events, and inspect bodies for drift."""
         found = decode_batch(entries, self._router, self._zone, int(clock() * 1000))
         taken_over = entries.taken_over if isinstance(entries, Batch) else None
         self._notifier.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, taken_over))

@@ -1,8 +1,8 @@
 """The handler runner: decodes the events of a handler's batch, applies them in one SQL transaction, and acknowledges them.
 
-A crash before the commit leaves the batch pending. A crash after it has the batch applied again, which the unique key of every
-row makes a no-op. If an event is at fault, the batch is halved until that event is alone: only it becomes a failure, which
-`workers.retry_executor` tries again.
+A crash before the commit leaves the batch pending. After a later crash the batch is applied again: the unique key of every row
+makes that a no-op. If an event fails, the batch is halved until that event is alone: only it becomes a failure, which
+`workers.retry_executor` retries.
 """
 
 import logging

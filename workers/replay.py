@@ -1,8 +1,7 @@
 """Replay: runs chosen handlers again on events that are still in the inbox. The ledger's unique keys keep every effect single.
 
-It serves a handler that was added later, and effects that a bug wrote wrongly. Three sorts of events are skipped: failures
-(retry them), events that wait for the dispatcher (they will be handled), and duplicates, as far back as `DEDUPE_WINDOW`
-reaches.
+It serves a handler that was added later, and effects that a bug wrote wrongly. It skips failures (retry them), events that wait
+for the dispatcher (they will be handled), and duplicates, as far back as `DEDUPE_WINDOW` reaches.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,5 +1,4 @@
-"""The retry executor: each failed event is a Celery task of its own, tried again at growing intervals until it succeeds or is
-dead.
+"""The retry executor: each failed event is a Celery task, retried at growing intervals until it succeeds or is dead.
 
 Flower shows RETRY with the reason after each attempt, then SUCCESS, or FAILURE with the traceback when the failure is dead.
 """

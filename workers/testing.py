@@ -45,7 +45,7 @@ def load_event(provider: str, body: bytes | Path, event_id: str = EVENT_ID, zone
 
 
 class MemoryLedger:
-    """A migrated, empty ledger that lives as long as its `with` block. Use it in one thread.
+    """A migrated, empty ledger that exists as long as its `with` block. Use it in one thread.
 
     `own`: the tables that your handlers write to; they are created too. `environment`: settings by the names of their variables
     (`LATE_ALERT_MINUTES="30"`). Nothing is read from the process' environment, and no secret is real.

@@ -53,7 +53,7 @@ class Tick:
         self._streams = [keys.INBOX, *map(keys.todo, handlers)]
 
     def run_safely(self) -> None:
-        """Run once. An outage of Valkey is logged, and the next second tries again."""
+        """Run once. A Valkey outage is logged; the next tick runs a second later."""
         try:
             self.run_once(int(time.time() * 1000))
         except UNAVAILABLE as error:

@@ -105,7 +105,7 @@ class OutboxRelay:
     def run(self) -> None:
         """Send every due alert, and store when the next one is due. Raises `DependencyUnavailableError`."""
         self._store.clear_notified(DELIVER_QUEUE)
-        self._store.outbox_done()  # before the read: whoever writes a row after it stores its due time and notifies
+        self._store.outbox_done()  # before the read: the writer of a later row stores its due time and notifies
         try:
             while messages := self._lease():
                 list(self._pool.map(self._send, messages))

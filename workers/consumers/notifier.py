@@ -1,4 +1,4 @@
-"""Sends notifications: Celery messages which say that a queue has work. A lost one costs a second."""
+"""Sends notifications: Celery messages that start a queue's task. A lost one is sent again within about a second."""
 
 import logging
 from collections.abc import Sequence

@@ -1,11 +1,13 @@
 """A stream consumer: the loop that empties one stream, batch by batch, in one worker process.
 
-1. It handles the entries that this worker took and did not finish. 2. It claims the entries of workers that are gone. 3. It
-reads new entries until there are none. 4. It then waits about a second in a blocking read (the *idle wait*), with its waiter
-flag set. Under steady traffic an event therefore needs no Celery message.
+1. It handles its own pending entries: those that this worker read and did not finish.
+2. It claims the entries of workers that have died.
+3. It reads new entries until there are none.
+4. It then waits about a second in a blocking read (the *idle wait*), with its waiter flag set. Under steady traffic an event
+   therefore needs no Celery message.
 
-No notification is lost: before it ends, the consumer clears its waiter flag and reads the stream once more, and whoever appends
-checks the flag after the append. A crash anywhere leaves entries pending, and a waiter flag that expires.
+No notification is lost: before it ends, the consumer clears its waiter flag and reads the stream once more, and every writer
+checks the flag after its append. A crash anywhere leaves entries pending, and a waiter flag that expires.
 """
 
 import logging

@@ -4,7 +4,7 @@ An alert is open if it was reported after the order was last delivered or cancel
 closes alerts. Its queue and this one run independently:
 
 - A report handled before the end of its order opens an alert. The end then closes it.
-- A report handled after the end, but received before it, is stored as a closed alert. Nobody is alerted.
+- A report handled after the end, but received before it, is stored as a closed alert. No alert is sent.
 - A report received and handled after a later end stores nothing.
 
 Both handlers lock the order's row while they decide, so each sees what the other has written.

@@ -1,8 +1,8 @@
 """Permissions of a SQLite ledger's files: only their owner may read and write them, whatever the umask.
 
-In the data directory, permissions of other users are removed, and a warning is logged. Elsewhere, a new file is created with
-owner permissions only, and an existing file keeps its permissions. SQLite gives `-wal` and `-shm` the permissions of the
-ledger's file.
+In the data directory, permissions of other users are removed, and a warning is logged. Elsewhere, a new file gets owner
+permissions only, and an existing file keeps its permissions. SQLite gives `-wal` and `-shm` the permissions of the ledger's
+file.
 """
 
 import contextlib

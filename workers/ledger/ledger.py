@@ -1,4 +1,4 @@
-"""The ledger's engine: connects, migrates on first use, applies a batch in one transaction, tells an outage from a bad row."""
+"""The ledger's engine: connects, migrates on first use, applies batches in transactions, separates outages from bad rows."""
 
 import sqlite3
 import threading
@@ -66,8 +66,7 @@ class Ledger:
     def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Alerts:
         """Apply events in one transaction. Returns the alerts it wrote, up to `capacity` of them leased to the caller.
 
-        The transaction begins when the handler first uses the connection: a handler that only calls another service holds no
-        lock.
+        The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
         """
         with ExitStack() as stack:
             work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, datetime.now(UTC))

@@ -67,7 +67,7 @@ class OutboxStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A whole deployment. `outbox` is None if the ledger cannot be read; then `unreachable` says why."""
+    """A whole deployment. `outbox` is None if the ledger cannot be read; `unreachable` then has the cause."""
 
     at: datetime
     balanced: bool

@@ -97,8 +97,7 @@ class Store:
     def ack_batch(
         self, handler: str, done: Iterable[tuple[str, int, Sequence[Failure]]], outbox_due_ms: int | None = None
     ) -> None:
-        """A handler's commit point in Valkey, strictly after its commit in SQL. It also stores `outbox_due_ms`, as `outbox_due`
-        does.
+        """A handler's commit point in Valkey, strictly after its commit in SQL. It also does what `outbox_due` does.
 
         `done`: for each claim check its todo id, how many events it names, and the failures among them.
         """
@@ -176,7 +175,7 @@ class Store:
         self.client.zadd(keys.OUTBOX, {"due": at_ms}, lt=True)
 
     def outbox_done(self) -> None:
-        """Remove the stored time. Whoever writes another alert stores it again."""
+        """Remove the stored time. The writer of another alert stores it again."""
         self.client.delete(keys.OUTBOX)
 
     def backlog(self, streams: Sequence[str], idle_ms: int) -> list[bool]:

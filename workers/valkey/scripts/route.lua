@@ -41,12 +41,12 @@ local all = {}
 for i = 1, n do all[i] = ids[i] end
 for i = first_undecodable, #ARGV, 2 do all[#all + 1] = ARGV[i] end
 local takeovers = redis.call('GET', KEYS[5])
-local theirs = {}
+local lost = {}
 if takeovers == known then
   redis.call('XACK', KEYS[1], group, unpack(all))
 else
   for _, id in ipairs(all) do
-    if redis.call('XACK', KEYS[1], group, id) == 0 then theirs[id] = true end
+    if redis.call('XACK', KEYS[1], group, id) == 0 then lost[id] = true end
   end
   if known == '' then takeovers = tostring(redis.call('INCR', KEYS[5])) end
 end
@@ -57,7 +57,7 @@ local routed, duplicates, unrecognised = 0, 0, 0
 local checks = {}
 for i = 1, n do
   local id, identity = ids[i], identities[i]
-  if not theirs[id] then
+  if not lost[id] then
     local first = fresh[identity] or before[i]
     if first and first ~= id then
       duplicates = duplicates + 1
@@ -89,7 +89,7 @@ seen_remember(seen_prefix, seen_ms, remembered)
 
 local undecodable = 0
 for i = first_undecodable, #ARGV, 2 do
-  if not theirs[ARGV[i]] then
+  if not lost[ARGV[i]] then
     undecodable = undecodable + 1
     redis.call('HSET', KEYS[3], 'dispatch:' .. ARGV[i], ARGV[i + 1])
   end
