@@ -71,7 +71,7 @@ def test_a_database_that_is_stopped_under_load_blames_no_event_and_all_catch_up(
             postgresql.stop()
             begun = time.monotonic()
             before = len(acknowledged)
-            wait_for(lambda: shop.deployment.logs.count("lane timeline waits: the database") >= 5, 30, "growing pauses")
+            wait_for(lambda: shop.deployment.logs.count("queue timeline waits: the database") >= 5, 30, "growing pauses")
             assert len(acknowledged) > before + 50, "the providers notice nothing"
             shop.bug.unlink()
             wait_for(lambda: all(each.away for each in failures(shop.client).values()), 20, "retries that meet the outage")
