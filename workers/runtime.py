@@ -26,7 +26,7 @@ log = logging.getLogger("curbside.workers")
 
 
 class WorkerRuntime:
-    """Everything that one worker process runs. `consumer`: its name in the consumer groups. `stopping`: set when it must stop."""
+    """All that a worker process runs. `consumer`: its name in the consumer groups. `stopping`: set when it must stop."""
 
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
         self._resources = resources

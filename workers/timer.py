@@ -60,7 +60,7 @@ class Tick:
             log.warning("timer: Valkey is unreachable (%s)", type(error).__name__)
 
     def run_once(self, now_ms: int) -> None:
-        """Notify queues with unread or abandoned entries, due alerts or due housekeeping. Send due retries. Flush drift findings."""
+        """Notify queues that have unread or abandoned entries, or due work. Send due retries. Flush drift findings."""
         waiting = self._store.backlog(self._streams, CLAIM_IDLE_MS)
         queues = [queue for queue, waits in zip(self._queues, waiting, strict=True) if waits]
         due = self._store.outbox_due_at()

@@ -29,7 +29,7 @@ class Webhook:
         self._http.close()
 
     def post(self, message: Message, now: datetime) -> None:
-        """Post an alert. Raises `DeliveryError`. `webhook-id` is its idempotency key; the signature covers id, time and body."""
+        """Post an alert. `webhook-id`: its idempotency key; the signature covers id, time, body. Raises `DeliveryError`."""
         name = webhook_id(message.idempotency_key)
         content: dict[str, Any] = {
             "type": message.topic,

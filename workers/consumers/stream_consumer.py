@@ -162,7 +162,7 @@ class StreamConsumer:
         return entries or None
 
     def _keeps_waiter_flag(self) -> bool:
-        """Whether we hold the waiter flag. It is renewed long before it expires; renewing it for every batch would cost an fsync."""
+        """Whether we hold the waiter flag. It is renewed well before it expires, not for every batch: each renewal is an fsync."""
         if monotonic() >= self._next_flag:
             if not self._store.set_waiter_flag(self.name, self._consumer, WAITER_FLAG_LIFETIME_MS):
                 return False

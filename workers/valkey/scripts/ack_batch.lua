@@ -4,8 +4,8 @@
 --
 -- KEYS: todo stream, counters, failures, retries, outbox-due
 -- ARGV: group, handler, epoch ms at which the outbox must be read ('' if it need not be),
---       then for each claim check its todo id, how many events it names, how many of them failed, and for each of those its field of
---       the failures hash, the record, and the epoch ms of its next attempt ('' if there is none)
+--       then for each claim check its todo id, how many events it names, how many of them failed, and for each failure its field
+--       of the failures hash, the record, and the epoch ms of its next attempt ('' if there is none)
 local group, handler = ARGV[1], ARGV[2]
 local done, applied, failed, again = 0, 0, 0, 0
 local i = 4
