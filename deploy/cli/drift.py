@@ -29,11 +29,11 @@ def drift(
     Example: curbside drift --provider instacart
     """
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
-    from workers.contract_drift import forget_drift, read_drift  # noqa: PLC0415 - quick start
+    from workers.contract_drift import read_drift, reset_drift  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
         if forget:
-            forget_drift(deployment.client)
+            reset_drift(deployment.client)
             typer.echo("Forgotten.")
             return
         found = [

@@ -97,7 +97,7 @@ def show(
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
     """One row for each cause, the most frequent first."""
-    from workers.failures.error_report import scrubbed  # noqa: PLC0415 - quick start
+    from workers.failures.error_report import redact  # noqa: PLC0415 - quick start
 
     groups: dict[tuple[str, str, str], list[Failure]] = defaultdict(list)
     for failure in failures:
@@ -111,7 +111,7 @@ def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
             "first": _time(min(failure.first_at_ms for failure in group)),
             "last": _time(max(failure.last_at_ms for failure in group)),
             "example": group[-1].field,
-            "says": " ".join(scrubbed(group[-1]).message.split())[:MAX_SAID_CHARS],
+            "says": " ".join(redact(group[-1]).message.split())[:MAX_SAID_CHARS],
         }
         for (handler, reason, state), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
@@ -134,7 +134,7 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - quick start
 
     from schemas.masking import masked  # noqa: PLC0415 - quick start
-    from workers.failures.error_report import scrubbed  # noqa: PLC0415 - quick start
+    from workers.failures.error_report import redact  # noqa: PLC0415 - quick start
 
     return {
         **_one(failure),
@@ -143,8 +143,8 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
         "task": failure.task_id or None,
         "note": failure.note or None,
         "request": msgspec.to_builtins(failure.request) or None,
-        "message": failure.message if unmask else scrubbed(failure).message,
-        "traceback": failure.traceback if unmask else scrubbed(failure).traceback,
+        "message": failure.message if unmask else redact(failure).message,
+        "traceback": failure.traceback if unmask else redact(failure).traceback,
         "body": failure.body.decode("utf-8", "backslashreplace") if unmask else masked(failure.body),
     }
 

@@ -37,9 +37,9 @@ def replay(
     from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
     from deploy.cli.output import print_json  # noqa: PLC0415 - quick start
     from deploy.cli.selection import confirmed  # noqa: PLC0415 - quick start
-    from workers.replay import Replay, Wanted  # noqa: PLC0415 - quick start
+    from workers.replay import Replay, ReplayFilter  # noqa: PLC0415 - quick start
 
-    wanted = Wanted(
+    wanted = ReplayFilter(
         _time(since, "--since"),
         _time(until, "--until") if until else datetime.now(UTC),
         frozenset(kind or ()),

@@ -8,7 +8,7 @@ from typing import Any
 from schemas.failures import Failure
 from schemas.tasks import RETRY_QUEUE, queue_name, retry_task_name
 from workers.errors import EventFailedError
-from workers.failures.error_report import scrubbed, summary
+from workers.failures.error_report import redact, summary
 from workers.failures.retry_scheduler import shown_kwargs
 
 FAILURE = "FAILURE"
@@ -19,7 +19,7 @@ def show_dead(state: Any, failure: Failure) -> bool:
     task = state.tasks.data.get(failure.task_id)
     if task is not None and task.state == FAILURE:
         return False
-    traceback = scrubbed(failure).traceback
+    traceback = redact(failure).traceback
     exception = f"{EventFailedError.__module__}.{EventFailedError.__name__}: {summary(failure)}"
     fields = {
         "exception": f"{EventFailedError.__name__}({summary(failure)!r})",

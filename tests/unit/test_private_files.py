@@ -68,7 +68,7 @@ def test_a_ledger_that_was_there_is_tightened_in_the_data_folder_and_left_alone_
         assert not caplog.records
         assert use_ledger(tmp_path / "data" / "ledger.db", tmp_path / "data") == LEDGER
     assert [record.getMessage() for record in caplog.records] == [
-        f"others could read or write {tmp_path / 'data' / 'ledger.db'}: now its owner alone can"
+        f"other users could read or write {tmp_path / 'data' / 'ledger.db'}: now only its owner can"
     ]
 
 
