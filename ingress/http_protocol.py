@@ -229,9 +229,7 @@ class Protocol(HttpToolsProtocol):
         """Answer with a problem, unless an answer is under way, and close."""
         self.shared.refused(problem)
         if self._is_answering():
-            if (
-                self.part is not RequestPart.BODY
-            ):  # the request before it is not at fault: its answer is sent, and is the last one
+            if self.part is not RequestPart.BODY:  # a later request is at fault: the answer under way is the last one
                 self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True
