@@ -1,9 +1,9 @@
-"""Refused requests as `curbside status` shows them: a table of all, and a sentence for what goes on now."""
+"""Refused requests in `curbside status`: a table of all, and a warning for each recent cause."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.cli.output import age, complain, print_table
+from deploy.cli.output import age, print_error, print_table
 from schemas.refusals import NOBODY, RECENT_MINUTES, because
 from schemas.sanitizing import sanitize
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from workers.monitoring.refusals import RefusedStatus
 
 
-def show_refused(refused: Sequence["RefusedStatus"]) -> None:
-    """Print both; nothing, if nothing was ever refused."""
+def print_refused(refused: Sequence["RefusedStatus"]) -> None:
+    """Print both. Print nothing if no request was ever refused."""
     if not refused:
         return
     print_table(
@@ -24,7 +24,7 @@ def show_refused(refused: Sequence["RefusedStatus"]) -> None:
     )
     for each in refused:
         if each.last_age_seconds < RECENT_MINUTES * 60:
-            complain(sanitize(_sentence(each)))
+            print_error(sanitize(_sentence(each)))
 
 
 def _sentence(each: "RefusedStatus") -> str:
