@@ -25,12 +25,12 @@ def demo(
 
     Example: CURBSIDE_PORT=9000 curbside demo --duration 20
     """
-    from deploy.local.one_off import Errand  # noqa: PLC0415 - quick start
+    from deploy.local.one_off import OneOff  # noqa: PLC0415 - quick start
     from deploy.local.runner import run  # noqa: PLC0415 - quick start
-    from deploy.local.terminal import Screen  # noqa: PLC0415 - quick start
+    from deploy.local.terminal import Terminal  # noqa: PLC0415 - quick start
 
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_A_DEMO}
     environment["CURBSIDE_DATA_DIR"] = environment.get("CURBSIDE_DATA_DIR") or _DATA
     options = ("--verify", "--tell", f"--duration={duration}", f"--rate={rate}", *_FAULTS)
-    simulation = Errand((sys.executable, "-c", "from deploy.cli import main; main()", "simulate", *options))
-    raise typer.Exit(run(environment, Screen(console(), verbose=False), simulation))
+    simulation = OneOff((sys.executable, "-c", "from deploy.cli import main; main()", "simulate", *options))
+    raise typer.Exit(run(environment, Terminal(console(), verbose=False), simulation))

@@ -21,6 +21,6 @@ def run(
     Example: CURBSIDE_PORT=9000 curbside run
     """
     from deploy.local.runner import run as run_all  # noqa: PLC0415 - quick start
-    from deploy.local.terminal import Screen  # noqa: PLC0415 - quick start
+    from deploy.local.terminal import Terminal  # noqa: PLC0415 - quick start
 
-    raise typer.Exit(run_all(os.environ, Screen(console(), verbose=verbose)))
+    raise typer.Exit(run_all(os.environ, Terminal(console(), verbose=verbose)))

@@ -111,7 +111,9 @@ def _print_found(status: Status | None, comparison: Comparison | None) -> None:
             f"{comparison.unclear} orders are not compared: a post of theirs had no response, so it may have arrived or not"
         )
     if not comparison.differences:
-        typer.echo(f"verified: {comparison.orders} orders and deliveries are in the ledger as expected, without a difference")
+        typer.echo(
+            f"verified: {comparison.orders} orders and deliveries are in the ledger as expected; no difference was found"
+        )
         return
     print_table(("order", "what", "expected", "found"), comparison.differences[:_MAX_SHOWN_DIFFERENCES])
     more = len(comparison.differences) - _MAX_SHOWN_DIFFERENCES
