@@ -125,7 +125,7 @@ def test_the_seams_of_flower_are_where_we_hold_on_to_them() -> None:
     assert callable(state.search_engine.upsert)
     assert callable(state.search_engine.remove)
     assert state.tasks.data == {}
-    overlay = extension.Overlay(stock)
+    overlay = extension.TemplateLoader(stock)
     for page in ("base.html", "task.html", "tasks.html", "failures.html", "workers.html"):
         assert overlay.load(page).code, page
     assert "curbside-retry-task" in overlay.load("task.html").code
