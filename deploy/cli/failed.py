@@ -46,7 +46,7 @@ def failed(
 
     Exit code 0 whether or not anything failed. With --json, an empty list means that nothing failed.
 
-    Examples: curbside failed --handler refunds   ·   curbside failed --each --since 1h   ·   curbside failed show refunds:1732-0
+    Examples: curbside failed --handler refunds   ·   curbside failed --each   ·   curbside failed show refunds:1732-0
     """
     if context.invoked_subcommand is not None:
         return

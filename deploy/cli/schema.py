@@ -28,14 +28,14 @@ def schema(
 
     Examples: curbside schema asyncapi > asyncapi.json   ·   curbside schema --write
     """
-    from deploy.documents.files import MAKERS, is_current, make, path_of, published  # noqa: PLC0415 - quick start
+    from deploy.documents.files import GENERATORS, generate, is_current, path_of, published  # noqa: PLC0415 - quick start
 
-    if name and name not in MAKERS:
+    if name and name not in GENERATORS:
         raise CommandError(f"There is no document {name!r}: expected {_NAMES}.")
-    names = [name] if name else list(MAKERS)
+    names = [name] if name else list(GENERATORS)
     if write:
         for each in names:
-            path_of(each).write_bytes(make(each))
+            path_of(each).write_bytes(generate(each))
             typer.echo(f"wrote {path_of(each)}")
     elif check:
         if stale := [each for each in names if not is_current(each)]:
