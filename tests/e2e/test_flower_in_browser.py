@@ -126,7 +126,7 @@ def test_all_that_a_search_finds_or_a_group_of_the_page_of_failures_is_retried_a
     page.click(".toast.show a")
     page.wait_for_selector("#failures-page >> text=19 dead")
     page.screenshot(path=tmp_path / "3-failures.png", animations="disabled")
-    assert page.inner_text(".nav-link.active") == "FailureStore"
+    assert page.inner_text(".nav-link.active") == "Failures"
     page.click("text=Retry all 19")
     page.wait_for_selector("#curbside-question.show >> text=Retry 19 dead of buggy (rejected)?")
     page.click("#curbside-yes")
