@@ -16,8 +16,8 @@ from deploy.cli.selection import (
     Selection,
     StateOption,
     YoungerOption,
-    named,
-    when,
+    find_failures,
+    format_time,
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
@@ -83,7 +83,7 @@ def show(
     from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
-        found = list(named(deployment, failure_id))
+        found = list(find_failures(deployment, failure_id))
     if not found:
         raise CommandError(f"No failure {failure_id}: see `curbside failed --each`. It may have been applied since.", NOT_DONE)
     if len(found) > 1:
@@ -165,7 +165,7 @@ def _time(epoch_ms: int) -> datetime | None:
 def _cell(value: Any) -> str:
     """Format a value for people."""
     if isinstance(value, datetime):
-        return when(int(value.timestamp() * 1000))
+        return format_time(int(value.timestamp() * 1000))
     if isinstance(value, dict):
         return "\n".join(f"{name}: {sanitize(str(each))}" for name, each in _flat(value))
     return ",".join(value) or "-" if isinstance(value, list) else str(value if value is not None else "-")

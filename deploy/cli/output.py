@@ -60,7 +60,7 @@ def print_error(text: str) -> None:
     Console(stderr=True, highlight=False).print(Text(sanitize_lines(text), "red"), soft_wrap=True)
 
 
-def age(seconds: float | None) -> str:
+def format_age(seconds: float | None) -> str:
     """Format a duration for people: `1.5 s`, `12 min`, `3.0 h`; `-` for None."""
     if seconds is None:
         return "-"

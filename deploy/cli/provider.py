@@ -64,26 +64,26 @@ class Sender:
         response = self._post(
             "/webhook" if provider == Provider.INSTACART else f"/webhook/{provider}", content=body, headers=headers
         )
-        said = _json(response)
-        if response.is_success and isinstance(said.get("id"), str):
-            return Answer(response.status_code, said["id"], None)
-        detail = said.get("detail") or f"the response of {self.url} is not Curbside's"
+        content = _json(response)
+        if response.is_success and isinstance(content.get("id"), str):
+            return Answer(response.status_code, content["id"], None)
+        detail = content.get("detail") or f"the response of {self.url} is not Curbside's"
         return Answer(response.status_code, None, str(detail))
 
     def fetch_token(self, provider: str = Provider.INSTACART) -> str:
         """Fetch a provider's token. Raises CommandError, with the reason, if there is none."""
         response = self._post("/oauth/token", data=token_form(self._settings, provider))
-        said = _json(response)
+        content = _json(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             names = [each.name for each in variables_of(provider, CONTRACTS[provider].proof)]
             raise CommandError(
                 f"{self.url} refuses the client: it expects other values of {' and '.join(names)}.",
                 NOT_DONE,
             )
-        if not response.is_success or not isinstance(said.get("access_token"), str):
-            why = said.get("error_description") or said.get("detail") or "the response holds no token"
-            raise CommandError(f"{self.url}/oauth/token answered {response.status_code}: {why}.", NOT_DONE)
-        return str(said["access_token"])
+        if not response.is_success or not isinstance(content.get("access_token"), str):
+            reason = content.get("error_description") or content.get("detail") or "the response holds no token"
+            raise CommandError(f"{self.url}/oauth/token answered {response.status_code}: {reason}.", NOT_DONE)
+        return str(content["access_token"])
 
     def _post(self, path: str, **request: Any) -> httpx.Response:
         try:

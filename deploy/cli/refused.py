@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.cli.output import age, print_error, print_table
+from deploy.cli.output import format_age, print_error, print_table
 from schemas.refusals import NOBODY, RECENT_MINUTES, because
 from schemas.sanitizing import sanitize
 
@@ -18,7 +18,7 @@ def print_refused(refused: Sequence["RefusedStatus"]) -> None:
     print_table(
         ("refused", "status", "cause", "count", "last"),
         [
-            (each.provider, str(each.status), each.cause, str(each.count), f"{age(each.last_age_seconds)} ago")
+            (each.provider, str(each.status), each.cause, str(each.count), f"{format_age(each.last_age_seconds)} ago")
             for each in refused
         ],
     )

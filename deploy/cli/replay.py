@@ -55,7 +55,7 @@ def replay(
 
 def _replay(deployment: "Deployment", wanted: "Wanted", chosen: list[str], *, ask: bool | None, quiet: bool) -> dict[str, Any]:
     """Count the events, and replay them unless `ask` is None; `ask` is whether to ask first. Returns what --json prints."""
-    from deploy.cli.selection import confirmed  # noqa: PLC0415 - quick start
+    from deploy.cli.selection import confirm  # noqa: PLC0415 - quick start
     from workers.replay import Replay  # noqa: PLC0415 - quick start
 
     names = [each.name for each in deployment.handlers]
@@ -69,7 +69,7 @@ def _replay(deployment: "Deployment", wanted: "Wanted", chosen: list[str], *, as
         typer.echo(f"{count} events to {', '.join(chosen or names)}: about {seconds} s of work for one worker")
     if not count or ask is None:
         return result
-    if not confirmed(f"Replay {count} events?", not ask):
+    if not confirm(f"Replay {count} events?", not ask):
         raise typer.Exit(NOT_DONE)
     with _progress(count) as advance:
         replayed = replay_of.run(wanted, advance)

@@ -13,10 +13,10 @@ from deploy.cli.selection import (
     ReasonOption,
     Selection,
     YoungerOption,
-    chosen,
-    confirmed,
-    for_each,
+    apply_to_each,
+    confirm,
     report,
+    select_failures,
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
@@ -99,10 +99,10 @@ def _apply(
     from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
-        found, failures = chosen(deployment, ids, selection, everything), deployment.failures
-        if found and not confirmed(f"{verb} {_failures(found)}?", yes):
+        found, failures = select_failures(deployment, ids, selection, everything), deployment.failures
+        if found and not confirm(f"{verb} {_failures(found)}?", yes):
             raise typer.Exit(NOT_DONE)
-        return found, for_each(found, lambda each: change(failures, each), f"{verb.lower()}ing")
+        return found, apply_to_each(found, lambda each: change(failures, each), f"{verb.lower()}ing")
 
 
 def _failures(found: list[Failure]) -> str:

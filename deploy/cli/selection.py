@@ -65,20 +65,20 @@ class Selection:
             raise CommandError(f"--since {self.since}: {error}.") from error
 
 
-def chosen(deployment: Deployment, ids: list[str], selection: Selection, everything: bool) -> list[Failure]:
+def select_failures(deployment: Deployment, ids: list[str], selection: Selection, everything: bool) -> list[Failure]:
     """Return the failures named by id (`refunds:1732230000000-0`, or an event's id for all of its), or those that match."""
     if bool(ids) + bool(selection or everything) != 1:
         raise CommandError("Name failures by ID, or select them with --handler, --reason, … or --all.")
     selection.earliest_ms()
     if not ids:
         return [each for each in selection.of(deployment.failures.all()) if each.state is not FailureState.DISCARDED]
-    found = {name: list(named(deployment, name)) for name in dict.fromkeys(ids)}
+    found = {name: list(find_failures(deployment, name)) for name in dict.fromkeys(ids)}
     if missing := [name for name, failures in found.items() if not failures]:
         raise CommandError(f"No failure {', '.join(missing)}: see `curbside failed --each`.", NOT_DONE)
     return list({each.field: each for failures in found.values() for each in failures}.values())
 
 
-def named(deployment: Deployment, name: str) -> Iterator[Failure]:
+def find_failures(deployment: Deployment, name: str) -> Iterator[Failure]:
     """Yield the failure with this id, or all failures of the event with this id."""
     from workers.errors import FailureNotFoundError  # noqa: PLC0415 - quick start
 
@@ -90,7 +90,7 @@ def named(deployment: Deployment, name: str) -> Iterator[Failure]:
             continue
 
 
-def confirmed(what: str, yes: bool) -> bool:
+def confirm(what: str, yes: bool) -> bool:
     """Whether the operator confirms. Without a terminal the answer is no."""
     from deploy.cli.output import print_error  # noqa: PLC0415 - quick start
 
@@ -102,7 +102,7 @@ def confirmed(what: str, yes: bool) -> bool:
     return typer.confirm(what, err=True)
 
 
-def for_each(failures: list[Failure], change: Callable[[Failure], None], what: str) -> dict[str, str]:
+def apply_to_each(failures: list[Failure], change: Callable[[Failure], None], what: str) -> dict[str, str]:
     """Change each failure, with a progress bar in a terminal. Returns the reason, by id, for each that could not be changed."""
     from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.progress import track  # noqa: PLC0415 - quick start
@@ -134,6 +134,6 @@ def report(found: list[Failure], refused: dict[str, str], what: str, as_json: bo
         raise typer.Exit(NOT_DONE)
 
 
-def when(epoch_ms: int) -> str:
+def format_time(epoch_ms: int) -> str:
     """Format a time for people, in UTC; `-` for 0."""
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if epoch_ms else "-"

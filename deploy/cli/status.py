@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import age, print_error, print_json, print_table
+from deploy.cli.output import format_age, print_error, print_json, print_table
 from deploy.cli.refused import print_refused
 from deploy.errors import NOT_DONE
 from schemas.sanitizing import sanitize
@@ -55,7 +55,7 @@ def print_status(found: "Status") -> None:
             (
                 "",
                 *map(str, (inbox.received, inbox.duplicate, inbox.routed, inbox.undecodable, inbox.waiting, inbox.lag)),
-                age(inbox.oldest_age_seconds),
+                format_age(inbox.oldest_age_seconds),
             )
         ],
     )
@@ -65,7 +65,7 @@ def print_status(found: "Status") -> None:
             (
                 name,
                 *map(str, (each.routed, each.applied, each.failed, each.waiting, each.lag)),
-                age(each.oldest_age_seconds),
+                format_age(each.oldest_age_seconds),
             )
             for name, each in found.handlers.items()
         ],
@@ -74,7 +74,7 @@ def print_status(found: "Status") -> None:
         alerts = found.outbox
         print_table(
             ("alerts", "sent", "waiting", "failing", "oldest"),
-            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), age(alerts.oldest_age_seconds))],
+            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), format_age(alerts.oldest_age_seconds))],
         )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
