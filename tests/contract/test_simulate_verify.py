@@ -19,7 +19,7 @@ from deploy.simulator.received import Received, read_responses
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason
-from tests.support.books import Books
+from tests.support.ledger_fixture import LedgerFixture
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, refunds, replacements
 
 PLAN = make_plan(
@@ -38,9 +38,9 @@ BATCH = 25
 class PostedPlan:
     """A plan that was posted and handled; what `compare` says of it."""
 
-    def __init__(self, books: Books, plan: Plan) -> None:
-        self.books, self.results = (
-            books,
+    def __init__(self, ledger_fixture: LedgerFixture, plan: Plan) -> None:
+        self.ledger_fixture, self.results = (
+            ledger_fixture,
             [self._acknowledged(index, result) for index, result in enumerate(map(PostResult, plan.posts))],
         )
         self.plan = plan
@@ -64,7 +64,7 @@ class PostedPlan:
                 seen.setdefault(event.identity, event)
         events = list(seen.values())
         for first in range(0, len(events), BATCH):
-            self.books.tell_at_once(*events[first : first + BATCH])
+            self.ledger_fixture.apply_in_batches(*events[first : first + BATCH])
 
     @property
     def received(self) -> Received:
@@ -72,7 +72,9 @@ class PostedPlan:
 
     def comparison(self) -> Comparison:
         received = self.received
-        return compare(received, read_orders(self.books.ledger, [*received.acknowledged, *received.forged]), self.failures)
+        return compare(
+            received, read_orders(self.ledger_fixture.ledger, [*received.acknowledged, *received.forged]), self.failures
+        )
 
     def the_difference(self) -> Difference:
         (difference,) = self.comparison().differences
@@ -81,7 +83,7 @@ class PostedPlan:
     def spoil(self, table: Table, **values: object) -> str:
         """Delete the first row of a table, or change it; the order it is of."""
         its_key = list(table.primary_key)
-        with self.books.ledger.begin() as connection:
+        with self.ledger_fixture.ledger.begin() as connection:
             row = connection.execute(select(*its_key).order_by(*its_key).limit(1)).mappings().one()
             where = [column == row[column.name] for column in its_key]
             connection.execute(update(table).where(*where).values(values) if values else delete(table).where(*where))
@@ -89,7 +91,7 @@ class PostedPlan:
 
     def invent(self, table: Table, **values: object) -> str:
         """Add a row like the table's first, with some things different; the order it is of."""
-        with self.books.ledger.begin() as connection:
+        with self.ledger_fixture.ledger.begin() as connection:
             row = connection.execute(select(table).order_by(*table.primary_key).limit(1)).mappings().one()
             connection.execute(insert(table).values(dict(row) | values))
         return str(row["order_id"])
@@ -100,8 +102,8 @@ def failure(event_id: tuple[int, int], handler: str, reason: Reason) -> Failure:
 
 
 @pytest.fixture
-def trade(books: Books) -> PostedPlan:
-    return PostedPlan(books, PLAN)
+def trade(ledger_fixture: LedgerFixture) -> PostedPlan:
+    return PostedPlan(ledger_fixture, PLAN)
 
 
 def test_what_was_handled_as_promised_shows_no_difference(trade: PostedPlan) -> None:
@@ -109,9 +111,9 @@ def test_what_was_handled_as_promised_shows_no_difference(trade: PostedPlan) -> 
     assert comparison.differences == []
     assert comparison.orders == len(trade.received.acknowledged) >= 80
     for table in (refunds, replacements, late_deliveries, customer_mia_alerts):
-        assert trade.books.rows(table.name), f"{table.name}: nothing to compare"
-    assert any(row["superseded_by"] for row in trade.books.rows("replacements"))
-    assert {row["closed_at"] is None for row in trade.books.rows("customer_mia_alerts")} == {True, False}
+        assert trade.ledger_fixture.rows(table.name), f"{table.name}: nothing to compare"
+    assert any(row["superseded_by"] for row in trade.ledger_fixture.rows("replacements"))
+    assert {row["closed_at"] is None for row in trade.ledger_fixture.rows("customer_mia_alerts")} == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_what_happened_twice_is_named(trade: PostedPlan) -> None:
 
 
 def test_an_alert_that_was_never_closed_is_named(trade: PostedPlan) -> None:
-    with trade.books.ledger.begin() as connection:
+    with trade.ledger_fixture.ledger.begin() as connection:
         its = customer_mia_alerts.c
         closed = connection.execute(select(its.order_id).where(its.closed_at.is_not(None))).scalars().first()
         connection.execute(update(customer_mia_alerts).where(its.order_id == closed).values(closed_at=None))
@@ -210,7 +212,7 @@ def test_an_order_with_an_unanswered_post_is_not_compared(trade: PostedPlan) -> 
     for index, result in enumerate(trade.results):
         if result.post.event_index == index_of_event:
             trade.results[index] = replace(result, attempts=[Attempt(None, None, 5.0)])
-    with trade.books.ledger.begin() as connection:
+    with trade.ledger_fixture.ledger.begin() as connection:
         connection.execute(delete(order_events).where(order_events.c.order_id == order_id))
     comparison = trade.comparison()
     assert (comparison.unclear, comparison.differences) == (1, [])
