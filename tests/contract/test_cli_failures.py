@@ -147,7 +147,7 @@ def test_a_failure_that_is_not_there_is_one_sentence_and_exit_code_1(shell: Shel
 def test_a_retry_by_reason_is_asked_for_with_its_count_and_done_with_yes(shell: Shell) -> None:
     unasked = shell("retry", "--reason", "handler_error")
     assert unasked.exit_code == 1
-    assert "Retry 3 failures (refunds: handler_error)? There is no terminal to ask in: --yes says so." in unasked.errors
+    assert "Retry 3 failures (refunds: handler_error)? There is no terminal to confirm in: use --yes." in unasked.errors
     assert shell.states() == ["dead"] * 5
     piped = shell("retry", "--reason", "handler_error", given="y\n")
     assert (piped.exit_code, shell.states()) == (1, ["dead"] * 5), "nobody is asked in a pipe, whatever it says"
@@ -171,7 +171,7 @@ def test_retry_and_discard_by_id_and_what_a_script_reads(shell: Shell) -> None:
     assert shell.json("retry", "--all", "--yes")["chosen"] == 4, "what was discarded stays so, unless it is named"
     assert shell.json("retry", three, "--yes")["done"] == 1
     nothing = shell("retry", "--order", "nobody", "--yes")
-    assert (nothing.exit_code, nothing.output) == (0, "nothing to do: no failure fits\n")
+    assert (nothing.exit_code, nothing.output) == (0, "nothing to do: no failure matches\n")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_replay_says_how_many_before_it_asks_and_nothing_moves_before_a_yes(shel
     before = shell.stepped_deployment.sums
     unasked = shell("replay", "--since", "1h")
     assert (unasked.exit_code, shell.stepped_deployment.sums) == (1, before)
-    assert "Replay 4 events? There is no terminal to ask in" in unasked.errors
+    assert "Replay 4 events? There is no terminal to confirm in" in unasked.errors
     assert shell.json("replay", "--since", "1h", "--dry-run") == {
         "events": 4, "handlers": list(HANDLERS), "seconds": 1
     }  # fmt: skip

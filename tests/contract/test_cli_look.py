@@ -110,7 +110,7 @@ def test_trace_tells_an_orders_story_in_its_order(shell: Shell) -> None:
 def test_an_order_that_nobody_knows_is_exit_code_1(shell: Shell) -> None:
     said = shell("order", "nobody")
     assert (said.exit_code, said.output) == (1, "")
-    assert said.errors.startswith("Nothing is known of order nobody")
+    assert said.errors.startswith("No event is known for order nobody")
     assert shell.json("order", "nobody") == []
 
 
