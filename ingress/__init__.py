@@ -1,1 +1,1 @@
-"""Accept and append: take a provider's POST, check who sent it, put its bytes on disk, say so. Never parses a body."""
+"""Accept and append: authenticate a provider's POST, store its raw body on disk, and answer. The ingress never parses a body."""

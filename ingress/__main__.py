@@ -24,7 +24,7 @@ It speaks plain HTTP. Put it behind what ends TLS, and start as many as you like
 
 
 def main() -> int:
-    """Run it; its exit code. A setting that is wrong is said in one line."""
+    """Run one ingress and return its exit code. A wrong setting is reported in one line."""
     parser = argparse.ArgumentParser(
         "curbside ingress", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )

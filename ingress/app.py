@@ -1,4 +1,4 @@
-"""The Starlette application: routes, the way of an event past them, and what is answered to everything else."""
+"""The Starlette application: its routes, the shortcut that events take past them, and the answers to everything else."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingress import documents
-from ingress.addresses import Address, addresses
 from ingress.components import Components
 from ingress.middleware import wrap
 from ingress.problems import BUG, STOPPING, Problem
 from ingress.refusals import Refusals
-from ingress.unexpected_errors import Guard, UnexpectedErrors
+from ingress.unexpected_errors import ErrorBoundary, UnexpectedErrors
 from ingress.webhook import Webhook
+from ingress.webhook_routes import WebhookRoute, webhook_paths
 from schemas.contracts import CONTRACTS
 from schemas.log_records import sanitize_logs
 from schemas.refusals import NOBODY, Cause
@@ -28,19 +28,19 @@ from schemas.settings import Settings, load
 
 
 class Ingress(Starlette):
-    """Starlette, but an event goes straight to `webhook`: middleware and router cost as much as all that is done for it.
+    """Starlette, with a shortcut: an event goes straight to `webhook`. Middleware and router would double its cost.
 
-    They see every other request, and would lead to the same endpoint. Theirs is also the answer to a bug, so it is given here too.
+    Starlette serves every other request, and would route an event to the same endpoint. Its answer to an unexpected error is repeated here.
     """
 
     def __init__(self, webhook: Webhook, refusals: Refusals, unexpected_errors: UnexpectedErrors, **options: Any) -> None:
         super().__init__(**options)
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
         self.webhook, self._refusals, self._unexpected_errors = webhook, refusals, unexpected_errors
-        self._hot = {path.encode(): {"provider": provider} for path, provider in addresses().items()}
-        """Paths that events come in by, as they are sent, and the path parameters of each."""
+        self._hot = {path.encode(): {"provider": provider} for path, provider in webhook_paths().items()}
+        """The webhook paths in raw form, each with its path parameters."""
         self.raises = False
-        """Whether a bug's exception goes on after its answer, to middleware outside. Else it is written down here."""
+        """Whether an unexpected error is raised again after its answer, for outer middleware. Otherwise it is logged here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -54,9 +54,9 @@ class Ingress(Starlette):
                 await self.webhook(scope, receive, send)
                 return
             if sent and b"%" in sent:
-                scope["path"] = sent.decode("latin-1")  # as it was sent: none of our paths is written so
+                scope["path"] = sent.decode("latin-1")  # in raw form: no webhook path is percent-encoded
             await super().__call__(scope, receive, send)
-        except asyncio.CancelledError:  # the server ends what a stop cannot wait for
+        except asyncio.CancelledError:  # the server cancels what outlasts a stop
             with contextlib.suppress(Exception):
                 await STOPPING.send(send)
         except Exception as error:
@@ -68,7 +68,7 @@ class Ingress(Starlette):
 
     async def _answer_bug(self, provider: str, send: Send) -> None:
         self._refusals.add(provider, 500, Cause.BUG)
-        with contextlib.suppress(Exception):  # an answer had begun, and the server says so
+        with contextlib.suppress(Exception):  # an answer had begun: the server logs the error
             await BUG.send(send)
 
 
@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         components.refusals,
         components.unexpected_errors,
         routes=[
-            *(Route(path, Address(provider, components.webhook)) for path, provider in addresses().items()),
+            *(Route(path, WebhookRoute(provider, components.webhook)) for path, provider in webhook_paths().items()),
             *(
                 Route(path, components.token.__call__, methods=["POST", "OPTIONS"])
                 for path in ("/oauth/token", "/oauth/token/")
@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     if not middleware:
         return ingress
     ingress.raises = True
-    return Guard(wrap(ingress, middleware), components.refusals, components.unexpected_errors)
+    return ErrorBoundary(wrap(ingress, middleware), components.refusals, components.unexpected_errors)
 
 
 async def _healthz(_: Request) -> Response:
@@ -106,10 +106,10 @@ async def _healthz(_: Request) -> Response:
 
 
 class _Problems:
-    """Every other answer that is not a success: what the router refuses, and our own bugs outside the path of an event."""
+    """The problem document for every error answer of Starlette: unknown routes, wrong methods, unexpected errors."""
 
     def __init__(self, refusals: Refusals) -> None:
-        self._refusals, self._providers = refusals, addresses()
+        self._refusals, self._providers = refusals, webhook_paths()
 
     async def __call__(self, request: Request, error: Exception) -> Response:
         status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)

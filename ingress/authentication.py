@@ -1,7 +1,7 @@
-"""Who sent a request: each provider's proof, checked in two steps.
+"""Authentication of providers: the proof of each is checked in two steps.
 
-What the headers alone can tell is checked before the body is read, so that a stranger's body costs nothing; what needs the body, after it.
-Both raise `HttpProblemError` with the answer.
+What the headers alone show is checked before the body is read, so that a stranger's body costs nothing. The rest is checked after it.
+Both steps raise `HttpProblemError`, which holds the answer.
 """
 
 import binascii
@@ -30,10 +30,10 @@ class Authenticator(Protocol):
     """Checks one provider's proof."""
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse what the headers alone show to be wrong."""
+        """Check what the headers alone show. Raises `HttpProblemError`."""
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Refuse a body that the headers do not vouch for."""
+        """Check the body against the headers. Raises `HttpProblemError`."""
 
 
 class BearerAuthenticator:
@@ -43,7 +43,7 @@ class BearerAuthenticator:
         self._verifier = verifier
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a token that is missing, malformed, expired, not ours or another client's."""
+        """Refuse a token that is missing, malformed, expired, not issued by us, or issued to another client."""
         authorization = headers.get(b"authorization")
         if authorization is None:
             missing = "a bearer token is missing: fetch one at POST /oauth/token"
@@ -57,7 +57,7 @@ class BearerAuthenticator:
             raise _invalid(refused) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """The token vouches for any body."""
+        """Nothing to check: a token covers any body."""
 
 
 def _invalid(refused: RefusedError) -> HttpProblemError:
@@ -79,7 +79,7 @@ class SignatureAuthenticator:
             raise HttpProblemError(unauthorized(str(refused), self._challenge, refused.cause)) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Refuse a body that was not signed under a secret of ours."""
+        """Refuse a body that is not signed under a secret of this provider."""
         try:
             self._signatures.check_body(headers, body)
         except RefusedError as refused:
@@ -93,7 +93,7 @@ class BasicAuthenticator:
         self._logins = [f"{each.owner}:{each.text}".encode() for each in logins]
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a login that is missing or not ours. Each of ours is compared, in constant time."""
+        """Refuse a missing or wrong login. Every known login is compared, in constant time."""
         scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"basic":
             raise HttpProblemError(unauthorized("expected HTTP Basic authentication", _BASIC, Cause.LOGIN_MISSING))
@@ -108,11 +108,11 @@ class BasicAuthenticator:
             raise HttpProblemError(unauthorized("the user or the password is wrong", _BASIC, Cause.LOGIN_WRONG))
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """The login vouches for any body."""
+        """Nothing to check: a login covers any body."""
 
 
 def authenticators(settings: Settings) -> dict[str, Authenticator]:
-    """One for each provider."""
+    """The authenticator of each provider."""
     keys = settings.token_signing_keys
     return {
         provider: authenticator_of(CONTRACTS[provider].proof, credentials, keys)
@@ -121,7 +121,7 @@ def authenticators(settings: Settings) -> dict[str, Authenticator]:
 
 
 def authenticator_of(proof: Proof, credentials: Credentials, signing_keys: Sequence[str]) -> Authenticator:
-    """What checks this proof with these credentials; `signing_keys` are those of our tokens."""
+    """The authenticator for this proof and these credentials. `signing_keys` verify our bearer tokens."""
     match proof:
         case Token():
             return BearerAuthenticator(Verifier(signing_keys, credentials.client_id))

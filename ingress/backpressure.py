@@ -1,7 +1,7 @@
-"""Back-pressure: says when the inbox is too full to promise anything, so that we refuse rather than lie.
+"""Backpressure: refuses events (503) while the inbox is too full to keep them safe.
 
-Looks once a second, off the acknowledgement path. Near Valkey's memory limit or past `INBOX_MAX_BACKLOG` we answer 503. The log has a
-line when that begins and one when it ends; so it has when Valkey is away.
+Valkey is checked once a second, off the acknowledgement path: its memory limit and `INBOX_MAX_BACKLOG`. One line is logged when events are
+refused and one when they are accepted again; the same for an outage of Valkey.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = logging.getLogger("curbside.ingress")
 
 
 async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
-    """Keep `inbox.refusal` true, until cancelled."""
+    """Keep `inbox.refusal` up to date until cancelled."""
     is_away = False
     while True:
         try:
@@ -31,11 +31,11 @@ async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
         except (RedisError, OSError) as error:
             if not is_away:
                 log.warning("Valkey is unreachable (%s): no event is accepted until it is back", type(error).__name__)
-            is_away, inbox.refusal = True, None  # an append will find out by itself, and say so
+            is_away, inbox.refusal = True, None  # each append reports the outage itself
         else:
             if is_away:
                 log.warning("Valkey is back")
-                await warn_if_not_durable(valkey)  # it may be another one, or it was away when we started
+                await warn_if_not_durable(valkey)  # it may be another server, or it was unreachable at our start
             if refusal != inbox.refusal:
                 log.warning("inbox: %s", refusal.detail if refusal else "accepting again")
             is_away, inbox.refusal = False, refusal
@@ -43,13 +43,13 @@ async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
 
 
 async def refusal_now(valkey: Redis, max_backlog: int) -> Refusal | None:
-    """Why the inbox should take nothing now, or None."""
+    """Why events are to be refused now; None if they are accepted."""
     backlog = await _backlog(valkey)
     if backlog > max_backlog:
         return Refusal(f"{backlog} events wait in the inbox (INBOX_MAX_BACKLOG is {max_backlog})", Cause.BACKLOG)
     try:
         memory = await valkey.info("memory")
-    except ResponseError:  # a managed server that does not tell
+    except ResponseError:  # a managed server that does not answer INFO
         return None
     used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     if limit and used > limit * MEMORY_SHARE:

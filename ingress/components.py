@@ -1,4 +1,4 @@
-"""The parts of one ingress, and their life from start to stop."""
+"""The components of one ingress, and their lifespan."""
 
 import contextlib
 import gc
@@ -15,14 +15,14 @@ from redis.backoff import NoBackoff
 from ingress.authentication import authenticators
 from ingress.background import running
 from ingress.backpressure import watch
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
+from ingress.client_addresses import ClientAddresses
 from ingress.connections import Connections
 from ingress.durability import warn_if_not_durable
 from ingress.inbox import Inbox
 from ingress.limiter import Limiter
 from ingress.notifier import Notifier
 from ingress.oauth import TokenEndpoint
-from ingress.peer import Peers
 from ingress.problems import Problem
 from ingress.readiness import Readiness
 from ingress.refusals import Refusals
@@ -37,18 +37,18 @@ from schemas.settings import Settings
 from schemas.tasks import broker_options
 
 _NEW_OBJECTS = 20_000
-"""Between two looks for garbage in cycles."""
+"""New objects between two runs of the cyclic garbage collector."""
 
 
 class Components:
-    """All of them. One per event loop."""
+    """All components. One per event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         seconds = settings.commit_timeout.total_seconds()
-        # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
+        # No retries: a waiting client should learn of an outage at once, and the periodic jobs try again by themselves.
         options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
-        pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has a timeout of its own around everything
+        pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has its own timeout
         self.valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
         celery = Celery("curbside", set_as_current=False)
         celery.conf.update(broker_options(settings.celery_broker_url))
@@ -56,13 +56,13 @@ class Components:
         self.inbox, self.notifier = Inbox(pool, bodies.memory, seconds), Notifier(self.valkey, celery)
         proofs, contexts = authenticators(settings), context_encoders(settings)
         self.webhook = Webhook(self.inbox, self.notifier, proofs, contexts, bodies, settings.max_body_bytes, self.refusals)
-        peers = Peers(settings.trusted_proxies)
+        peers = ClientAddresses(settings.trusted_proxies)
         self.token = TokenEndpoint(settings, bodies, self.refusals, Limiter(self.valkey), peers)
         self.readiness = Readiness(self.valkey, self.inbox)
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[dict[str, Any]]:
-        """From start to stop; what it gives is the state that the server hands to its connections."""
+        """The lifespan of the application. It yields the state that the server gives to each connection."""
         await warn_if_not_durable(self.valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -75,12 +75,12 @@ class Components:
         await self.valkey.aclose()
 
     def _refused(self, problem: Problem) -> None:
-        """A connection was refused something before anybody could know whose it is."""
+        """Count a refusal on a connection whose sender is not known."""
         self.refusals.add(NOBODY, problem.status, problem.cause)
 
 
 def _collect_garbage_rarely() -> None:
-    """A request leaves next to nothing that counting references does not free: look for cycles in what is new, and not often."""
+    """Run the cyclic garbage collector rarely and on new objects only: reference counting frees nearly all that a request allocates."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)

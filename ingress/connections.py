@@ -1,57 +1,57 @@
-"""What all connections of one ingress share: how many there may be, how long each may wait, how much all of them may hold."""
+"""Limits that all connections of one ingress share: their number, how long each may wait, and how much memory they hold."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from ingress.body_budget import BodyBudget
 from ingress.deadlines import Deadlines
-from ingress.memory import Memory
 from ingress.problems import CROWDED, Problem
 
 HEAD_TIMEOUT_SECONDS = 10.0
-"""From a connection's beginning, or a request's first byte, to the end of the headers."""
+"""From the start of a connection, or the first byte of a request, to the end of the headers."""
 UNREAD_TIMEOUT_SECONDS = 10.0
-"""How long a client may leave its answers unread, once they fill the buffers."""
+"""How long a client may leave answers unread once they fill the buffers."""
 BODY_TIMEOUT_SECONDS = 15.0
-"""For what reads no body in time by itself: the applications' own limit is ten seconds."""
+"""For applications without a limit of their own. The webhook's is ten seconds."""
 HEADS_BYTES = 16 << 20
-"""Of all requests whose headers are not complete, or that came before the answer to the one in front of them."""
+"""BodyBudget for incomplete headers and for pipelined requests that wait for the answer before them."""
 
 
 class Connection(Protocol):
-    """One client's."""
+    """The connection of one client."""
 
     def __hash__(self) -> int:
-        """By identity."""
+        """Hash by identity."""
 
     @property
     def transport(self) -> asyncio.Transport:
-        """Its transport."""
+        """The connection's transport."""
 
     def expire(self) -> None:
-        """What was awaited of it did not come in time."""
+        """Close the connection: what it was to send or read is overdue."""
 
 
 Pool = Deadlines[Connection]
 
 
 class Connections:
-    """The connections of an ingress. One per event loop. `refused` is told every problem that no application has seen."""
+    """The connections of an ingress. One per event loop. `refused` is called for each problem that no application answers."""
 
     def __init__(self, most: int, refused: Callable[[Problem], None]) -> None:
         self.most, self.refused = most, refused
         self.awaited: Deadlines[Connection] = Deadlines(HEAD_TIMEOUT_SECONDS, lambda each: each.expire())
-        """Those of which the rest of a request is awaited, or a first one."""
+        """Connections that have not yet sent a complete head."""
         self.bodies: Deadlines[Connection] = Deadlines(BODY_TIMEOUT_SECONDS, lambda each: each.transport.abort())
-        """Those of which the rest of a body is awaited, while an application has its head."""
+        """Connections that have not yet sent a complete body, while the application has the head."""
         self.unread: Deadlines[Connection] = Deadlines(UNREAD_TIMEOUT_SECONDS, lambda each: each.transport.abort())
-        """Those that do not read what they are answered."""
+        """Connections that do not read their answers."""
         self.idle: dict[Connection, None] = {}
-        """Those between two requests, the one that has been so for the longest first."""
-        self.memory: Memory[Connection] = Memory(HEADS_BYTES, lambda each: each.transport.abort())
+        """Connections between two requests, the longest idle first."""
+        self.memory: BodyBudget[Connection] = BodyBudget(HEADS_BYTES, lambda each: each.transport.abort())
 
     def move(self, connection: Connection, old: Pool | None, new: Pool | None) -> Pool | None:
-        """It waits among others from now on; gives these."""
+        """Put the connection into another pool, and return that pool."""
         if old is not None:
             old.end(connection)
         if new is not None:
@@ -59,7 +59,7 @@ class Connections:
         return new
 
     def make_room(self) -> bool:
-        """Close the connection that has waited for the longest; False if all of them are being served."""
+        """Close the connection that has waited longest. False if all are being served."""
         self.refused(CROWDED)
         waiting = (self.awaited.oldest(), self.unread.oldest(), self.bodies.oldest(), next(iter(self.idle), None))
         victim = next((each for each in waiting if each is not None), None)
@@ -70,7 +70,7 @@ class Connections:
         return True
 
     def forget(self, connection: Connection) -> None:
-        """It has gone."""
+        """Remove a closed connection."""
         self.awaited.end(connection)
         self.bodies.end(connection)
         self.unread.end(connection)

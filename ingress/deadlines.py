@@ -1,6 +1,6 @@
-"""Deadlines of many waiters, all of the same span, under one timer.
+"""Deadlines of many waiters, all with the same timeout, under one timer.
 
-A timer for each waiter, set and cancelled, would cost a tenth of a request.
+A timer per waiter would cost a tenth of a request.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ Waiter = TypeVar("Waiter", bound=Hashable)
 
 
 class Deadlines(Generic[Waiter]):
-    """Calls `expire(waiter)` for each that waits for `seconds`. One per event loop."""
+    """Calls `expire(waiter)` for each waiter after `seconds`. One per event loop."""
 
     def __init__(self, seconds: float, expire: Callable[[Waiter], None]) -> None:
         self._seconds, self._expire = seconds, expire
-        self._at: dict[Waiter, float] = {}  # in the order of deadlines, since the span is the same for all
+        self._at: dict[Waiter, float] = {}  # in the order of deadlines, since the timeout is the same for all
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, waiter: Waiter) -> None:
-        """It waits from now on, until `end`. One that waits already keeps its deadline."""
+        """Start a waiter's deadline. A waiter that has one keeps it."""
         if waiter in self._at:
             return
         loop = asyncio.get_running_loop()
@@ -28,15 +28,15 @@ class Deadlines(Generic[Waiter]):
             self._timer = loop.call_at(deadline, self._look)
 
     def end(self, waiter: Waiter) -> None:
-        """It waits no longer."""
+        """Remove a waiter's deadline."""
         self._at.pop(waiter, None)
 
     def oldest(self) -> Waiter | None:
-        """Who has waited for the longest."""
+        """The waiter that has waited longest, if any."""
         return next(iter(self._at), None)
 
     def _look(self) -> None:
-        """Expire whoever is late, and look again when the next one would be."""
+        """Expire all overdue waiters, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while (waiter := self.oldest()) is not None:

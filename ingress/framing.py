@@ -1,19 +1,19 @@
-"""Where data from a connection may be cut, so that what is parsed at once holds no more than one head. Pure.
+"""Cuts data from a connection so that the parser never gets more than one head at once. Pure.
 
-A parser cannot be stopped at the end of a request: it would go on with the next one before the answer to the first.
+A parser cannot be stopped at the end of a request: it would parse the next one before the first is answered.
 """
 
 import re
 from collections.abc import Iterable
 
 END = b"\r\n\r\n"
-"""Of a head, and of a chunked body."""
+"""The end of a head, and of a chunked body."""
 _NEXT = re.compile(rb"\r\n\r\n(?=[A-Z])")
-"""What stands before a request that follows a chunked one."""
+"""What precedes a request that follows a chunked one."""
 
 
 def cut_of_head(data: bytes, at: int) -> tuple[int, int]:
-    """How many bytes from `at` on belong to a head, and up to where to parse: through its body, if no other head follows."""
+    """How many bytes from `at` on belong to a head, and the offset up to which to parse: through its body if no other head follows."""
     end = data.find(END, at)
     if end < 0:
         return len(data) - at, len(data)
@@ -22,7 +22,7 @@ def cut_of_head(data: bytes, at: int) -> tuple[int, int]:
 
 
 def cut_of_body(data: bytes, at: int, headers: Iterable[tuple[bytes, bytes]], received_bytes: int) -> int:
-    """Up to where to parse of a request with these headers, of whose body so much has been received."""
+    """The offset up to which to parse a request with these headers, given how much of its body has been received."""
     if data.find(END, at) < 0:
         return len(data)
     for name, value in headers:

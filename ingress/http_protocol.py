@@ -1,8 +1,7 @@
-"""HTTP/1.1 in front of strangers: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
+"""HTTP/1.1 for untrusted clients: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
 
-Requests are answered one by one: what a client sends after one is not parsed before that one is answered. An offer to upgrade is declined
-by parsing the head again without it (RFC 9110, 7.8 lets a server ignore it): httptools would take the body for another protocol, and
-uvicorn what comes after it for another request. Trailers are never headers.
+Requests are answered one by one: none is parsed before the one in front of it is answered. An offer to upgrade is declined by parsing the
+head again without it (RFC 9110, 7.8): else httptools and uvicorn would take the rest for another protocol. Trailers are never headers.
 """
 
 import asyncio
@@ -18,21 +17,20 @@ from ingress.framing import cut_of_body, cut_of_head
 from ingress.joined_writes import JoinedWrites
 from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, STOPPING, URL_TOO_LONG, HttpProblemError, Problem
 
-HEAD_BYTES = 64 << 10
-HEADERS = 128
+HEAD_BYTES, HEADERS = 64 << 10, 128
 SMALL_HEAD_BYTES = 8 << 10
 """A head of less is not counted: as many as there may be connections fit into memory."""
 DISCARDED_BYTES = 4 << 20
-"""Of a body that is answered already. Closing at once would reset the connection, and the answer might not be read."""
+"""How much of a body is discarded after its answer. Closing at once would reset the connection before the answer is read."""
 STOP_SECONDS = 1.0
-"""How long a body, or a client that does not read, may hold up a stop."""
+"""How long an incomplete body, or a client that does not read, may delay a stop."""
 HELD_BYTES = 1 << 20
-"""Of later requests on a connection, while one is answered."""
+"""How much is held of later requests on a connection while one is answered."""
 _log = logging.getLogger("curbside.ingress.http")
-_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # it is refused, and counted as such
+_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # the refusal is counted
 
 
-class Part(Enum):
+class RequestPart(Enum):
     """Which part of a request is arriving."""
 
     NONE, HEAD, BODY = auto(), auto(), auto()
@@ -66,7 +64,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.parser, self.part, self.logger = Parser(self), Part.NONE, _log
+        self.parser, self.part, self.logger = Parser(self), RequestPart.NONE, _log
         self.shared: Connections = self.app_state["connections"]
         self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
         self.discarded_bytes, self.is_at_end = 0, False
@@ -86,16 +84,16 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, after what was held."""
+        """Parse what was held, then the new data."""
         self.idle.pop(self, None)
         if self.held:
             data, self.held = self.held[self.held_at :] + data, b""
         self._parse(data, 0)
 
     def _parse(self, data: bytes, at: int) -> None:
-        """Parse up to a request that has to wait for the answer to the one in front of it."""
+        """Parse up to a request that has to wait for the answer to the one before it."""
         while at < len(data) and not self.transport.is_closing():
-            was_body = self.part is Part.BODY
+            was_body = self.part is RequestPart.BODY
             if self._is_answering() and not was_body:
                 self.held, self.held_at = data, at
                 self.flow.pause_reading()
@@ -106,7 +104,7 @@ class Protocol(HttpToolsProtocol):
             HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
             if was_body:
                 self._count_body(cut - at)
-            elif self.part is Part.HEAD and len(self.headers) > HEADERS:
+            elif self.part is RequestPart.HEAD and len(self.headers) > HEADERS:
                 self.refuse(HEAD_TOO_LARGE)
             at = cut
         self._watch()
@@ -132,14 +130,14 @@ class Protocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _watch(self) -> None:
-        """Count what is kept of it, and have it wait where it belongs."""
+        """Account for the memory that is held, and put the connection into its pool."""
         if (kept := len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)) != self.kept:
             self.kept = kept
             if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
                 self.transport.abort()
         pool: Pool | None = None
         if self._is_answering():
-            pool = self.shared.bodies if self.part is Part.BODY else None
+            pool = self.shared.bodies if self.part is RequestPart.BODY else None
         elif self.timeout_keep_alive_task is None:
             pool = self.shared.awaited
         if pool is not self.pool:
@@ -148,7 +146,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request line begins."""
         HttpToolsProtocol.on_message_begin(self)
-        self.part = Part.HEAD
+        self.part = RequestPart.HEAD
 
     def on_headers_complete(self) -> None:
         """Start the application, unless the head is going to be parsed again."""
@@ -157,28 +155,28 @@ class Protocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
             self.headers = []  # for the trailers
-            self.part, self.body_bytes, self.raw_bytes, self.discarded_bytes = Part.BODY, 0, 0, 0
+            self.part, self.body_bytes, self.raw_bytes, self.discarded_bytes = RequestPart.BODY, 0, 0, 0
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body. What comes around bodies, such as chunk sizes and trailers, must not be much more than they."""
+        """A part of the body arrived. Framing, such as chunk sizes and trailers, must not be much larger than the body."""
         self.body_bytes += len(body)
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
-        """The request is complete. If it was answered before, the connection is kept from now on."""
+        """The request is complete. If it is answered already, the connection is kept from now on."""
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_message_complete(self)
-            self.part = Part.NONE
+            self.part = RequestPart.NONE
             if self.cycle.response_complete:
                 self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
                 self._rest()
 
     def on_response_complete(self) -> None:
-        """Go on with what came meanwhile."""
+        """Parse what arrived meanwhile."""
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             return
-        if self.part is Part.NONE:
+        if self.part is RequestPart.NONE:
             self._rest()
             if not self.held:
                 if self.is_at_end:
@@ -186,30 +184,30 @@ class Protocol(HttpToolsProtocol):
                 if self.kept:
                     self._watch()
                 return
-        else:  # the rest of it is awaited, not the next one
+        else:  # the rest of this request is expected, not the next one
             self._stop_keep_alive()
         held, self.held = self.held, b""
         self._parse(held, self.held_at)
 
     def _rest(self) -> None:
-        """Nothing of a request is left, neither its head nor what the application made of it."""
-        if not self._is_answering():  # or one that came with it has its turn
+        """The connection is idle: forget the last request's head and the application's state."""
+        if not self._is_answering():  # or a pipelined request comes next
             self.head_bytes, self.cycle, self.idle[self] = 0, None, None  # type: ignore[assignment]
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more; it may still read the answers to what it has sent."""
+        """The client sends no more. It may still read the answers to its requests."""
         self.is_at_end = True
-        return self._is_answering() and self.part is Part.NONE
+        return self._is_answering() and self.part is RequestPart.NONE
 
     def shutdown(self) -> None:
-        """The ingress stops: requests under way are answered, but nobody is waited for who sends or reads nothing."""
+        """The ingress stops: requests under way are answered, but clients that neither send nor read are not waited for."""
         super().shutdown()
         self.loop.call_later(STOP_SECONDS, self._stop)
 
     def _stop(self) -> None:
         if self.flow.write_paused:
             self.transport.abort()
-        elif self._is_answering() and self.part is Part.BODY:
+        elif self._is_answering() and self.part is RequestPart.BODY:
             self.refuse(STOPPING)
 
     def _stop_keep_alive(self) -> None:
@@ -218,20 +216,20 @@ class Protocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
 
     def expire(self) -> None:
-        """What was awaited did not come in time."""
-        if self.part is Part.HEAD:
+        """Close the connection: what the client was to send or read is overdue."""
+        if self.part is RequestPart.HEAD:
             self.refuse(HEAD_TOO_SLOW)
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed; uvicorn calls it."""
+        """Refuse what cannot be parsed. uvicorn calls this."""
         self.refuse(HEAD_TOO_LARGE if self.headers and len(self.headers) > HEADERS else MALFORMED)
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem, unless an answer is under way, and close."""
         self.shared.refused(problem)
         if self._is_answering():
-            if self.part is not Part.BODY:  # the request in front is not at fault: its answer is the last one
+            if self.part is not RequestPart.BODY:  # a later request is at fault: the answer under way is the last one
                 self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True
@@ -246,6 +244,6 @@ class Protocol(HttpToolsProtocol):
         self.shared.unread.begin(self)
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The client reads its answers again."""
         super().resume_writing()
         self.shared.unread.end(self)

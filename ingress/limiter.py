@@ -1,7 +1,7 @@
-"""Slows down who fails at the token endpoint again and again: counted in Valkey for the whole deployment (package `limits`).
+"""Rate limit for failed attempts at the token endpoint: counted in Valkey for the whole deployment (package `limits`).
 
-Only failed attempts are counted, and only their answers change: a right secret gets its token at any time, so nobody can lock out a
-provider by failing in its name. Whether a client id exists makes no difference. While Valkey is away nobody is slowed down.
+Only failed attempts are counted, and only their answers change. A right secret always gets its token, so nobody can lock out a provider
+by failing in its name. Whether a client id exists makes no difference. During an outage of Valkey there is no limit.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ingress.peer import neighbourhood
+from ingress.client_addresses import neighbourhood
 from schemas.keys import LIMIT_PREFIX
 
 FAILURES_OF_A_CLIENT = 10
-"""A minute, of one client id at one address."""
+"""Failures per minute of one client id from one address."""
 FAILURES_OF_AN_ADDRESS = 60
-"""A minute, of all client ids."""
+"""Failures per minute from one address, for all client ids."""
 TIMEOUT_SECONDS = 1.0
-"""What an answer may wait for Valkey."""
+"""How long an answer may wait for Valkey."""
 _AT_ONCE = 8
-"""Connections to Valkey at the most."""
+"""Maximum connections to Valkey."""
 _REMEMBERED = 4096
 
 
@@ -43,11 +43,11 @@ class Limiter:
         self._client = RateLimitItemPerMinute(FAILURES_OF_A_CLIENT, namespace="client")
         self._address = RateLimitItemPerMinute(FAILURES_OF_AN_ADDRESS, namespace="address")
         self._until: dict[str, float] = {}
-        """Who is over a limit, until when by the epoch's seconds: they cost no more than a look here."""
+        """Clients over a limit, with the epoch second at which it ends. They cost one lookup here."""
         self._few = asyncio.Semaphore(_AT_ONCE)
 
     async def failed(self, client_id: str, address: str) -> int:
-        """Count a failed attempt; gives the seconds to wait before the next, 0 while there is no need to."""
+        """Count a failed attempt. Returns the seconds to wait before the next; 0 below the limit."""
         place = neighbourhood(address)
         whose = {_name(place): self._address, _name(place, client_id): self._client}
         if not (until := max(self._until.get(name, 0.0) for name in whose)) > time.time():
@@ -59,7 +59,7 @@ class Limiter:
         return max(0, math.ceil(until - time.time()))
 
     async def _count(self, limit: RateLimitItemPerMinute, name: str) -> float:
-        """Count it there, and give when the window ends if it is full."""
+        """Count the attempt in Valkey. Returns when the window ends if it is full."""
         if await self._windows.hit(limit, name):
             return 0.0
         stats = await self._windows.get_window_stats(limit, name)
@@ -70,5 +70,5 @@ class Limiter:
 
 
 def _name(*components: str) -> str:
-    """A short name for them that tells nothing of them."""
+    """A short digest of the parts that does not reveal them."""
     return hashlib.sha256("\0".join(components).encode(errors="surrogatepass")).hexdigest()[:32]

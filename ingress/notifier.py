@@ -35,7 +35,7 @@ class Notifier:
         self._notified.set()
 
     async def run(self) -> None:
-        """Send notifications, until cancelled. Whatever the broker's engine, Celery says `OperationalError` when it is away."""
+        """Send notifications, until cancelled. Whatever the broker, Celery raises `OperationalError` in an outage."""
         while True:
             await self._notified.wait()
             self._notified.clear()

@@ -1,7 +1,7 @@
-"""The OAuth 2.0 token endpoint that Instacart Connect fetches its bearer tokens from: client credentials (RFC 6749, 4.4).
+"""The OAuth 2.0 token endpoint for client credentials (RFC 6749, 4.4): Instacart Connect fetches its bearer tokens here.
 
-Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1). Who fails too often is told to wait (429), but a
-right secret always gets its token: see `ingress.limiter`.
+The client authenticates by form fields or HTTP Basic (2.3.1). Errors follow 5.2; nothing is cached (5.1). Too many failed attempts are
+answered 429, but a right secret always gets its token: see `ingress.limiter`.
 """
 
 import base64
@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress.bearer import issue
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
+from ingress.client_addresses import ClientAddresses
 from ingress.limiter import Limiter
-from ingress.peer import Peers
 from ingress.problems import CLOSE, HttpProblemError
 from ingress.refusals import Refusals
 from schemas.refusals import NOBODY, Cause
@@ -51,13 +51,15 @@ class OAuthError(Exception):
         self.code, self.status, self.challenge, self.client_id = code, status, challenge, client_id
         self.cause = cause or (Cause.CLIENT if challenge else Cause.FORM)
         self.is_last = is_last
-        """Whether the connection is closed, since the rest of the form is not read."""
+        """Whether the answer closes the connection, because the rest of the form is not read."""
 
 
 class TokenEndpoint:
     """`POST /oauth/token`."""
 
-    def __init__(self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, peers: Peers) -> None:
+    def __init__(
+        self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, peers: ClientAddresses
+    ) -> None:
         self._settings, self._bodies = settings, bodies
         self._refusals, self._limiter, self._peers = refusals, limiter, peers
 
@@ -86,7 +88,7 @@ class TokenEndpoint:
             ) from error
 
     async def _refuse(self, error: OAuthError, request: Request) -> Response:
-        """The error, or 429 where it is a wrong credential once too often."""
+        """Answer with the error, or with 429 after too many wrong credentials."""
         provider = self._provider_of(error.client_id)
         if error.challenge and (wait := await self._limiter.failed(error.client_id, self._address_of(request))):
             self._refusals.add(provider, 429, Cause.LIMITED)
@@ -120,17 +122,17 @@ class TokenEndpoint:
         return granted | ({"scope": scope} if scope else {})
 
     def _client(self, form: dict[str, str], authorization: str | None) -> tuple[str, str]:
-        """The client's id and secret, in the reading that we know; else in the first."""
+        """The client's id and secret, in the reading whose id is known; else in the first."""
         readings = _readings(form, authorization)
         return ([each for each in readings if self._is_client(*each)] or readings)[0]
 
     def _provider_of(self, client_id: str) -> str:
-        """Whose client it is, if its id is known."""
+        """The provider that this client id belongs to, if any."""
         ids = {name: each.client_id for name, each in self._settings.credentials.items() if each.client_id}
         return next((name for name, known in ids.items() if _equal(client_id, (known,))), NOBODY)
 
     def _is_client(self, client_id: str, client_secret: str) -> bool:
-        """Whether a provider has this client. Each is compared with both, so that time tells nothing."""
+        """Whether a provider has this client. Every candidate is compared with both, so that timing reveals nothing."""
         known = False
         for each in self._settings.credentials.values():
             if each.client_id:
@@ -140,7 +142,7 @@ class TokenEndpoint:
 
 
 def _equal(given: str, accepted: Sequence[str]) -> bool:
-    """Compare with each in constant time."""
+    """Whether the text equals one of the candidates. All are compared, in constant time."""
     equal = False
     for each in accepted:
         equal |= hmac.compare_digest(each.encode(), given.encode())

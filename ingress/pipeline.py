@@ -1,8 +1,8 @@
-"""A connection to Valkey for pipelines: one write for a group of commands, and replies read out of as few wake-ups as they come in.
+"""A connection to Valkey for pipelines: one write for a group of commands, and as few wake-ups as possible for its replies.
 
-redis-py opens it (address, TLS, password); from then on we read its transport, since redis-py awaits, times and translates each
-reply by itself. Where a release of redis-py has no such transport, the same is done through its own interface, at twice the cost.
-After a failure nobody can tell whose a late reply is: close it, and open another.
+redis-py opens the connection (address, TLS, password). From then on we read its transport, since redis-py awaits, times and translates
+each reply by itself. If a release of redis-py has no such transport, `PlainPipeline` uses its public interface, at twice the cost.
+After a failure a late reply cannot be matched to its command: close the connection and open another.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ log = logging.getLogger("curbside.ingress")
 
 
 _WORDS = {exceptions.ReadOnlyError: "READONLY", exceptions.OutOfMemoryError: "OOM"}
-"""What errors of a server begin with, where redis-py knows them by it and drops it."""
+"""The codes of server errors that redis-py turns into exception types and drops from the text."""
 
 
 async def open_pipeline(pool: ConnectionPool) -> "Pipeline | PlainPipeline":
-    """Connect. Raises the errors of redis-py."""
+    """Open a connection. Raises the errors of redis-py."""
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     transport = transport_of(connection)
     if transport is None:
@@ -32,7 +32,7 @@ async def open_pipeline(pool: ConnectionPool) -> "Pipeline | PlainPipeline":
 
 
 def transport_of(connection: AbstractConnection) -> asyncio.Transport | None:
-    """Its transport, if redis-py keeps it where its present releases do."""
+    """The connection's transport, if redis-py keeps it where its present releases do."""
     transport = getattr(getattr(connection, "_writer", None), "transport", None)
     return transport if hasattr(transport, "set_protocol") else None
 
@@ -72,7 +72,7 @@ class Pipeline(asyncio.Protocol):
         transport.set_protocol(self)
 
     async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
-        """Send packed commands; gives a reply, or `hiredis.ReplyError`, for each. Raises `ConnectionError`."""
+        """Send packed commands. Returns a reply, or a `hiredis.ReplyError`, for each. Raises `ConnectionError`."""
         if self._lost is not None:
             raise self._lost
         self._expected, self._replies = len(commands), []
@@ -86,7 +86,7 @@ class Pipeline(asyncio.Protocol):
         await self._pool.release(self._connection)
 
     def data_received(self, data: bytes) -> None:
-        """Take the replies that have come in; the last one ends the exchange."""
+        """Read the replies that have arrived. The last one ends the exchange."""
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:

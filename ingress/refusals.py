@@ -1,8 +1,8 @@
-"""Counts what the ingress refuses, so that somebody notices: in Valkey for the whole deployment, and in the log.
+"""Counts refused requests, in Valkey for the whole deployment, and in the log.
 
-`add` costs a dictionary's entry. `run` adds to Valkey each second what is new, and writes a line for each cause at most once a minute.
-While Valkey is away counts are kept, and added when it is back; an ingress that is killed takes those of its last second with it. Where
-Valkey's reply is lost, one second's refusals may be counted twice.
+`add` costs one dictionary access. Each second `run` adds the new counts to Valkey, and logs each cause at most once a minute. During an
+outage of Valkey the counts are kept and added later. A killed ingress loses those of its last second. If Valkey's reply is lost, one second's
+refusals may be counted twice.
 """
 
 import asyncio
@@ -29,27 +29,27 @@ class Refusals:
     def __init__(self, valkey: Redis, providers: Collection[str]) -> None:
         self._valkey, self._providers = valkey, frozenset(providers)
         self._new: dict[Refused, tuple[int, float]] = {}
-        """How many, and when by the epoch's seconds the last one was: not yet in Valkey."""
+        """Counts that are not yet in Valkey, each with the epoch second of the last refusal."""
         self._unsaid: Counter[Refused] = Counter()
         self._said_at: dict[str, float] = {}
         self._adding = asyncio.Lock()
 
     def add(self, provider: str, status: int, cause: Cause) -> None:
-        """Count one. `provider` may be any text: one that is not ours is `NOBODY`."""
+        """Count one refusal. A `provider` that is not known is counted as `NOBODY`."""
         refused = Refused(provider if provider in self._providers else NOBODY, int(status), cause)
         self._new[refused] = (self._new.get(refused, (0, 0.0))[0] + 1, time.time())
         self._unsaid[refused] += 1
 
     async def run(self) -> None:
-        """Store and tell, until cancelled."""
+        """Store and log the counts until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            self._tell(time.monotonic(), LOG_SECONDS)
-            await asyncio.shield(self._store())  # cancelled half-way, nobody would know what is stored
+            self._log_causes(time.monotonic(), LOG_SECONDS)
+            await asyncio.shield(self._store())  # a cancellation half-way would leave it unknown what is stored
 
     async def close(self) -> None:
-        """Store and tell the rest."""
-        self._tell(time.monotonic(), 0.0)
+        """Store and log the rest."""
+        self._log_causes(time.monotonic(), 0.0)
         await self._store()
 
     async def _store(self) -> None:
@@ -63,7 +63,7 @@ class Refusals:
                     self._new[refused] = (count + later, later_at)
 
     async def _store_these(self, new: dict[Refused, tuple[int, float]]) -> None:
-        """One round trip. A later attempt begins with a new connection, which a Valkey that hangs does not make."""
+        """Store the counts in one round trip. A later attempt opens a new connection, which a frozen Valkey does not accept."""
         if not new:
             return
         pipeline = self._valkey.pipeline(transaction=True)
@@ -75,8 +75,8 @@ class Refusals:
             pipeline.expire(minute, REFUSED_SECONDS)
         await pipeline.execute()
 
-    def _tell(self, now: float, pause_seconds: float) -> None:
-        """A line for each cause that has had none for so long."""
+    def _log_causes(self, now: float, pause_seconds: float) -> None:
+        """Log each cause that was not logged within the last minute."""
         for cause in {refused.cause for refused in self._unsaid}:
             if now - self._said_at.get(cause, float("-inf")) < pause_seconds:
                 continue

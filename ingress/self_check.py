@@ -1,6 +1,6 @@
-"""Whether uvicorn and httptools, as they are installed, behave as `ingress.http_protocol` needs: tried at start, in a few milliseconds.
+"""Checks at start, in a few milliseconds, that the installed uvicorn and httptools behave as `ingress.http_protocol` needs.
 
-That protocol extends uvicorn's, whose insides are nobody's promise. `pyproject.toml` bounds their versions; this notices what the bounds do not.
+That protocol extends uvicorn's internals. `pyproject.toml` bounds their versions; this check catches what the bounds miss.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class _Wire(asyncio.Transport):
 
 
 class _Trial:
-    """One connection to an application that notes what it is given."""
+    """One connection to an application that records its requests."""
 
     def __init__(self) -> None:
         self.wire, self.bodies, self.header_names = _Wire(), list[bytes](), list[bytes]()
@@ -55,7 +55,7 @@ class _Trial:
         self._protocol.connection_made(self.wire)
 
     async def send(self, *pieces: bytes) -> int:
-        """Send, and give the number of answers of the application."""
+        """Send data, and return how many requests the application has answered."""
         for piece in pieces:
             self._protocol.data_received(piece)
             for _ in range(10):
@@ -75,11 +75,11 @@ class _Trial:
 
 
 @cache
-def complaint() -> str | None:
-    """What does not hold, in a few words; None if all does."""
+def failed_promise() -> str | None:
+    """What does not hold, in a few words; None if everything does."""
     try:
         return asyncio.run(_complaint())
-    except Exception as error:  # whatever another version raises
+    except Exception as error:  # another version may raise anything
         return f"{type(error).__name__}: {error}"
 
 

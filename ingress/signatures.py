@@ -1,7 +1,7 @@
-"""Signatures of raw bodies: what a request's headers claim, and whether a body bears it out. Pure; times are seconds since 1970.
+"""Signatures of raw bodies: reads what the headers claim, and verifies it against the body. Pure. Times are seconds since 1970.
 
-Several secrets are valid while one replaces another, and a header may hold several signatures: each secret is tried on each, in constant
-time. Where no time is signed, a replay is met by the memory of identities.
+Several secrets are valid during a rotation, and a header may hold several signatures: each secret is tried on each, in constant time. If
+no time is signed, deduplication drops a replayed request.
 """
 
 import hmac
@@ -19,15 +19,15 @@ from schemas.settings.secrets import Secret, endpoint_id, key_of
 
 Headers = Mapping[bytes, bytes]
 MAX_SIGNATURES = 16
-"""In one header; two are there while a secret is replaced."""
+"""Signatures in one header. There are two while a secret is rotated."""
 _from_base64: Callable[[bytes], bytes] = partial(a2b_base64, strict_mode=True)
 _DIGITS = re.compile(rb"[0-9]{1,14}")
 _MILLISECONDS_FROM_CHARS = 12
-"""As seconds, so many digits would be a time after the year 5000."""
+"""A time of so many digits is in milliseconds: as seconds it would be after the year 5000."""
 
 
 class Claim(NamedTuple):
-    """What headers say: the digests, one of which must be that of `before`, the body and `after`; and the signed time."""
+    """What the headers claim: digests, one of which must match `before + body + after`, and the signed time."""
 
     digests: Sequence[bytes]
     before: bytes = b""
@@ -61,7 +61,7 @@ class Signatures:
     def check_headers(self, headers: Headers, now_seconds: float) -> None:
         """Refuse a claim that is missing or malformed, and one whose time is too far from `now_seconds`."""
         if len(headers.get(self._header, b"")) == self._plain_chars:
-            return  # where nothing but the body is signed, no more can be told without it
+            return  # only the body is signed: nothing more can be checked without it
         timestamp = self._read(headers).timestamp
         if timestamp is None:
             return
@@ -73,7 +73,7 @@ class Signatures:
 
     def check_body(self, headers: Headers, body: bytes) -> None:
         """Refuse a body that is not signed under a secret of this endpoint."""
-        if self._plain is not None:  # most schemes, and no need to copy a body for them
+        if self._plain is not None:  # most schemes: no need to copy the body
             digests: Sequence[bytes] = (self._plain.digest(headers[self._header]),)
             signed = body
         else:
@@ -98,7 +98,7 @@ class Signatures:
 
 
 class HmacReader:
-    """Reads the headers of one scheme of HMAC. Raises `RefusedError` where something is missing or malformed."""
+    """Reads the headers of one HMAC scheme. Raises `RefusedError` if something is missing or malformed."""
 
     def __init__(self, proof: Hmac) -> None:
         self._name, self.header, self._fields = proof.header, proof.header.lower().encode(), proof.fields
@@ -127,7 +127,7 @@ class HmacReader:
         return self._timed(digests, times[0] if times else None)
 
     def digest(self, text: bytes) -> bytes:
-        """The digest that one signature says."""
+        """The digest in one signature."""
         if not text:
             raise self._missing()
         try:
@@ -152,7 +152,7 @@ class HmacReader:
 
 
 def read_standard_webhooks(headers: Headers) -> Claim:
-    """What the headers of a Standard Webhook claim: signatures of version 1; others are passed over."""
+    """What the headers of a Standard Webhook claim. Only signatures of version 1 are read."""
     value, name, timestamp = (headers.get(each, b"") for each in (b"webhook-signature", b"webhook-id", b"webhook-timestamp"))
     if not value or not name:
         raise RefusedError(f"the header webhook-{'id' if value else 'signature'} is missing", Cause.SIGNATURE_MISSING)
@@ -169,7 +169,7 @@ def read_standard_webhooks(headers: Headers) -> Claim:
 
 
 def seconds_of(timestamp: bytes) -> float | None:
-    """A signed time: seconds or milliseconds since 1970 in digits, or RFC 3339. None: it is none."""
+    """Read a signed time: digits (seconds or milliseconds since 1970) or RFC 3339. None if it is neither."""
     if _DIGITS.fullmatch(timestamp):
         return int(timestamp) / (1000 if len(timestamp) >= _MILLISECONDS_FROM_CHARS else 1)
     try:

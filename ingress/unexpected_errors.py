@@ -1,6 +1,6 @@
-"""Our own bugs in the log: where each happened, with its traceback, once a minute at the most for each place.
+"""Logs unexpected errors of the ingress with their tracebacks, at most once a minute for each place in the code.
 
-An exception's own text may quote a body, so it is not written.
+An exception's own text may quote a body, so it is not logged.
 """
 
 import logging
@@ -22,13 +22,13 @@ log = logging.getLogger("curbside.ingress")
 
 
 class UnexpectedErrors:
-    """The bugs that one ingress has met."""
+    """The unexpected errors of one ingress."""
 
     def __init__(self) -> None:
         self._said_at: dict[Place, float] = {}
 
     def report(self, error: Exception) -> None:
-        """Write it down, unless it was within the last minute. How often it happens is what refusals are counted for."""
+        """Log the error, unless it was logged within the last minute. The refusals count how often it happens."""
         frames = traceback.extract_tb(error.__traceback__)
         last = frames[-1] if frames else None
         place = (type(error).__name__, last.filename if last else "", (last.lineno if last else None) or 0)
@@ -42,14 +42,14 @@ class _UnshownTextError(Exception):
     """Stands in a traceback for an exception whose text may quote a body."""
 
 
-class Guard:
-    """Goes around middleware and ends what it lets through, which the server would write down for every request."""
+class ErrorBoundary:
+    """Wraps the middleware and handles the exceptions that leave it: the server would log each of them."""
 
     def __init__(self, app: ASGIApp, refusals: Refusals, unexpected_errors: UnexpectedErrors) -> None:
         self._app, self._refusals, self._unexpected_errors = app, refusals, unexpected_errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on; a request that has no answer by then gets 500."""
+        """Serve a request. After an exception, a request without an answer gets 500."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

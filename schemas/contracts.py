@@ -1,4 +1,4 @@
-"""What the rest needs to know of each provider: how its bodies are read, what they should look like, how it proves who it is.
+"""The contract of each provider: how its bodies are decoded, what they should look like, and how it authenticates.
 
 A new provider is one schema file and one row: a built-in one's in `CONTRACTS`, a user's own in `PROVIDERS` of a module that the setting
 `PROVIDER_MODULES` names (`schemas.provider_modules`). From it follow its address, `/webhook/<name>`, its credentials, its decoding, its drift
@@ -17,9 +17,9 @@ from schemas.providers.instacart import callbacks as instacart
 
 
 class Contract(NamedTuple):
-    """One provider's. `decode(body, event_id, zone)` raises `DecodeError` and the errors of msgspec, and nothing else.
+    """The contract of one provider. `decode(body, event_id, zone)` raises only `DecodeError` and the errors of msgspec.
 
-    `kept_headers`: headers of the provider's own that are kept with each event beside those of every provider, the most important first;
+    `kept_headers`: the provider's own headers that are kept with each event, the most important first;
     see `schemas.request_context`.
     `models` are the wire models that the published documents show as its bodies.
     """

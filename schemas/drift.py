@@ -1,7 +1,7 @@
-"""Drift: where a body differs from the contract without being wrong enough to fail. Pure.
+"""Contract drift: a body differs from the contract without failing. Pure.
 
-A `Shape` is what the contract expects at a place of a document, read off the wire models; `compare` walks a document along it. Names
-of fields that are no plain names may be anything, a customer's address too, and are never told; nor are values, only their types.
+A `Shape`, derived from the wire models, is what the contract expects at one place of a document; `compare` walks a document along it.
+Findings never contain values, only their types. They also omit keys that are not plain field names: such a key may be personal data.
 """
 
 import re
@@ -31,20 +31,20 @@ _PYTHON_TYPES: dict[type, tuple[type, ...]] = {
 
 
 class What(StrEnum):
-    """How a body can differ. The value is stored: never change one."""
+    """The kinds of drift. The value is stored: never change one."""
 
     UNKNOWN_EVENT = "unknown_event"
-    """An event of a name we do not know."""
+    """An event whose name is not known."""
     UNKNOWN_FIELD = "unknown_field"
-    """A field the contract does not name."""
+    """A field that the contract does not name."""
     WRONG_TYPE = "wrong_type"
-    """A field that nothing depends on, of another type than documented."""
+    """A field that nothing depends on, with another type than documented."""
     MISSING_FIELD = "missing_field"
-    """A field that used to come with this event, and no longer does."""
+    """A field that came with this event and no longer does."""
 
 
 class Difference(NamedTuple):
-    """One difference: how, where (`$.items[].aisle`), and the JSON type found there."""
+    """One difference: its kind, its path (`$.items[].aisle`), and the JSON type found there."""
 
     what: What
     path: str
@@ -66,7 +66,7 @@ def shape_of(model: Any, path: str = "$") -> Shape:
 
 
 def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
-    """How a decoded document differs, and the paths of all expected fields that it has."""
+    """The differences of a decoded document, and the paths of all expected fields that it has."""
     differences: list[Difference] = []
     present: set[str] = set()
     _walk(document, shape, differences, present)
@@ -114,7 +114,7 @@ def _shape(expected: inspect.Type, path: str) -> Shape:
 
 
 def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
-    """The plain types that a type stands for: of a lenient field those that are documented."""
+    """The plain types that a type stands for; of a lenient field, the documented ones."""
     if isinstance(expected, inspect.Metadata):
         told = documented(expected)
         yield from _alternatives(expected.type if told is None else told)
@@ -126,7 +126,7 @@ def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A difference as it is kept: in which events of a provider, where it was seen first."""
+    """A drift finding as it is stored: the difference, the provider and event name, and the event in which it was first seen."""
 
     provider: str
     event: str

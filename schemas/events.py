@@ -17,14 +17,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Provider(StrEnum):
-    """Who sends us events. The value is stored in the inbox and in every table: never change one."""
+    """The built-in providers. The value is stored in the inbox and in every table: never change one."""
 
     INSTACART = "instacart"
     AFOSTO = "afosto"
 
 
 class Kind(StrEnum):
-    """What an event says, whatever words the provider used. The value is stored: never change one."""
+    """The kinds of event, the same for all providers. The value is stored: never change one."""
 
     ORDER_CREATED = "order_created"
     ACKNOWLEDGED = "acknowledged"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
     ORDER_CLOSED = "order_closed"
     IN_TRANSIT = "in_transit"
     UNRECOGNISED = "unrecognised"
-    """A well-formed event under a name we do not know. The providers' lists grow: it is kept, not refused."""
+    """A well-formed event whose name is not known. It is kept and not refused, since the providers' lists grow."""
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -54,7 +54,7 @@ class Window(Struct, frozen=True, gc=False):
 
 
 class Product(Struct, frozen=True, gc=False):
-    """A product standing in for another."""
+    """A product that replaces another."""
 
     product: str
     name: str | None = None
@@ -88,7 +88,7 @@ class Event(Struct, frozen=True, gc=False):
     - `status`: the order's status this event states, in the provider's words, or None if it states none.
     - `promised_at`: by when the delivery is expected now: the estimate, or the end of the window.
     - `window`, `new_window`: the delivery window, and the one that replaces it.
-    - `request`: what is kept of the request that brought it, a stranger's text; no part of `identity`, so a redelivery's may differ.
+    - `request`: the request context, untrusted text. It is no part of `identity`: that of a redelivery may differ.
     """
 
     event_id: str
@@ -111,5 +111,5 @@ class Event(Struct, frozen=True, gc=False):
 
 
 def received_at(event_id: str) -> datetime:
-    """When Valkey took the event in: a stream id begins with the server's time in milliseconds."""
+    """When Valkey stored the event: a stream id begins with the server's time in milliseconds."""
     return _EPOCH + int(event_id.partition("-")[0]) * _MILLISECOND

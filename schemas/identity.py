@@ -1,7 +1,7 @@
 """Identity: what makes two bodies the same event.
 
-The same identity is a redelivery and is dropped; anything else is news. Never (order, event): an order may revert to an
-earlier status, and then the provider truthfully sends the same event again.
+A body with a known identity is a redelivery and is dropped. The identity is never (order, event): an order may return to an earlier
+status, and the provider then correctly sends that event again.
 """
 
 from binascii import b2a_base64
@@ -23,8 +23,8 @@ def identity_of(*parts: str) -> str:
 def identity_of_content(provider: str, body: bytes) -> str:
     """Digest what a JSON document says: white space and key order do not count, everything else does.
 
-    Fractions keep their literal form, so that no two different ones meet in the same float. A document with a number that nothing could
-    hold is taken letter by letter: rather news twice than an event lost for a field that nobody reads. Raises `msgspec.DecodeError`.
+    Fractions keep their literal form, so that no two different ones become the same float. A document with a number beyond any type is
+    digested byte by byte: a duplicate that is handled twice is better than a lost event. Raises `msgspec.DecodeError`.
     """
     try:
         content = _encode_sorted(_decode_exactly(body))

@@ -1,4 +1,4 @@
-"""What every process of Curbside shares: exit codes, log levels, when threads take turns, how often workers are notified."""
+"""What all processes of Curbside share: exit codes, log levels, the interpreter's switch interval, notification times."""
 
 NOT_DONE = 1
 """Exit code: the command was understood, and could not do all that was asked."""

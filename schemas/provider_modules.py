@@ -68,7 +68,7 @@ def _import(module: str) -> object:
         return importlib.import_module(module)
     except ImportError as error:
         raise ProviderError(f"cannot import {module!r}: {_one_line(error)}") from error
-    except Exception as error:  # whatever a module does when it is imported
+    except Exception as error:  # a module may raise anything when it is imported
         raise ProviderError(f"cannot import {module!r}: {type(error).__name__}: {_one_line(error)}") from error
 
 

@@ -1,4 +1,4 @@
-"""Reading spans of time and sizes as people write them: `72h`, `90s`, `1MiB`."""
+"""Parses durations and sizes as people write them: `72h`, `90s`, `1MiB`."""
 
 import re
 from datetime import timedelta

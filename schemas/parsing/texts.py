@@ -1,11 +1,11 @@
-"""Reading texts: the ones we use as keys are checked, the others are taken if they are texts and left if not."""
+"""Parses texts: those used as keys are checked; any other value that is no text is ignored."""
 
 from typing import Any
 
 from schemas.failures import DecodeError, Reason
 
 MAX_KEY_CHARS = 255
-"""The longest order id, line key, event id or event name we take: the ledger and Valkey look rows up by them."""
+"""The longest order id, line key, event id or event name: the ledger and Valkey use them as keys."""
 
 
 def clean(text: str) -> str:
@@ -14,7 +14,7 @@ def clean(text: str) -> str:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Take a field that nothing depends on: the text if it is one and not empty, else None."""
+    """The value of a field that nothing depends on, if it is a text and not empty; else None."""
     if not value or not isinstance(value, str):
         return None
     return clean(value)

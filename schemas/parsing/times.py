@@ -1,4 +1,4 @@
-"""Reading the providers' times: RFC 3339, or `YYYY-MM-DD HH:MM:SS` without a zone, which is then the store's own."""
+"""Parses the providers' times: RFC 3339, or `YYYY-MM-DD HH:MM:SS` in the store's time zone."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo

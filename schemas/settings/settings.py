@@ -1,7 +1,7 @@
 # ruff: noqa: RUF009 - `_setting` is a field, as dataclasses.field is
-"""Every setting, each with its environment variable, default and meaning. `curbside settings` prints this file's table.
+"""Every setting with its environment variable, default and meaning. `curbside settings` prints them.
 
-A value is taken from the environment, else from what `make run` generated into the data folder, else from its default.
+A value comes from the environment, else from what `make run` generated into the data folder, else from the default.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,11 @@ class Settings:
     )
     redis_url: str = _setting("REDIS_URL", read_valkey_url, None, "Valkey or Redis 7 and later; unset: embedded", secret=True)
     celery_broker_url: str = _setting(
-        "CELERY_BROKER_URL", read_broker_urls, "", "broker of the doorbells; unset: the next database of REDIS_URL", secret=True
+        "CELERY_BROKER_URL",
+        read_broker_urls,
+        "",
+        "broker of the notifications; unset: the next database of REDIS_URL",
+        secret=True,
     )
     database_url: str = _setting(
         "DATABASE_URL",
@@ -131,20 +135,20 @@ class Settings:
         "worker processes that `make run` starts beside the one for what is urgent",
     )
     credentials: Mapping[str, Credentials]
-    """Each provider's, by its name: variables of their own (`schemas.settings.credentials`)."""
+    """The credentials of each provider, by its name: see `schemas.settings.credentials`."""
 
 
 DECLARED = tuple(each for each in fields(Settings) if "name" in each.metadata)
-"""The settings that are one variable each, whichever providers there are."""
+"""The settings that do not depend on the providers, one variable each."""
 
 
 def embedded_valkey_url(port: int, password: str) -> str:
-    """Where the embedded Valkey listens."""
+    """The address of the embedded Valkey."""
     return f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"
 
 
 def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = None) -> Settings:
-    """Read all settings. Raises `SettingError` naming every variable that is missing or wrong, and showing no secret."""
+    """Read all settings. Raises `SettingError`, which names every missing or wrong variable and shows no secret."""
     given = _derive({**(generated or {}), **{name: value for name, value in environment.items() if value}})
     values: dict[str, Any] = {}
     wrong: list[str] = []
@@ -176,7 +180,7 @@ def providers_named_in(given: Mapping[str, str]) -> dict[str, Contract]:
 
 
 def _credentials(given: Mapping[str, str], wrong: list[str]) -> dict[str, Credentials]:
-    """Those of all providers, or of the built-in ones if a user's own cannot be loaded."""
+    """The credentials of all providers; of the built-in ones only, if a user's own cannot be loaded."""
     try:
         contracts = providers_named_in(given)
     except SettingError as error:
@@ -193,7 +197,7 @@ def _credentials(given: Mapping[str, str], wrong: list[str]) -> dict[str, Creden
 
 
 def _derive(given: dict[str, str]) -> dict[str, str]:
-    """Fill in what follows from other settings: the embedded servers' addresses, and the broker beside the inbox."""
+    """Fill in what follows from other settings: the addresses of embedded servers, and the broker's database."""
     password = given.get("CURBSIDE_VALKEY_PASSWORD")
     if "REDIS_URL" not in given and password:
         port = given.get("CURBSIDE_VALKEY_PORT", "6390")

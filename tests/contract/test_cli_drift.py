@@ -31,7 +31,7 @@ def two_findings(valkey_url: str) -> None:
 
 
 def test_without_findings_the_command_says_so(shell: Shell) -> None:
-    assert shell().output == "No drift: what came is what the contract says.\n"
+    assert shell().output == "No drift: all bodies match the contract.\n"
     assert json.loads(shell("--json").output) == []
 
 
@@ -63,7 +63,7 @@ def test_json_output_has_every_finding(shell: Shell) -> None:
 
 @pytest.mark.usefixtures("two_findings")
 def test_a_forgotten_finding_is_removed(shell: Shell, valkey_url: str) -> None:
-    assert shell("--forget").output == "Forgotten.\n"
+    assert shell("--forget").output == "All findings are deleted.\n"
     with Redis.from_url(valkey_url) as client:
         assert read_drift(client) == []
 

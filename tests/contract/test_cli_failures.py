@@ -102,7 +102,7 @@ def test_an_unknown_failure_is_one_sentence_and_exit_code_1(failure_shell: Failu
 def test_a_retry_by_reason_asks_with_its_count_and_runs_with_yes(failure_shell: FailureShell) -> None:
     unasked = failure_shell("retry", "--reason", "handler_error")
     assert unasked.exit_code == 1
-    assert "Retry 3 failures (refunds: handler_error)? There is no terminal to ask in: --yes says so." in unasked.errors
+    assert "Retry 3 failures (refunds: handler_error)? There is no terminal to confirm in: use --yes." in unasked.errors
     assert failure_shell.states() == ["dead"] * 5
     piped = failure_shell("retry", "--reason", "handler_error", given="y\n")
     assert (piped.exit_code, failure_shell.states()) == (1, ["dead"] * 5), "nobody is asked in a pipe, whatever it says"
@@ -126,7 +126,7 @@ def test_retry_and_discard_by_id_and_what_a_script_reads(failure_shell: FailureS
     assert failure_shell.json("retry", "--all", "--yes")["chosen"] == 4, "what was discarded stays so, unless it is named"
     assert failure_shell.json("retry", three, "--yes")["done"] == 1
     nothing = failure_shell("retry", "--order", "nobody", "--yes")
-    assert (nothing.exit_code, nothing.output) == (0, "nothing to do: no failure fits\n")
+    assert (nothing.exit_code, nothing.output) == (0, "nothing to do: no failure matches\n")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_replay_prints_its_count_before_it_asks_and_does_nothing_before_a_yes(fa
     before = failure_shell.stepped_deployment.sums
     unasked = failure_shell("replay", "--since", "1h")
     assert (unasked.exit_code, failure_shell.stepped_deployment.sums) == (1, before)
-    assert "Replay 4 events? There is no terminal to ask in" in unasked.errors
+    assert "Replay 4 events? There is no terminal to confirm in" in unasked.errors
     assert failure_shell.json("replay", "--since", "1h", "--dry-run") == {
         "events": 4, "handlers": list(HANDLERS), "seconds": 1
     }  # fmt: skip

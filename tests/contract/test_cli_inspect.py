@@ -110,7 +110,7 @@ def test_order_prints_an_orders_history_in_order(shell: Shell) -> None:
 def test_an_unknown_order_is_exit_code_1(shell: Shell) -> None:
     said = shell("order", "nobody")
     assert (said.exit_code, said.output) == (1, "")
-    assert said.errors.startswith("Nothing is known of order nobody")
+    assert said.errors.startswith("No event is known for order nobody")
     assert shell.json("order", "nobody") == []
 
 

@@ -26,7 +26,7 @@ def test_curbside_trace_does_what_order_does_and_names_it(fake_valkey_url: str, 
     old, new = (in_process(command, "fc-1", "--json", environment=environment) for command in ("trace", "order"))
     assert (old.exit_code, old.output) == (new.exit_code, new.output) == (1, "[]\n")
     assert old.errors.splitlines() == [
-        "`curbside trace` is now `curbside order`; the old name goes in the next release.",
+        "`curbside trace` is now `curbside order`. The old name is removed in the next release.",
         *new.errors.splitlines(),
     ]
     assert " trace " not in in_process("--help", environment=environment).output

@@ -11,12 +11,12 @@ from schemas.request_context import NO_CONTEXT, RequestContext, encode_context
 from tests.contract.context_deployment import ENDPOINT, SENT, TRACEPARENT, ContextDeployment
 from tests.payloads import AFOSTO_ORDER as ORDER
 from tests.payloads import recorded
-from workers.replay import Wanted
+from workers.replay import ReplayFilter
 
 OPENED = recorded("afosto/order_opened")
 REFUND = b'{"event":"order_item_refund","order_id":"o-1","items":[{"line_num":"1","refunded":true}]}'
 ESCAPES = RequestContext(peer="203.0.113.9", user_agent="\x1b]0;owned\x07", headers={"x-afosto-tenant": "\x1b[31mred\u202e"})
-A_DAY_AGO = Wanted(datetime.now(UTC) - timedelta(days=1))
+A_DAY_AGO = ReplayFilter(datetime.now(UTC) - timedelta(days=1))
 
 
 def test_a_handler_gets_the_request_context_of_each_event_and_an_empty_one_for_old_entries(

@@ -49,7 +49,7 @@ def test_without_a_login_flower_starts_on_loopback_only(given: list[str], enviro
     settings = environment_for_tests(**environment)
     done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if "Flower would show failures to whoever reaches" in line]
+    assert [line for line in done.stderr.splitlines() if "Flower would show failures to everybody who reaches" in line]
     assert "Traceback" not in done.stderr
 
 

@@ -115,7 +115,7 @@ def test_search_results_and_groups_are_retried_after_a_confirmation_with_their_c
     page.fill("#tasks-table_filter input", "state:FAILURE reject-1")
     page.wait_for_selector("#tasks-table_info >> text=of 11 tasks")
     page.click("#curbside-retry-all")
-    page.wait_for_selector("#curbside-question.show >> text=Retry 11 failed tasks that “state:FAILURE reject-1” finds?")
+    page.wait_for_selector("#curbside-question.show >> text=Retry 11 failed tasks matching “state:FAILURE reject-1”?")
     page.screenshot(path=tmp_path / "1-question.png", animations="disabled")
     flower_deployment.bug.unlink()
     page.click("#curbside-yes")

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from ingress.bodies import BODY_TIMEOUT_SECONDS
+from ingress.body_reader import BODY_TIMEOUT_SECONDS
 from tests.e2e.proxy_fixtures import HOST, POST, ask, status_of
 from tests.e2e.proxy_programs import FOLDER, NAME, Proxy
 from tests.e2e.recording_upstream import RecordingUpstream

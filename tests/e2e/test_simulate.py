@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from deploy.local.data_dir import Folder
+from deploy.local.data_dir import DataDir
 from tests.support.command_line import CURBSIDE, REPOSITORY, CommandResult, curbside, only
 from tests.support.live_deployment import deployed
 from tests.support.settings import environment_for_tests, free_port
@@ -84,10 +84,10 @@ def test_text_output_has_counts_a_result_and_the_command_to_repeat_it(on_sqlite:
     assert "\x1b" not in said.output
     assert re.search(r"^200  \w+ +\S+ has an item replaced$", said.output, re.MULTILINE)
     assert re.search(r"^instacart  order_created +\d+", said.output, re.MULTILINE)
-    assert "acknowledged within: p50" in said.output
+    assert "acknowledged after: p50" in said.output
     assert "the sums hold" in said.output
-    assert "no difference" in said.output
-    (again,) = re.findall(r"the same again: (.+)$", said.output, re.MULTILINE)
+    assert "no difference was found" in said.output
+    (again,) = re.findall(r"to repeat this run: (.+)$", said.output, re.MULTILINE)
     repeated = on_sqlite.simulate("--orders=30", "--rate=200", "--json", *again.split())
     assert in_json(repeated)["status"]["inbox"]["duplicate"] > 100, "all of it is known already"
     assert repeated.exit_code == 0
@@ -144,4 +144,4 @@ def test_the_demo_simulates_orders_prints_its_result_and_leaves_no_process(tmp_p
     assert (
         done.stdout.index("Curbside is running.") < done.stdout.index("no difference") < done.stdout.index("stopping in order")
     )
-    assert Folder(tmp_path / "data").still_running() == {}
+    assert DataDir(tmp_path / "data").running_processes() == {}

@@ -9,7 +9,7 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox
 from tests.support.settings import NOBODY_LISTENS
 from tests.unit.observed_transport import ObservedTransport

@@ -11,7 +11,7 @@ from redis.asyncio.connection import ConnectionPool
 
 from ingress.background import running
 from ingress.backpressure import refusal_now, watch
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox, InboxUnavailableError
 from schemas import keys
 from tests.support.settings import LOOPBACK

@@ -72,7 +72,7 @@ def test_a_missing_setting_is_named_with_what_to_do(environment: dict[str, str])
     said = curbside("send", __file__, environment=environment)
     assert said.exit_code == 2
     assert "TOKEN_SIGNING_KEYS is missing" in said.errors
-    assert "`curbside run` makes it" in said.errors.splitlines()[-1]
+    assert "`curbside run` generates it" in said.errors.splitlines()[-1]
 
 
 def test_secrets_are_generated_once_and_readable_by_their_owner_only(

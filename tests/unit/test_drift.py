@@ -12,7 +12,7 @@ from schemas.decoding import decode
 from schemas.drift import What
 from tests.payloads import recorded
 from tests.support.worker_parts import WorkerParts, status
-from workers.contract_drift import EVERY, MISSED, PERIOD_SECONDS, DriftMonitor, forget_drift, note_missing, read_drift
+from workers.contract_drift import MIN_ABSENT, PERIOD_SECONDS, SAMPLE_EVERY, DriftMonitor, note_missing, read_drift, reset_drift
 from workers.dispatcher import Dispatcher, Router
 from workers.handler import registered
 
@@ -94,10 +94,10 @@ def test_every_body_is_checked_at_low_load_and_few_at_high_load(watch: Watch) ->
         watch.see(drifted)
     assert watch.found()[0][4] == 20
     watch.see(drifted, times=256)
-    assert watch.found()[0][4] == 20 + 256 // EVERY
+    assert watch.found()[0][4] == 20 + 256 // SAMPLE_EVERY
     watch.clock.now += PERIOD_SECONDS
     watch.see(with_fields(status("fc-1", "staging"), shelf=1), times=256)
-    assert ("fulfillment.staging", What.UNKNOWN_FIELD, "$.shelf", "number", 1 + 256 // EVERY) in watch.found()
+    assert ("fulfillment.staging", What.UNKNOWN_FIELD, "$.shelf", "number", 1 + 256 // SAMPLE_EVERY) in watch.found()
 
 
 def test_a_field_that_no_longer_comes_is_reported_once(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
@@ -109,12 +109,12 @@ def test_a_field_that_no_longer_comes_is_reported_once(watch: Watch, caplog: pyt
         note_missing(watch.parts.client, 0)
 
     see(with_fields(PICKING, status="picking"), 30)
-    see(PICKING, MISSED - 1)
+    see(PICKING, MIN_ABSENT - 1)
     assert read_drift(watch.parts.client) == []
     with caplog.at_level(logging.WARNING):
         see(PICKING, 2)
         see(PICKING, 5)
-    assert watch.found() == [(NAME, What.MISSING_FIELD, "$.status", "nothing", MISSED + 6)]
+    assert watch.found() == [(NAME, What.MISSING_FIELD, "$.status", "nothing", MIN_ABSENT + 6)]
     assert caplog.text.count("missing_field $.status") == 1
 
 
@@ -134,7 +134,7 @@ def test_a_flood_of_made_up_fields_does_not_fill_valkey(watch: Watch) -> None:
     watch.see(with_fields(PICKING, aisle=1))
     watch.drift.flush()
     assert watch.parts.client.hlen(keys.DRIFT) == 1000
-    forget_drift(watch.parts.client)
+    reset_drift(watch.parts.client)
     assert watch.found() == []
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from schemas.failures import DecodeError, Failure, FailureState, Reason, decode_failure, encode_failure
 from workers.errors import EventFailedError, PermanentError
-from workers.failures.error_report import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, scrubbed, summary, to_celery_error
+from workers.failures.error_report import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, redact, summary, to_celery_error
 from workers.failures.retry_policy import NO_RETRY, PATIENT, URGENT, RetryPolicy, after_attempt, after_outage, backoff_ms
 
 NOW = 1_732_300_000_000
@@ -191,7 +191,7 @@ def foreign(draw: st.DrawFn, depth: int = 0) -> Exception:
 @settings(max_examples=150, deadline=None)
 def test_the_text_of_a_foreign_error_is_not_shown(error: Exception) -> None:
     failure = tried(error)
-    shown = scrubbed(failure)
+    shown = redact(failure)
     as_celery = to_celery_error(failure, error)
     said = [
         shown.message,
@@ -218,7 +218,7 @@ def test_a_refusal_is_shown_in_its_authors_words_and_its_cause_is_not() -> None:
     with pytest.raises(PermanentError) as caught:
         _refuse()
     failure = tried(caught.value)
-    shown = scrubbed(failure)
+    shown = redact(failure)
     assert shown.message == "a product that we do not sell"
     assert shown.traceback is not None
     assert re.search(r"\nKeyError\n\nThe above exception was the direct cause", shown.traceback)
@@ -230,13 +230,13 @@ def test_a_refusal_is_shown_in_its_authors_words_and_its_cause_is_not() -> None:
 
 
 def test_a_group_of_errors_is_shown_by_its_types() -> None:
-    shown = scrubbed(tried(failing(ExceptionGroup(SECRET, [KeyError(SECRET), ValueError(SECRET)]))))
+    shown = redact(tried(failing(ExceptionGroup(SECRET, [KeyError(SECRET), ValueError(SECRET)]))))
     assert shown.traceback is not None
     assert shown.traceback.endswith("ExceptionGroup of KeyError, ValueError\n")
 
 
 def test_the_traceback_of_a_record_without_frames_is_shown_only_unmasked() -> None:
-    shown = scrubbed(a_failure(message=f"KeyError: {SECRET}", traceback=f"Traceback\nKeyError: {SECRET}"))
+    shown = redact(a_failure(message=f"KeyError: {SECRET}", traceback=f"Traceback\nKeyError: {SECRET}"))
     assert shown == ("KeyError: (--unmask shows its text)", "(--unmask shows it)")
 
 

@@ -9,7 +9,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.options import OptionParser
 
 from deploy.flower.access import guard_access, is_loopback
-from deploy.flower.guard import HEADERS, Guard, sealed
+from deploy.flower.guard import HEADERS, Guard, credential_digest
 from tests.support.settings import make_settings
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - never bound: it is refused, or only read
@@ -130,8 +130,8 @@ def test_an_unreadable_authorization_header_is_refused(authorization: str) -> No
 
 
 def test_the_stored_hash_is_not_a_password() -> None:
-    seen, _ = guarded(f"Basic {encoded(sealed(PASSWORD.encode()).encode())}")
-    assert seen != f"Basic {encoded(sealed(PASSWORD.encode()).encode())}"
+    seen, _ = guarded(f"Basic {encoded(credential_digest(PASSWORD.encode()).encode())}")
+    assert seen != f"Basic {encoded(credential_digest(PASSWORD.encode()).encode())}"
 
 
 def test_without_a_password_to_ask_for_the_header_is_left_alone() -> None:

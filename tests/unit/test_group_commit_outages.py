@@ -6,7 +6,7 @@ import pytest
 import redis
 from redis.asyncio.connection import Connection, ConnectionPool
 
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
 from ingress.inbox import MAX_GROUP, Inbox, InboxUnavailableError
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas import keys
@@ -108,7 +108,7 @@ def test_a_frozen_valkey_lets_no_caller_wait_beyond_the_timeout(
 def test_past_a_limit_of_bytes_in_memory_an_append_is_refused_at_once(
     real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingress.bodies.BODIES_BYTES", 1000)
+    monkeypatch.setattr("ingress.body_reader.BODIES_BYTES", 1000)
 
     async def main() -> None:
         async with an_inbox(real_valkey.url) as (inbox, _):

@@ -14,9 +14,9 @@ from tests.support.ledger_fixture import HANDLERS
 from tests.support.stepped_deployment import FailingHandler, SteppedDeployment, all_rows, open_stepped_deployment
 from workers.failures.retry_policy import NO_RETRY
 from workers.handler import Handler
-from workers.replay import PAGE, Wanted
+from workers.replay import PAGE, ReplayFilter
 
-A_DAY_AGO = Wanted(datetime.now(UTC) - timedelta(days=1))
+A_DAY_AGO = ReplayFilter(datetime.now(UTC) - timedelta(days=1))
 TIMELESS = b'{"event":"picking","order_id":"o-timeless","x":%d}'
 
 Open = Callable[..., SteppedDeployment]
@@ -97,15 +97,15 @@ def test_filters_choose_by_kind_provider_order_and_time(stepped_deployment: Step
     ]
     stepped_deployment.work()
     count, since = stepped_deployment.replay().count, A_DAY_AGO.since
-    assert count(Wanted(since)) == 3
-    assert count(Wanted(since, kinds=frozenset({Kind.PICKING, Kind.ORDER_ITEM_REFUND}))) == 2
-    assert count(Wanted(since, providers=frozenset({Provider.AFOSTO}))) == 1
-    assert count(Wanted(since, orders=frozenset({"fc-104233"}))) == 2
-    assert count(Wanted(since, orders=frozenset({"nobody"}))) == 0
+    assert count(ReplayFilter(since)) == 3
+    assert count(ReplayFilter(since, kinds=frozenset({Kind.PICKING, Kind.ORDER_ITEM_REFUND}))) == 2
+    assert count(ReplayFilter(since, providers=frozenset({Provider.AFOSTO}))) == 1
+    assert count(ReplayFilter(since, orders=frozenset({"fc-104233"}))) == 2
+    assert count(ReplayFilter(since, orders=frozenset({"nobody"}))) == 0
     times = [received_at(each) for each in ids]
-    assert count(Wanted(since, until=times[0])) == 0
-    assert count(Wanted(since, until=times[-1] + timedelta(milliseconds=1))) == 3
-    assert count(Wanted(times[-1] + timedelta(milliseconds=1))) == 0
+    assert count(ReplayFilter(since, until=times[0])) == 0
+    assert count(ReplayFilter(since, until=times[-1] + timedelta(milliseconds=1))) == 3
+    assert count(ReplayFilter(times[-1] + timedelta(milliseconds=1))) == 0
 
 
 def test_a_replay_goes_to_the_chosen_handlers_only(stepped_deployment: SteppedDeployment) -> None:

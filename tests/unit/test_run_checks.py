@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import locks
-from deploy.local.data_dir import open_folder
+from deploy.local.data_dir import open_data_dir
 from tests.support.command_line import curbside
 from tests.support.settings import LOOPBACK, free_port
 
@@ -72,8 +72,8 @@ def test_a_wrong_value(environment: dict[str, str]) -> None:
 
 
 def test_a_second_run_on_the_same_folder(environment: dict[str, str]) -> None:
-    folder = open_folder(Path(environment["CURBSIDE_DATA_DIR"]))
-    first = locks.take(folder.lock("curbside"))
+    folder = open_data_dir(Path(environment["CURBSIDE_DATA_DIR"]))
+    first = locks.acquire(folder.lock("curbside"))
     assert first is not None
     said = sentence(environment)
     os.close(first)

@@ -14,7 +14,7 @@ from rich.console import Console
 from tornado.log import LogFormatter
 
 from deploy.cli.output import print_json, print_table
-from deploy.local.terminal import Screen
+from deploy.local.terminal import Terminal
 from schemas.log_records import sanitize_logs
 from schemas.sanitizing import sanitize, sanitize_lines
 
@@ -110,7 +110,7 @@ def test_tables_json_and_run_output_hold_no_terminal_commands(capsys: pytest.Cap
     print_json({"order": HOSTILE + "𝄞"})
     document = capsys.readouterr().out
     stream = io.StringIO()
-    Screen(Console(file=stream), verbose=True).part("worker1", HOSTILE, loud=True)
+    Terminal(Console(file=stream), verbose=True).process_line("worker1", HOSTILE, is_warning=True)
     assert len(stream.getvalue().splitlines()) == 1
     for shown in (*rows, document, stream.getvalue()):
         assert is_seen(shown.replace("\n", ""))

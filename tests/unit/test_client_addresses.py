@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.peer import MAX_FORWARDED_BYTES, UNKNOWN, Peers, neighbourhood
+from ingress.client_addresses import MAX_FORWARDED_BYTES, UNKNOWN, ClientAddresses, neighbourhood
 
 PROXY, STRANGER = ("10.0.0.7", 4711), ("198.51.100.9", 4711)
-PEERS = Peers(["10.0.0.0/8", "::1", "2001:db8:1::/48"])
+PEERS = ClientAddresses(["10.0.0.0/8", "::1", "2001:db8:1::/48"])
 
 
 def test_an_untrusted_peer_has_the_address_of_its_connection() -> None:
     assert PEERS.address(STRANGER, None) == "198.51.100.9"
     assert PEERS.address(STRANGER, b"203.0.113.5") == "198.51.100.9"
-    assert Peers([]).address(PROXY, b"203.0.113.5") == "10.0.0.7"
+    assert ClientAddresses([]).address(PROXY, b"203.0.113.5") == "10.0.0.7"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Whose address a request came from: the connection's other end, or whom a trusted proxy names in `X-Forwarded-For`.
+"""The client's address: the other end of the connection, or the one that a trusted proxy names in `X-Forwarded-For`.
 
-Anybody can send that header, so only what our own proxies (`TRUSTED_PROXIES`) wrote into it is believed: each appends the address that it
-saw, so the last one that is not a proxy of ours is the sender. Pure; results are remembered, since a request asks each time.
+Anybody can send that header, so only what our own proxies (`TRUSTED_PROXIES`) wrote into it is believed. Each proxy appends the address
+that it saw: the last one that is not a trusted proxy is the client. Pure. Results are cached, since every request needs one.
 """
 
 import ipaddress
@@ -9,25 +9,25 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 UNKNOWN = "-"
-"""The address where there is none: a connection over a Unix socket."""
+"""The address of a client without one: a connection over a Unix socket."""
 MAX_FORWARDED_BYTES = 512
-"""Of the header, counted from its end: more than a chain of proxies needs. What stands before is not looked at."""
+"""How much of the header is read, from its end: more than a chain of proxies needs."""
 _REMEMBERED = 4096
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Peers:
-    """Finds senders' addresses, given the networks of our own proxies."""
+class ClientAddresses:
+    """Finds clients' addresses, given the networks of our own proxies."""
 
     def __init__(self, networks: Sequence[str]) -> None:
-        """Trust these: addresses, or networks such as `10.0.0.0/8`. Raises ValueError for anything else."""
+        """Trust these addresses or networks (`10.0.0.0/8`). Raises ValueError for anything else."""
         self._trusted = [ipaddress.ip_network(each) for each in networks]
         self._peer = lru_cache(_REMEMBERED)(self._read_peer)
         self._sender = lru_cache(_REMEMBERED)(self._read_sender)
 
     def address(self, client: tuple[str, int] | None, forwarded_for: bytes | None) -> str:
-        """The sender's address, without port; the connection's own where the header names none that can be believed.
+        """The client's address, without port; the connection's own if the header names none that can be believed.
 
         `client` is ASGI's `scope["client"]`, `forwarded_for` the last `X-Forwarded-For` header. IPv4 in IPv6 is given as IPv4.
         """
@@ -43,9 +43,9 @@ class Peers:
         return (host, False) if address is None else (str(address), self._is_trusted(address))
 
     def _read_sender(self, header: bytes) -> str | None:
-        """The last address that is not trusted, or the first of all; None if a value before it is no address."""
+        """The last address that is not a trusted proxy, or else the first one. None if a value after it is no address."""
         if len(header) == MAX_FORWARDED_BYTES:
-            header = header.partition(b",")[2]  # the first one may be cut
+            header = header.partition(b",")[2]  # the first value may be cut
         address: Address | None = None
         for text in reversed(header.decode("latin-1").split(",")):
             address = _read(text.strip())
@@ -58,7 +58,7 @@ class Peers:
 
 
 def neighbourhood(address: str) -> str:
-    """Whom to hold responsible together: an IPv6 address' /64, since one sender has all of it; otherwise the address."""
+    """The address to rate-limit by: the /64 network of an IPv6 address, since one client has all of it; otherwise the address."""
     found = _read(address)
     if not isinstance(found, ipaddress.IPv6Address):
         return address

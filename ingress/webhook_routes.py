@@ -1,6 +1,6 @@
-"""The addresses that events come in by: `/webhook/<provider>`, Instacart's without a name too, each with or without a slash at its end.
+"""The routes of webhooks: `/webhook/<provider>`, and `/webhook` for Instacart; each with or without a trailing slash.
 
-POST is the webhook's. GET and HEAD tell a person, or a console that checks the URL, that the address is right.
+POST delivers an event. GET and HEAD answer 200, so that a person or a provider's console can check the URL.
 """
 
 from starlette.exceptions import HTTPException
@@ -13,14 +13,14 @@ from schemas.events import Provider
 _ALLOW = {"Allow": "GET, HEAD, OPTIONS, POST"}
 
 
-def addresses() -> dict[str, str]:
-    """Every path, and whose events come in by it. No other spelling leads there."""
+def webhook_paths() -> dict[str, str]:
+    """Every webhook path with its provider. No other spelling of a path is accepted."""
     paths = {"/webhook": str(Provider.INSTACART)} | {f"/webhook/{provider}": str(provider) for provider in CONTRACTS}
     return paths | {f"{path}/": provider for path, provider in paths.items()}
 
 
-class Address:
-    """One of them, whatever the method."""
+class WebhookRoute:
+    """The endpoint of one webhook path, for all methods."""
 
     def __init__(self, provider: str, webhook: ASGIApp) -> None:
         self._provider, self._webhook = provider, webhook
