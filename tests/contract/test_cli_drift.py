@@ -1,4 +1,4 @@
-"""`curbside drift`: what a person and a script see of it."""
+"""`curbside drift`: its text and its JSON output."""
 
 import json
 from collections.abc import Callable
@@ -30,13 +30,13 @@ def two_findings(valkey_url: str) -> None:
         record(client, Finding("instacart", "fulfillment.picking", What.UNKNOWN_FIELD, "$.aisle", "number", "1-0", at_ms), 1)
 
 
-def test_without_drift_it_says_so(shell: Shell) -> None:
+def test_without_findings_the_command_says_so(shell: Shell) -> None:
     assert shell().output == "No drift: all bodies match the contract.\n"
     assert json.loads(shell("--json").output) == []
 
 
 @pytest.mark.usefixtures("two_findings")
-def test_findings_are_a_line_each_and_can_be_chosen(shell: Shell) -> None:
+def test_findings_are_one_line_each_and_can_be_filtered(shell: Shell) -> None:
     header, *lines = shell().output.splitlines()
     assert header.split()[:4] == ["provider", "event", "what", "where"]
     assert "afosto     DELIVERED" in lines[0]
@@ -47,7 +47,7 @@ def test_findings_are_a_line_each_and_can_be_chosen(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("two_findings")
-def test_a_script_reads_json(shell: Shell) -> None:
+def test_json_output_has_every_finding(shell: Shell) -> None:
     (first, _) = json.loads(shell("--json").output)
     assert first == {
         "provider": "afosto",
@@ -62,7 +62,7 @@ def test_a_script_reads_json(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("two_findings")
-def test_what_is_forgotten_is_gone(shell: Shell, valkey_url: str) -> None:
+def test_a_forgotten_finding_is_removed(shell: Shell, valkey_url: str) -> None:
     assert shell("--forget").output == "All findings are deleted.\n"
     with Redis.from_url(valkey_url) as client:
         assert read_drift(client) == []

@@ -35,7 +35,7 @@ def parser() -> str:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_what_is_committed_is_what_the_models_say(name: str) -> None:
+def test_the_committed_documents_match_the_models(name: str) -> None:
     assert is_current(name), "run `curbside schema --write`, and commit what it writes"
 
 
@@ -93,7 +93,7 @@ def test_the_openapi_document_is_valid_and_names_every_path(serve: Serve) -> Non
             assert str(answer.status_code) in operation["responses"], f"{method} {path} answered {answer.status_code}"
 
 
-def test_what_a_post_is_answered_is_in_the_openapi_document_with_its_headers(serve: Serve, real_valkey_url: str) -> None:
+def test_every_answer_to_a_post_is_in_the_openapi_document_with_its_headers(serve: Serve, real_valkey_url: str) -> None:
     paths = json.loads(path_of("openapi").read_bytes())["paths"]
     client = serve(REDIS_URL=real_valkey_url, MAX_BODY_BYTES="100")
     sent: list[tuple[str, dict[str, str], bytes, int]] = [
@@ -133,7 +133,7 @@ def test_lenient_fields_show_their_documented_type_and_strict_ones_say_so() -> N
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_the_ingress_serves_it_and_says_when_it_has_not_changed(serve: Serve, name: str) -> None:
+def test_the_ingress_serves_the_document_and_answers_304_when_it_is_unchanged(serve: Serve, name: str) -> None:
     client = serve()
     answer = client.get(f"/{name}.json")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
@@ -144,7 +144,7 @@ def test_the_ingress_serves_it_and_says_when_it_has_not_changed(serve: Serve, na
     assert client.get(f"/{name}.json", headers={"If-None-Match": '"another"'}).status_code == 200
 
 
-def test_the_command_prints_it_checks_it_and_refuses_another() -> None:
+def test_the_command_prints_and_checks_a_document_and_refuses_an_unknown_one() -> None:
     assert json.loads(in_process("schema", "openapi", environment={}).output)["openapi"] == "3.1.0"
     assert in_process("schema", "--check", environment={}) == (0, "current\n", "")
     refused = in_process("schema", "swagger", environment={})

@@ -111,7 +111,7 @@ def answers(user: User, ingress: Program) -> bool:
         return False
 
 
-def test_the_recipe_as_a_user_follows_it(running: User, real_valkey_url: str) -> None:
+def test_a_provider_added_by_the_recipe_works(running: User, real_valkey_url: str) -> None:
     address = f"{running.url}/webhook/toyshop"
     bodies = [
         notice(colour="red"),
@@ -173,7 +173,7 @@ def looks(user: User) -> None:
         assert said.exit_code in {0, 1}, said.errors  # 2 would be a wrong set-up, 70 a bug
 
 
-def test_a_secret_that_is_missing_stops_every_process_by_name(user: User) -> None:
+def test_a_missing_secret_stops_every_process_and_is_named(user: User) -> None:
     for command in (["ingress"], ["worker"], ["status"], ["send", "toyshop.py"]):
         said = user.runs(*command, TOYSHOP_SECRETS="")
         assert (said.exit_code, said.errors.splitlines()[0]) == (
@@ -182,7 +182,7 @@ def test_a_secret_that_is_missing_stops_every_process_by_name(user: User) -> Non
         )
 
 
-def test_its_settings_are_listed_and_its_secret_is_not_shown(user: User) -> None:
+def test_a_new_provider_s_settings_are_listed_and_its_secret_is_not_shown(user: User) -> None:
     said = user.runs("settings", "--json")
     rows = {row["name"]: row for row in json.loads(said.output)}
     assert (rows["TOYSHOP_SECRETS"]["value"], rows["TOYSHOP_SECRETS"]["source"]) == ("***", "environment")
@@ -191,7 +191,7 @@ def test_its_settings_are_listed_and_its_secret_is_not_shown(user: User) -> None
     assert "TOYSHOP_SECRETS is wrong: expected at least 16 characters" in user.runs("settings", TOYSHOP_SECRETS="x").errors
 
 
-def test_it_is_in_the_documents_that_are_printed(user: User) -> None:
+def test_a_new_provider_is_in_the_printed_documents(user: User) -> None:
     openapi, asyncapi = (json.loads(user.runs("schema", name).output) for name in ("openapi", "asyncapi"))
     validate(openapi)
     post = openapi["paths"]["/webhook/toyshop"]["post"]

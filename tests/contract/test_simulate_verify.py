@@ -106,7 +106,7 @@ def trade(ledger_fixture: LedgerFixture) -> PostedPlan:
     return PostedPlan(ledger_fixture, PLAN)
 
 
-def test_what_was_handled_as_promised_shows_no_difference(trade: PostedPlan) -> None:
+def test_a_correct_ledger_has_no_difference(trade: PostedPlan) -> None:
     comparison = trade.comparison()
     assert comparison.differences == []
     assert comparison.orders == len(trade.received.acknowledged) >= 80
@@ -128,7 +128,7 @@ def test_what_was_handled_as_promised_shows_no_difference(trade: PostedPlan) -> 
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )
-def test_a_lost_row_is_named(trade: PostedPlan, table: Table, what: str) -> None:
+def test_a_missing_row_is_reported(trade: PostedPlan, table: Table, what: str) -> None:
     order_id = trade.spoil(table)
     found = trade.comparison().differences
     assert {each.order_id for each in found} == {order_id}
@@ -154,7 +154,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
     ids=lambda value: value.name if isinstance(value, Table) else str(value),
 )
-def test_a_wrong_value_is_named(trade: PostedPlan, table: Table, column: str, value: object) -> None:
+def test_a_wrong_value_is_reported(trade: PostedPlan, table: Table, column: str, value: object) -> None:
     order_id = trade.spoil(table, **{column: Decimal(str(value)) if "quantity" in column else value})
     difference = trade.the_difference()
     assert difference.order_id == order_id
@@ -162,7 +162,7 @@ def test_a_wrong_value_is_named(trade: PostedPlan, table: Table, column: str, va
     assert difference.found == (f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
 
 
-def test_what_happened_twice_is_named(trade: PostedPlan) -> None:
+def test_a_duplicated_effect_is_reported(trade: PostedPlan) -> None:
     doubled = {
         trade.invent(order_events, identity="another"): "history: ",
         trade.invent(refunds, line="another"): "refund another",
@@ -175,7 +175,7 @@ def test_what_happened_twice_is_named(trade: PostedPlan) -> None:
         assert any(each.order_id == order_id and each.what.startswith(what) for each in found)
 
 
-def test_an_alert_that_was_never_closed_is_named(trade: PostedPlan) -> None:
+def test_an_alert_that_was_never_closed_is_reported(trade: PostedPlan) -> None:
     with trade.ledger_fixture.ledger.begin() as connection:
         its = customer_mia_alerts.c
         closed = connection.execute(select(its.order_id).where(its.closed_at.is_not(None))).scalars().first()
@@ -184,19 +184,19 @@ def test_an_alert_that_was_never_closed_is_named(trade: PostedPlan) -> None:
     assert (difference.order_id, difference.what) == (closed, "customer MIA")
 
 
-def test_a_bad_body_that_left_no_record_is_named(trade: PostedPlan) -> None:
+def test_a_bad_body_without_a_failure_record_is_reported(trade: PostedPlan) -> None:
     event_id, order_id = next(iter(trade.received.bad.items()))
     del trade.failures[event_id]
     assert trade.the_difference()[:3] == (order_id, f"bad body {event_id[0]}-0", "on record as undecodable")
 
 
-def test_a_good_event_that_failed_is_named(trade: PostedPlan) -> None:
+def test_a_good_event_that_failed_is_reported(trade: PostedPlan) -> None:
     event_id, order_id = next(iter(trade.received.good.items()))
     trade.failures[event_id].append(failure(event_id, "refunds", Reason.HANDLER_ERROR))
     assert trade.the_difference() == (order_id, f"event {event_id[0]}-0", "applied", "failed in refunds: handler_error")
 
 
-def test_a_forged_post_that_came_in_is_named(trade: PostedPlan) -> None:
+def test_an_accepted_forged_post_is_reported(trade: PostedPlan) -> None:
     order_id, other = list(trade.received.forged)[:2]
     trade.invent(orders, order_id=order_id)
     for index, result in enumerate(trade.results):

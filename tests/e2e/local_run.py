@@ -1,4 +1,4 @@
-"""`curbside run` as a process of its own, on free ports and in a data folder of its own."""
+"""`curbside run` as a process, on free ports and with its own data directory."""
 
 import signal
 import subprocess

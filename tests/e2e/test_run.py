@@ -1,4 +1,4 @@
-"""`curbside run` as its user meets it: a process of its own, on ports and in a data folder of its own."""
+"""`curbside run` as a process, on free ports and with its own data directory."""
 
 import os
 import re
@@ -99,7 +99,7 @@ def test_from_first_start_to_second(run: Run) -> None:
     assert run.stop(signal.SIGINT, signal.SIGINT) == 0
 
 
-def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
+def test_a_killed_service_is_restarted_and_loses_nothing(run: Run) -> None:
     run.start()
     assert run.run_command("send", FIRST_EVENT).exit_code == 0
     for name in ("worker1", "ingress", "valkey"):
@@ -115,7 +115,7 @@ def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
     assert run.data_dir.running_processes() == {}
 
 
-def test_the_data_folder_is_its_owners_alone_whatever_it_was_before(run: Run) -> None:
+def test_the_data_directory_is_readable_by_its_owner_alone(run: Run) -> None:
     run.data_dir.root.mkdir(mode=0o755)
     run.data_dir.logs.mkdir(mode=0o755)
     old = run.data_dir.logs / "ingress.log"

@@ -1,9 +1,9 @@
-"""The budget in bytes: who has to go when it is spent."""
+"""The memory budget for bodies: which holders are evicted when it is exceeded."""
 
 from ingress.body_budget import BodyBudget
 
 
-def test_past_the_limit_the_oldest_holder_goes_until_it_is_kept() -> None:
+def test_past_the_limit_the_oldest_holders_are_evicted() -> None:
     evicted = list[str]()
     memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     assert all(memory.hold(name, 30) for name in ("first", "second", "third"))
@@ -12,7 +12,7 @@ def test_past_the_limit_the_oldest_holder_goes_until_it_is_kept() -> None:
     assert memory.used_bytes == 80
 
 
-def test_whoever_holds_more_keeps_its_place_in_the_order() -> None:
+def test_a_holder_that_grows_keeps_its_place_in_the_order() -> None:
     evicted = list[str]()
     memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     memory.hold("first", 10)
@@ -22,7 +22,7 @@ def test_whoever_holds_more_keeps_its_place_in_the_order() -> None:
     assert evicted == ["first"]
 
 
-def test_the_oldest_itself_is_told_and_not_evicted() -> None:
+def test_a_holder_that_alone_exceeds_the_limit_is_refused_and_not_evicted() -> None:
     evicted = list[str]()
     memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     assert memory.hold("only", 100)
@@ -30,7 +30,7 @@ def test_the_oldest_itself_is_told_and_not_evicted() -> None:
     assert (evicted, memory.used_bytes) == ([], 0)
 
 
-def test_who_holds_nothing_any_more_is_left_in_peace() -> None:
+def test_a_holder_of_nothing_is_not_evicted() -> None:
     evicted = list[str]()
     memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     memory.hold("idle", 50)
@@ -40,7 +40,7 @@ def test_who_holds_nothing_any_more_is_left_in_peace() -> None:
     assert evicted == ["busy"]
 
 
-def test_what_nobody_can_be_evicted_for_makes_it_full() -> None:
+def test_memory_is_full_when_no_holder_can_be_evicted() -> None:
     memory: BodyBudget[str] = BodyBudget(100, lambda _: None)
     memory.used_bytes += 101
     assert memory.is_full

@@ -1,4 +1,4 @@
-"""The drift alarm: what one worker sees all are told of, once, and looking costs little; on the fake and on the real Valkey."""
+"""The drift monitor: a finding of one worker is reported once for all, at little cost; on fakeredis and Valkey."""
 
 import json
 import logging
@@ -57,7 +57,7 @@ def with_fields(body: bytes, **fields: Any) -> bytes:
 PICKING = status("fc-1")
 
 
-def test_what_the_contract_says_is_no_drift(watch: Watch) -> None:
+def test_bodies_that_follow_the_contract_are_no_drift(watch: Watch) -> None:
     watch.see(recorded("instacart/flat/order_item_refund"))
     assert watch.found() == []
 
@@ -87,7 +87,7 @@ def test_an_unknown_name_is_found_under_itself_and_its_fields_with_all_unrecogni
     ]
 
 
-def test_at_low_load_every_body_is_looked_at_and_at_high_load_few(watch: Watch) -> None:
+def test_every_body_is_checked_at_low_load_and_few_at_high_load(watch: Watch) -> None:
     drifted = with_fields(PICKING, aisle=1)
     for _ in range(20):
         watch.clock.now += PERIOD_SECONDS
@@ -100,7 +100,7 @@ def test_at_low_load_every_body_is_looked_at_and_at_high_load_few(watch: Watch) 
     assert ("fulfillment.staging", What.UNKNOWN_FIELD, "$.shelf", "number", 1 + 256 // SAMPLE_EVERY) in watch.found()
 
 
-def test_a_field_that_no_longer_comes_is_missed_once(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_field_that_no_longer_comes_is_reported_once(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
     def see(body: bytes, times: int) -> None:
         for _ in range(times):
             watch.clock.now += PERIOD_SECONDS
@@ -118,7 +118,7 @@ def test_a_field_that_no_longer_comes_is_missed_once(watch: Watch, caplog: pytes
     assert caplog.text.count("missing_field $.status") == 1
 
 
-def test_a_field_that_came_now_and_then_is_never_missed(watch: Watch) -> None:
+def test_an_occasional_field_is_never_reported_missing(watch: Watch) -> None:
     for number in range(300):
         watch.clock.now += PERIOD_SECONDS
         watch.see(with_fields(PICKING, status="picking") if number < 150 and number % 2 else PICKING)
@@ -138,7 +138,7 @@ def test_a_flood_of_made_up_fields_does_not_fill_valkey(watch: Watch) -> None:
     assert watch.found() == []
 
 
-def test_the_drain_shows_its_events_to_the_alarm(watch: Watch) -> None:
+def test_the_dispatcher_passes_its_events_to_the_drift_monitor(watch: Watch) -> None:
     handlers = [each for each in registered() if each.name == "timeline"]
     dispatcher = Dispatcher(
         watch.parts.store, watch.parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000, drift=watch.drift
@@ -151,7 +151,7 @@ def test_the_drain_shows_its_events_to_the_alarm(watch: Watch) -> None:
 @pytest.mark.parametrize(
     "unread", [b"1e400", b'"\xff"', b"9" * 5000, b"[" * 900 + b"]" * 900], ids=["number", "bytes", "digits", "depth"]
 )
-def test_a_body_that_can_be_placed_but_not_read_in_full_harms_no_other(watch: Watch, unread: bytes) -> None:
+def test_a_partly_readable_body_does_not_affect_others(watch: Watch, unread: bytes) -> None:
     placed = b'{"event_name":"picking","event_id":1,"event_timestamp":"2024-11-22T16:31:40Z","event_metadata":{"order_id":"o"},"tip":%s}'
     watch.see(placed % unread)
     watch.see(with_fields(PICKING, aisle="behind the oat milk"))

@@ -1,4 +1,4 @@
-"""What differs from the contract is named by its place and its type, never by its value."""
+"""A difference from the contract is reported by its place and type, never by its value."""
 
 from decimal import Decimal
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_document_is_compared_with_its_shape(document: Any, differences: list[
     assert compare(document, SHAPE)[0] == [Difference(*each) for each in differences]
 
 
-def test_the_paths_of_expected_fields_that_came_are_told() -> None:
+def test_the_paths_of_expected_fields_that_came_are_returned() -> None:
     document = {"id": "a", "other": 1, "lines": [{"sku": "s"}, {"note": "n"}], "window": {"sku": "s"}}
     assert compare(document, SHAPE)[1] == {"$.id", "$.lines", "$.lines[].sku", "$.lines[].note", "$.window", "$.window.sku"}
 

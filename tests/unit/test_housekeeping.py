@@ -1,4 +1,4 @@
-"""Housekeeping keeps Valkey small and never lets go of an event that still waits."""
+"""Housekeeping bounds the size of Valkey and never trims an event that still waits."""
 
 import time
 from collections.abc import Iterator
@@ -155,7 +155,7 @@ def test_a_first_run_on_an_empty_valkey_makes_the_groups_and_trims_nothing(worke
     worker_parts.client.flushall()
 
 
-def test_workers_that_are_gone_are_forgotten_and_others_are_not(
+def test_consumers_of_ended_workers_are_deleted_and_others_are_not(
     worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping_module, "IDLE_CONSUMER_MS", 60)

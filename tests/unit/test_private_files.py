@@ -1,4 +1,4 @@
-"""What is ours in the data folder is its owner's alone, whatever it was and whatever the umask is; what is not ours is left alone."""
+"""Our files in the data directory are readable by their owner alone, whatever the umask; other files are not touched."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What of the parts' logs `curbside run` shows in the terminal."""
+"""Which lines of the services' logs `curbside run` shows in the terminal."""
 
 from pathlib import Path
 

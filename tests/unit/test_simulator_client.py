@@ -1,4 +1,4 @@
-"""The simulator's posts: they leave on their schedule whatever is answered, and are sent again as providers send again."""
+"""The simulator's posts leave on schedule whatever the answers, and are resent as providers resend."""
 
 import asyncio
 import hashlib
@@ -74,7 +74,7 @@ def test_each_provider_proves_itself_as_it_does() -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_not_accepted_is_sent_again_the_same_until_the_tries_are_used_up() -> None:
+def test_a_post_that_is_not_accepted_is_resent_unchanged_until_its_attempts_are_used_up() -> None:
     async def scenario() -> None:
         seen: Counter[bytes] = Counter()
         hopeless = PLAN.posts[0].body
@@ -95,7 +95,7 @@ def test_what_is_not_accepted_is_sent_again_the_same_until_the_tries_are_used_up
     asyncio.run(scenario())
 
 
-def test_a_refused_token_is_fetched_anew() -> None:
+def test_a_refused_token_is_replaced() -> None:
     async def scenario() -> None:
         async def revoke_the_first(request: Request) -> int:
             return 401 if request.headers["Authorization"] == "Bearer token-1" else 200
@@ -108,7 +108,7 @@ def test_a_refused_token_is_fetched_anew() -> None:
     asyncio.run(scenario())
 
 
-def test_an_expired_token_is_fetched_anew_before_it_is_refused() -> None:
+def test_an_expiring_token_is_replaced_before_it_is_refused() -> None:
     async def scenario() -> None:
         async with serving_fake_ingress(lifetime_seconds=0) as fake_ingress:
             results = await send(fake_ingress, INSTACART[:5])
@@ -136,7 +136,7 @@ def test_the_forger_is_refused_once_and_knows_no_secret() -> None:
     asyncio.run(scenario())
 
 
-def test_nobody_there_is_no_answer_and_may_not_be_taken_for_a_refusal() -> None:
+def test_an_unreachable_server_is_no_answer_and_no_refusal() -> None:
     async def scenario() -> None:
         async with serving_fake_ingress() as fake_ingress:
             pass
@@ -165,7 +165,7 @@ def test_a_generator_that_falls_behind_says_so() -> None:
     assert punctuality_of(results) == (2, 1.5)
 
 
-def test_acceptance_is_told_with_the_inbox_id() -> None:
+def test_acceptance_is_reported_with_the_inbox_id() -> None:
     async def scenario() -> None:
         async with serving_fake_ingress(accept) as fake_ingress:
             (result,) = await send(fake_ingress, AFOSTO[:1])

@@ -1,4 +1,4 @@
-"""The plan of `curbside simulate`: seeded, with everything in it that providers send, in bodies that state what the events hold."""
+"""The plan of `curbside simulate`: seeded, with every kind of event and fault, in bodies that match the simulated events."""
 
 from collections import Counter
 from dataclasses import replace
