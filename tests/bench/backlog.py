@@ -42,7 +42,7 @@ def preload(url: str, posted: Sequence[Posted]) -> None:
 
 
 def work(queue: str, processes: int, environment: Mapping[str, str], most: int = 0) -> Numbers:
-    """Empty a queue with worker processes; each processes at most `most` events (0: no limit). Timed from first batch to last commit."""
+    """Empty a queue with worker processes of at most `most` events each (0: no limit). Timed from first batch to last commit."""
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_worker(queue, number, environment, most)) for number in range(processes)]
         for worker in workers:

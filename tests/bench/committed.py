@@ -1,4 +1,4 @@
-"""What is committed to a PostgreSQL ledger, ours or a rival's: counted while it grows, and compared with what the bodies ask for."""
+"""Rows committed to a PostgreSQL ledger, ours or a rival's: counted while it grows, compared with what the bodies require."""
 
 import time
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ def wait_for_first(connection: psycopg.Connection, seconds: float) -> Progress:
 
 
 def wait_for_all(connection: psycopg.Connection, wanted: Rows, seconds: float) -> Progress:
-    """Wait until every row is there; gives when the last was committed. Raises `WrongSumError` if one is missing, or there twice."""
+    """Wait until every row is there. Return when the last was committed. Raises `WrongSumError` if one is missing or doubled."""
     until = time.monotonic() + seconds
     while True:
         began, rows = time.monotonic(), count(connection)

@@ -47,7 +47,7 @@ CURBSIDE, CELERY, ARQ, TASKIQ, BULLMQ = (
 
 
 def curbside(workers: int = 2, *, urgent: bool = False) -> Contender:
-    """Curbside as deployed: an ingress and workers of all queues. `urgent`: as `make run` starts it, with one more worker for urgent queues."""
+    """Curbside as deployed: an ingress and workers of all queues. `urgent`: one more worker, for urgent queues, as in `make run`."""
     server = python("-m", "ingress", "--loglevel=WARNING", "--port")
     worker = python("-m", "workers", "--loglevel=WARNING")
     bulk = (*worker, f"--role={'bulk' if urgent else 'all'}")

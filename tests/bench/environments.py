@@ -1,4 +1,4 @@
-"""Where the rivals' packages are: environments beside ours, since their pins clash with it and with each other. Made when first needed."""
+"""The rivals' environments, apart from ours because their pins clash with it and with each other. Made when first needed."""
 
 import shutil
 import subprocess

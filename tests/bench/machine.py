@@ -83,7 +83,7 @@ def _valkey_version() -> str:
 
 
 def fsync_seconds(folder: Path) -> float:
-    """How long this disk takes to keep 4 kB: with a disk that does not wait, fsync costs nothing and proves nothing. The median."""
+    """The median time of an fsync of 4 kB on this disk. On a disk that does not wait, fsync proves nothing."""
     path, times = folder / "fsync", []
     with path.open("wb", buffering=0) as file:
         for _ in range(100):

@@ -1,4 +1,4 @@
-"""Part `path`: the whole path from a backlog to committed effects (timeline and refunds, PostgreSQL), beside rivals that write the same rows.
+"""Part `path`: from a backlog to committed effects (timeline and refunds, PostgreSQL), beside rivals that write the same rows.
 
 The clock starts when the first rows are seen, so that no contender pays for its start, and stops when every row is there.
 """

@@ -42,7 +42,7 @@ class Postgresql:
         return self
 
     def _fill_wal(self) -> None:
-        """Have its log consist of recycled files, as that of a server that has been at work for a day: to make each costs 50 ms."""
+        """Fill its log with recycled files, as on a server that has run for a day. Creating one takes 50 ms."""
         with psycopg.connect(f"postgresql://postgres@/postgres?host={self._folder / 'data'}", autocommit=True) as connection:
             for _ in range(_WAL_FILES):
                 connection.execute("SELECT pg_logical_emit_message(false, '', repeat('x', 15000000)), pg_switch_wal()")
@@ -54,11 +54,11 @@ class Postgresql:
         return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def environment(self, url: str) -> dict[str, str]:
-        """How every client library finds a database of ours, by its SQLAlchemy URL."""
+        """The environment variables of client libraries for a database, from its SQLAlchemy URL."""
         return {"PGHOST": str(self._folder / "data"), "PGUSER": "postgres", "PGDATABASE": urlsplit(url).path.strip("/")}
 
     def connect(self, url: str) -> psycopg.Connection:
-        """A connection to a database of ours."""
+        """A connection to a database of this server."""
         return psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

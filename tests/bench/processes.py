@@ -21,7 +21,7 @@ class StartError(Exception):
 
 
 def free_port() -> int:
-    """A port nobody listens on now."""
+    """A port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -66,7 +66,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections."""
+    """Whether something accepts connections on the port."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False
@@ -78,7 +78,7 @@ def python(*arguments: str) -> list[str]:
 
 
 def tree_cpu_seconds(*pids: int) -> float:
-    """CPU time of processes and all below them, also of those that have ended and were waited for; 0 where the system does not report it."""
+    """CPU time of processes and all their children, also of ended ones that were waited for; 0 where the system does not report it."""
     spent, children = dict[int, float](), defaultdict[int, list[int]](list)
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Part `backlog`: how long two worker processes take to work off a million events that wait, to committed rows. Takes minutes."""
+"""Part `backlog`: how long two worker processes take from a million waiting events to committed rows. Takes minutes."""
 
 from pathlib import Path
 

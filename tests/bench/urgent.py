@@ -1,4 +1,4 @@
-"""Part `urgent`: from POSTing that a customer is missing to the alert's arrival at its webhook, while many timeline events wait."""
+"""Part `urgent`: from the POST of a missing customer to the alert at its webhook, past a backlog of timeline events."""
 
 import contextlib
 import secrets

@@ -108,7 +108,7 @@ def test_a_database_outage_under_load_marks_no_event_failed_and_all_are_applied_
 
 
 class Webhook:
-    """Where alerts go: answers with `status`, or hangs up if that is 0, and keeps the ids of what it took."""
+    """An alert webhook: answers with `status`, or closes the connection if that is 0, and records the ids it accepted."""
 
     def __init__(self) -> None:
         self.status, self.taken, self.tried = 500, list[str](), 0

@@ -55,7 +55,7 @@ def test_killed_workers_and_a_killed_ingress_lose_and_duplicate_no_event(real_va
 
 
 def _load(rng: random.Random) -> list[ProviderPost]:
-    """What providers post: good bodies, five in a hundred twice, and one in a hundred that nobody can read."""
+    """The posts of providers: good bodies, 5 % of them twice, and 1 % that cannot be decoded."""
     load = [ProviderPost(*posted) for posted in mixed(EVENTS, SEED)]
     for body, place in zip(itertools.cycle(BAD), sorted(rng.sample(range(EVENTS), EVENTS // 100)), strict=False):
         load.insert(place, ProviderPost("instacart", body))
@@ -140,7 +140,7 @@ def _check_effects(valkey: redis.Redis, rows: LedgerReader) -> None:
 
 
 def _forgotten(rows: LedgerReader) -> list[dict[str, Any]]:
-    """Alerts not sent, but for those that a killed worker had in hand: they are sent again when its lease is over, in a minute."""
+    """Unsent alerts without a lease. Those that a killed worker had leased are sent a minute later."""
     return [row for row in rows.of(outbox) if row["sent_at"] is None and row["leased_until"] is None]
 
 

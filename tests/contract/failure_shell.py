@@ -18,7 +18,7 @@ SECRET = "jane.roe@example.org"
 
 
 class FailureShell:
-    """A deployment with failures, and a person's shell beside it. `ids` are those of the failed refunds."""
+    """A deployment with failures. Calling it runs `curbside`. `ids` are those of the failed refunds."""
 
     def __init__(self, stepped_deployment: SteppedDeployment, environment: dict[str, str]) -> None:
         self.stepped_deployment, self.environment = stepped_deployment, environment_for_tests(**environment)
@@ -43,7 +43,7 @@ def refund(order: str) -> bytes:
 
 @pytest.fixture
 def failure_shell(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[FailureShell]:
-    """Three refunds that failed for good, and two bodies that nobody can decode."""
+    """Three dead refunds and two decode errors."""
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
     environment = {"REDIS_URL": real_valkey_url, "DATABASE_URL": f"sqlite:///{database}"}

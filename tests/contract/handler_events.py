@@ -15,12 +15,12 @@ _arrivals = itertools.count(1)
 
 
 def at(minutes: float) -> datetime:
-    """So many minutes into the story."""
+    """The time so many minutes after START."""
     return START + timedelta(minutes=minutes)
 
 
 def event(kind: Kind, minutes: float | None, order: str = ORDER, *, arrival: int | None = None, **fields: Any) -> Event:
-    """An event that happened at this minute (None: one without a time of its own), and arrived after all those made before.
+    """An event of this minute (None: without a time), which arrives after all events made before.
 
     `arrival`: its place in the inbox, if not that. Two are the same event if they are alike in all but their arrival.
     """

@@ -27,7 +27,7 @@ TIMELINE = next(each for each in registered() if each.name == "timeline")
 
 
 class Bench:
-    """One handler at work on one ledger, fed by a dispatcher."""
+    """One handler runner on one ledger, and a dispatcher that routes to it."""
 
     def __init__(self, worker_parts: WorkerParts, ledger: Ledger, handler: Handler) -> None:
         self.parts, self.handler, self.stream = worker_parts, handler, keys.todo(handler.name)
@@ -36,21 +36,21 @@ class Bench:
         self.process = HandlerRunner(handler, worker_parts.store, ledger, self.relay, UTC).process
 
     def feed(self, *bodies: bytes) -> list[str]:
-        """Have events routed to the handler; their ids."""
+        """Route events to the handler. Return their ids."""
         ids = self.parts.append(*bodies)
         self._dispatcher.process(self.parts.read_new())
         return ids
 
     def work(self) -> None:
-        """Take all that waits, and handle it."""
+        """Read all waiting events and handle them."""
         self.process(self.parts.read_new(self.stream))
 
     def work_again(self) -> None:
-        """Handle what was taken and not acknowledged, as after a restart."""
+        """Handle the pending entries again, as after a restart."""
         self.process(self.parts.store.read_own(self.stream, "one", "0", 1000))
 
     def counts(self) -> dict[str, int]:
-        """Where the handler's events are; the sum is checked."""
+        """The sums, checked."""
         looked, name = self.parts.sums([self.handler.name]), self.handler.name
         counts = {what: looked.count(f"{what}:{name}") for what in ("routed", "applied", "failed")}
         return {**counts, "waiting": looked.waiting_for[name]}
@@ -68,7 +68,7 @@ def bench(worker_parts: WorkerParts, ledger_url: str, handler: Handler = TIMELIN
 
 
 def picky(refuse: Callable[[UnitOfWork, Event], None]) -> Handler:
-    """A handler that writes the timeline, but refuses one order in some way."""
+    """The timeline handler, which calls `refuse` for one order."""
 
     def apply(work: UnitOfWork, events: Sequence[Event]) -> None:
         TIMELINE.apply(work, events)

@@ -22,7 +22,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
 
 
 class RawClient:
-    """One connection. Used as a context manager it is closed at the end."""
+    """One connection, closed on exit of the context."""
 
     def __init__(self, url: str, timeout: float = 30.0) -> None:
         address = urlsplit(url)
@@ -31,13 +31,13 @@ class RawClient:
         self._read = b""
 
     def send(self, data: bytes) -> Self:
-        """Send all of it, or as much as is taken before the other end closes."""
+        """Send all of it, or as much as the peer accepts before it closes."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
         return self
 
     def send_some(self, data: bytes) -> int:
-        """Send what is taken at once; 0 if that is nothing for a tenth of a second, or the other end has closed."""
+        """Send what is accepted without blocking. Return 0 if nothing is for 0.1 s, or the peer has closed."""
         _, writable, _ = select.select([], [self._socket], [], 0.1)
         try:
             return self._socket.send(data, socket.MSG_DONTWAIT) if writable else 0
@@ -45,7 +45,7 @@ class RawClient:
             return 0
 
     def answer(self) -> bytes:
-        """The next answer, head and body; what is left if the other end closes before it is whole."""
+        """The next answer, head and body; the rest of the bytes if the peer closes before it is complete."""
         while True:
             head, end, rest = self._read.partition(b"\r\n\r\n")
             length = _LENGTH.search(head + b"\r\n")
@@ -58,19 +58,19 @@ class RawClient:
                 return left
 
     def status(self) -> int:
-        """The status of the next answer; 0 if there is none."""
+        """The status of the next answer; 0 for none."""
         answer = self.answer()
         return int(answer[9:12]) if answer else 0
 
     def statuses(self) -> list[int]:
-        """The status of each answer until the other end closes."""
+        """The status of each answer until the peer closes."""
         found = []
         while status := self.status():
             found.append(status)
         return found
 
     def is_closed_within(self, seconds: float) -> bool:
-        """Whether the other end closes, or resets, before the time is over; answers are thrown away."""
+        """Whether the peer closes or resets within this time. Answers are discarded."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self._socket], [], [], left)
@@ -79,18 +79,18 @@ class RawClient:
         return False
 
     def is_answered_within(self, seconds: float) -> bool:
-        """Whether an answer has begun, or begins before the time is over."""
+        """Whether an answer has begun, or begins within this time."""
         if not self._read and select.select([self._socket], [], [], seconds)[0]:
             self._more()
         return self._read.startswith(b"HTTP/1.1 ")
 
     def end(self) -> Self:
-        """Send no more, but read on."""
+        """Close the sending side only."""
         self._socket.shutdown(socket.SHUT_WR)
         return self
 
     def reset(self) -> None:
-        """Close with a reset, as a client that crashes."""
+        """Close with a reset, as a crashing client does."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
@@ -116,7 +116,7 @@ class RawClient:
 Start = Callable[..., IngressProcess]
 
 CLOSED_SECONDS = 15.0
-"""What the promise says; a slow machine is no reason to wait longer."""
+"""The documented limit; no allowance for a slow machine."""
 GROWTH_MB = 20
 AUTHORIZATION = b"Authorization: " + bearer()["Authorization"].encode() + b"\r\n"
 EVENT = b'{"event":"fulfillment.picking","order_id":"1"}'
@@ -130,7 +130,7 @@ UPGRADES = {
 
 @pytest.fixture(scope="module")
 def shared_ingress(valkey_process: RealValkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IngressProcess]:
-    """One ingress with default settings. It is stopped in good order, and has logged no traceback."""
+    """One ingress with default settings for the module. It must shut down in order and log no traceback."""
     ingress = IngressProcess(tmp_path_factory.mktemp("wire") / "log", REDIS_URL=valkey_process.url)
     try:
         yield ingress
@@ -141,12 +141,12 @@ def shared_ingress(valkey_process: RealValkey, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def ingress(shared_ingress: IngressProcess, real_valkey: RealValkey) -> IngressProcess:
-    """An ingress with default settings, and an empty Valkey behind it."""
+    """An ingress with default settings and an empty Valkey."""
     return shared_ingress
 
 
 def end_well(ingress: IngressProcess) -> None:
-    """Stop it, and see that it has met no bug."""
+    """Stop it and check that it has logged no unexpected error."""
     ingress.stop()
     assert "Traceback" not in ingress.log
     assert "a bug in the ingress" not in ingress.log
@@ -154,7 +154,7 @@ def end_well(ingress: IngressProcess) -> None:
 
 @pytest.fixture
 def start(real_valkey: RealValkey, tmp_path: Path) -> Iterator[Start]:
-    """Start an ingress with settings of its own, ended as the shared one."""
+    """A function that starts an ingress with other settings. All end with the test, as the shared one."""
     started: list[IngressProcess] = []
 
     def begin(**environment: str) -> IngressProcess:
@@ -171,7 +171,7 @@ def start(real_valkey: RealValkey, tmp_path: Path) -> Iterator[Start]:
 
 
 def post(body: bytes, *headers: bytes, path: bytes = b"/webhook") -> bytes:
-    """A request with a token."""
+    """A POST request with a bearer token."""
     head = b"POST %b HTTP/1.1\r\nHost: x\r\n%b%bContent-Length: %d\r\n\r\n" % (
         path,
         AUTHORIZATION,
@@ -182,7 +182,7 @@ def post(body: bytes, *headers: bytes, path: bytes = b"/webhook") -> bytes:
 
 
 def bodies(valkey: RealValkey) -> list[bytes]:
-    """What is in the inbox."""
+    """The bodies in the inbox."""
     return [body for _, _, body in stored(valkey.url)]
 
 

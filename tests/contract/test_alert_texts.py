@@ -19,7 +19,7 @@ PLAIN_TITLE = PLAIN.replace("＼n", " ")
 
 
 def _alerted(migrated_ledger_url: str, valkey_url: str, receiver: Receiver, order: str) -> None:
-    """Tell the log, a webhook, and through Apprise a JSON service, Mattermost (Markdown) and a service of HTML of a missing customer."""
+    """Alert the log, a webhook, and through Apprise a JSON, a Markdown (Mattermost) and an HTML service of a missing customer."""
     host = receiver.url.removeprefix("http://")
     receiver.answers["/hooks/abcdefgh12345"] = 200
     urls = f"json://{host}/json,mmost://{host}/abcdefgh12345,json://{host}/html?format=html"

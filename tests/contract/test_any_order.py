@@ -82,7 +82,7 @@ def _status(kind: Kind) -> str | None:
 
 
 def fresh_order() -> str:
-    """An order nobody has heard of."""
+    """A new order id."""
     return next(_orders)
 
 

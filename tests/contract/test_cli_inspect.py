@@ -19,7 +19,7 @@ NOWHERE = "postgresql://me:hunter2@127.0.0.1:1/nowhere"
 
 
 class Shell:
-    """A deployment, and a person's shell beside it."""
+    """A deployment. Calling it runs `curbside`."""
 
     def __init__(self, stepped_deployment: SteppedDeployment, environment: dict[str, str]) -> None:
         self.stepped_deployment, self.environment = stepped_deployment, environment_for_tests(**environment)
@@ -33,7 +33,7 @@ class Shell:
 
 @pytest.fixture
 def shell(valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[Shell]:
-    """One order's whole life, a refund that failed, a body that nobody can decode, an event of a new name, one not dispatched."""
+    """All events of one order, a failed refund, a decode error, an event with an unknown name, and one not dispatched."""
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
     environment = {"REDIS_URL": valkey_url, "DATABASE_URL": f"sqlite:///{database}"}

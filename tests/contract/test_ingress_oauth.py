@@ -166,7 +166,7 @@ def test_a_client_that_is_not_known_is_invalid_client(
 def test_an_id_and_a_secret_that_hold_plus_and_percent_are_known_however_the_client_encodes_them(
     serve: Serve, valkey_url: str, encode: Callable[[str], str]
 ) -> None:
-    """Authlib and requests-oauthlib do not encode for HTTP Basic; openid-client and simple-oauth2 do, as RFC 6749 2.3.1 says."""
+    """For HTTP Basic, Authlib and requests-oauthlib do not encode; openid-client and simple-oauth2 do (RFC 6749, 2.3.1)."""
     client_id, secret = "shop+1%2B@store", "s3cr3t+with%41%2bsigns/and=more"
     client = serve(REDIS_URL=valkey_url, INSTACART_CLIENT_ID=client_id, INSTACART_CLIENT_SECRET=secret)
     pair = base64.b64encode(f"{encode(client_id)}:{encode(secret)}".encode()).decode()

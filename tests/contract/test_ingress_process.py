@@ -16,7 +16,7 @@ STOP_SECONDS = 20.0
 
 
 class Load:
-    """Providers that post one event after another until nobody listens."""
+    """Clients that post one event after another until the ingress stops."""
 
     def __init__(self, url: str, threads: int = 8) -> None:
         self.acknowledged: dict[str, bytes] = {}

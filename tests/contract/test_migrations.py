@@ -214,7 +214,7 @@ def test_a_permanent_error_passes_through_unchanged(ledger_fixture: LedgerFixtur
 
 
 def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_queue(ledger_fixture: LedgerFixture) -> None:
-    """Three keys of 255 characters of four bytes, so mixed that they do not compress: PostgreSQL calls it an operational error."""
+    """Three keys of 255 incompressible characters of four bytes: PostgreSQL reports an operational error."""
     names = ["".join(chr(0x1F300 + (position * step) % 600) for position in range(255)) for step in (7, 11, 13)]
     lines = (replaced(names[1], names[2]),)
     huge: Event = event(Kind.ORDER_ITEM_REPLACEMENT, 1, names[0], lines=lines)

@@ -164,7 +164,7 @@ def refused(address: str, valkey_url: str, accepted: int) -> None:
 
 
 def looks(user: User) -> None:
-    """What a person looks at knows of it."""
+    """The pages and commands of operators show the provider."""
     traced = user.runs("order", "toy-7")
     assert traced.exit_code == 0, traced.errors
     assert all(name in traced.output for name in ("order.placed", "order.arrived", "order.hugged")), traced.output

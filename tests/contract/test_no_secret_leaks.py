@@ -32,7 +32,7 @@ from workers.valkey.connection import connect
 
 NOBODY = "127.0.0.1:1"
 PART = re.compile("qx[0-9]qx")
-"""What a password in these tests is made of, between signs that part an address: any of it that is told is a leak."""
+"""The parts of each password in these tests, between characters that delimit an address. Any part in an output is a leak."""
 
 SIGNS = st.lists(
     st.sampled_from(["/", "?", "#", "@", ":", ";", "%", "&", "=", "[", "]", "\\", "12", "é", "%2F", ".", " "]), max_size=3
@@ -98,7 +98,7 @@ def heard() -> Iterator[io.StringIO]:
 
 
 def told_by_parts(environment: Mapping[str, str]) -> str:
-    """What the ingress and a worker say when they start with this, and an alert's channels: their logs, their errors, their settings."""
+    """The output of the ingress, a worker and the alert channels started with this: logs, errors, settings."""
     with heard() as told:
         try:
             settings = load(only(environment))
@@ -160,7 +160,7 @@ def test_no_command_shows_part_of_a_password(
 @pytest.mark.parametrize("sign", ["/", "%2F"])
 @pytest.mark.parametrize("part", ["ingress", "worker", "flower"])
 def test_no_process_shows_part_of_a_password(tmp_path: Path, name: str, form: str, sign: str, part: str) -> None:
-    """Valkey and the broker are away, so each says that it cannot reach them; a password that is not encoded keeps it from starting."""
+    """Valkey and the broker are down, so each process logs it; a password that is not encoded stops the start."""
     port = free_port()
     commands = {
         "ingress": ["-m", "ingress", f"--port={port}", "--loglevel=DEBUG"],

@@ -134,7 +134,7 @@ def test_old_and_new_processes_side_by_side_lose_and_duplicate_no_event(
 
 
 def test_a_retry_under_the_new_task_name_is_not_lost_at_an_old_worker(real_valkey_url: str, tmp_path: Path, old: Path) -> None:
-    """An old worker does not know `dispatch.retry`: it puts such a failure off, or drops its message, and workers of today go on."""
+    """An old worker does not know `dispatch.retry`: it postpones the failure or drops its message; a new worker continues."""
     environment = environment_for_tests(REDIS_URL=real_valkey_url, DATABASE_URL=f"sqlite:///{tmp_path / 'ledger.db'}")
     with redis.Redis.from_url(real_valkey_url) as valkey, both_releases(tmp_path, old, **environment) as deployment:
         for worker in (deployment.old_worker, deployment.new_worker):

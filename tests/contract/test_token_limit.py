@@ -23,7 +23,7 @@ def client(serve: Serve, valkey_url: str) -> httpx.Client:
 
 
 def ask(client: httpx.Client, form: dict[str, str], address: str = "203.0.113.5") -> httpx.Response:
-    """A token request that a proxy of ours hands on."""
+    """A token request that a trusted proxy forwards."""
     return client.post("/oauth/token", data=form, headers={"X-Forwarded-For": address})
 
 

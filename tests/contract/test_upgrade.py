@@ -1,4 +1,4 @@
-"""A deployment of the previous release is upgraded in place: nothing is lost, nothing doubled, its ids and messages are understood.
+"""A deployment of the previous release is upgraded in place: nothing is lost or duplicated, old ids and messages work.
 
 What it left is recorded (`tests/releases/0.1.0`): events in every stage, some in the hands of dead workers, failures in every state, retries,
 alerts sent, due and leased, Celery messages. The code of today is started on it, on every kind of server and ledger.
@@ -44,7 +44,7 @@ def without(rows: dict[str, list[list[str]]], **gone: list[list[str]]) -> dict[s
 
 
 def of_the_story(upgraded: Upgraded, seen: Seen) -> dict[str, list[list[str]]]:
-    """The rows of the orders whose fate the story tells; those of the other dialects were written by the old release."""
+    """The rows of the orders of `story`; those of the other dialects were written by the old release."""
     told = {row[0] for rows in upgraded.release.story["expected"].values() for row in rows}
     return {table: [row for row in rows if row[0] in told] for table, rows in seen.rows.items()}
 

@@ -157,7 +157,7 @@ def test_unfinished_heads_do_not_exhaust_memory(ingress: IngressProcess) -> None
 def test_complete_heads_do_not_exhaust_memory(
     ingress: IngressProcess, path: bytes, body: bytes, headers: bytes, status: int
 ) -> None:
-    """A head of four-byte headers takes thirty times its bytes; and each connection once kept its last head while it was idle."""
+    """A head of four-byte headers takes thirty times its bytes; connections once kept their last head while idle."""
     before = ingress.resident_mb
     line, _, signature = path.partition(b"\r\n")
     head = b"%b HTTP/1.1\r\nHost: x\r\n%b%b" % (line, signature, body)

@@ -18,7 +18,7 @@ CUSTOMER, SURNAME = "jane.roe@example.org", "Janssen"
 
 @handler("buggy", Kind.PICKING, retry=RetryPolicy(attempts=3, first=_PAUSE, longest=_PAUSE))
 def buggy(_: UnitOfWork, events: Sequence[Event]) -> None:
-    """Apply, or fail as the order's name says, quoting a customer as a careless handler does."""
+    """Apply, or fail as the order's name says. The error quotes a customer, as a careless handler does."""
     bug = Path(os.environ["BUG_OF_THE_TESTS"])
     orders = [order for event in events for order in event.order_ids]
     if bug.exists():

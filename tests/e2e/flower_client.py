@@ -24,7 +24,7 @@ HANDLER_MODULE = "tests.e2e.buggy_handler"
 
 
 class Flower(Program):
-    """Flower, on the same port for life; with options of its own if a test wants them."""
+    """Flower, which keeps its port over restarts. `options` are further command-line options."""
 
     def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         port = free_port()
@@ -36,18 +36,18 @@ class Flower(Program):
         self.client = httpx.Client(base_url=self.url, auth=(OPERATOR, PASSWORD), timeout=60)
 
     def failed_tasks(self, search: str = "") -> dict[str, dict[str, Any]]:
-        """What the task list shows as failed, by task id."""
+        """The failed tasks of the task list, by task id."""
         response = self.client.get("/api/tasks", params={"state": "FAILURE", "search": search})
         assert response.status_code == 200, f"{response.status_code} {response.text}"
         return dict(response.json())
 
     def task(self, task_id: str) -> dict[str, Any] | None:
-        """What it shows of a task, if it knows it."""
+        """A task as Flower shows it; None if Flower does not know it."""
         response = self.client.get(f"/api/task/info/{task_id}")
         return dict(response.json()) if response.is_success else None
 
     def retry(self, task_id: str, **headers: str) -> httpx.Response:
-        """What the button on a failed task's page does."""
+        """Retry a failed task, as the button on its page does."""
         return self.client.post(f"/api/failures/retry/task/{task_id}", json={}, headers=headers)
 
     def _reports_ready(self) -> bool:
@@ -58,7 +58,7 @@ class Flower(Program):
 
 
 class FlowerDeployment:
-    """Flower and one worker with the buggy handler, on one Valkey. Neither runs before the test says so; all end with it."""
+    """Flower and one worker with the buggy handler, on one Valkey. The test starts them; they end with the context."""
 
     def __init__(self, url: str, folder: Path, **environment: str) -> None:
         self.bug, self._folder = folder / "bug", folder
@@ -83,7 +83,7 @@ class FlowerDeployment:
         self.valkey.close()
 
     def restart_flower(self, *options: str, **environment: str) -> None:
-        """Start Flower, or another one in place of the one that runs, and wait until it answers."""
+        """Start Flower, or replace the running one, and wait until it answers."""
         self.flower.discard()
         self.flower.client.close()
         self.flower = Flower(self._folder, *options, **(self.environment | environment))
@@ -91,12 +91,12 @@ class FlowerDeployment:
         self.flower.wait_until_ready()
 
     def start_worker(self) -> None:
-        """Start the worker and wait for it."""
+        """Start the worker and wait until it is ready."""
         self.worker.start()
         self.worker.wait_until_ready()
 
     def receive(self, orders: list[str], bodies: list[bytes] | None = None) -> list[str]:
-        """Put an event for each of these orders into the inbox, and other bodies after them; the event ids."""
+        """Append an event for each of these orders to the inbox, then the other bodies. Return the event ids."""
         template = recorded("instacart/flat/picking")
         made = [template.replace(FLAT_ORDER.encode(), order.encode()) for order in orders]
         pipeline = self.valkey.pipeline(transaction=False)
@@ -105,14 +105,14 @@ class FlowerDeployment:
         return [event_id.decode() for event_id in pipeline.execute()]
 
     def applied(self) -> dict[str, int]:
-        """How often the buggy handler has applied each order, once it has applied any."""
+        """How often the buggy handler has applied each order."""
         path = self._folder / "applied"
         lines = path.read_text().splitlines() if path.exists() else []
         return {order: lines.count(order) for order in lines}
 
 
 def wait_for_task(flower: Flower, task_id: str, is_so: Callable[[Mapping[str, Any]], bool], what: str) -> dict[str, Any]:
-    """Wait until Flower shows a task so; what it shows."""
+    """Wait until a task in Flower meets a condition. Return the task."""
 
     def look() -> dict[str, Any] | None:
         task = flower.task(task_id)

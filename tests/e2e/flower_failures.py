@@ -19,7 +19,7 @@ HANDLERS = (*BUILT_IN, "buggy")
 
 
 def add_failure(flower_deployment: FlowerDeployment, event_id: str = "1732230000000-0", **fields: Any) -> Failure:
-    """Put a dead failure on record, as `workers.failures.failure_store` keeps it."""
+    """Store a dead failure, as `workers.failures.failure_store` does."""
     known = {"reason": Reason.HANDLER_ERROR, "message": f"KeyError: '{CUSTOMER}'", "order_ids": ("fc-1",), "attempts": 3}
     times = {"first_at_ms": 1732230000500, "last_at_ms": 1732230009500}
     task_id = first_task_id("buggy", event_id)
@@ -32,7 +32,7 @@ def add_failure(flower_deployment: FlowerDeployment, event_id: str = "1732230000
 def send_failed_task(
     flower_deployment: FlowerDeployment, task_id: str, name: str, args: str = "()", kwargs: str = "{}", **fields: Any
 ) -> None:
-    """Have a worker's events tell Flower of a task that failed."""
+    """Send Flower the events of a failed task, as a worker does."""
     app = Celery("teller", set_as_current=False)
     app.conf.update(broker_options(broker_of(flower_deployment.environment["REDIS_URL"])))
     with app.connection_for_write() as connection, app.events.Dispatcher(connection, hostname="worker@test") as dispatcher:
@@ -47,12 +47,12 @@ def send_failed_task(
 
 
 def states(flower_deployment: FlowerDeployment) -> Counter[FailureState]:
-    """How many failures are in each state."""
+    """The number of failures in each state."""
     return Counter(failure.state for failure in failures(flower_deployment.valkey).values())
 
 
 def retry_all(flower_deployment: FlowerDeployment, search: str) -> int:
-    """What the button of the task list does; how many were retried."""
+    """Retry all tasks of a search, as the button of the task list does. Return their number."""
     count = flower_deployment.flower.client.get("/api/failures/retry/search", params={"search": search}).json()["count"]
     answer = flower_deployment.flower.client.post("/api/failures/retry/search", json={"search": search}).json()
     assert answer == {"retried": count, "left": 0, "refused": {}}

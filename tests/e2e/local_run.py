@@ -17,7 +17,7 @@ STOP_SECONDS = 45.0
 
 
 class LocalRun:
-    """A `curbside run` of its own; commands of a second terminal run beside it."""
+    """A running `curbside run`, and the commands of a second terminal."""
 
     def __init__(self, root: Path, data: str = "data of a shop") -> None:
         names = ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")
@@ -27,7 +27,7 @@ class LocalRun:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, umask: int = -1) -> None:
-        """Start it, under this umask if one is given, and wait for its banner."""
+        """Start it with this umask (-1: unchanged) and wait for its banner."""
         with self._output_file.open("wb") as output:
             self._process = subprocess.Popen(
                 [*CURBSIDE, "run"],
@@ -44,7 +44,7 @@ class LocalRun:
 
     @property
     def output(self) -> str:
-        """What it has printed."""
+        """Its output."""
         return self._output_file.read_text()
 
     @property
@@ -59,25 +59,25 @@ class LocalRun:
         return self._process is not None and self._process.poll() is None
 
     def stop(self, *signals: signal.Signals) -> int:
-        """Ask it to end, by each of the signals at once; its exit code."""
+        """Send these signals, one right after the other. Return the exit code."""
         for number in signals:
             self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
     def clear(self) -> None:
-        """End what a failed test left."""
+        """Stop all processes that a failed test left."""
         if self.is_running:
             self.stop(signal.SIGTERM)
         wait_for(lambda: not self.data_dir.running_processes(), STOP_SECONDS, "all parts to end")
 
     def run_command(self, *arguments: str) -> CommandResult:
-        """A command of a second terminal, under the same variables."""
+        """Run a command with the same environment variables."""
         return curbside(*arguments, environment=self.environment)
 
 
 @contextmanager
 def run_with_refused_orders(root: Path) -> Iterator[LocalRun]:
-    """A run with the handler of `tests/examples/loyalty.py`, whose service refuses every delivered order; it is stopped afterwards."""
+    """A run with the handler of `tests/examples/loyalty.py`, whose service refuses every delivered order. It stops on exit."""
     run = LocalRun(root, data="data")
     with receiving() as service:
         service.answers["/points"] = 422

@@ -1,5 +1,4 @@
-"""Makes the README's picture of Flower's failures page, `python -m tests.e2e.picture` (`make picture`): a `curbside run` of its own with some
-events that failed, seen in Chromium. All orders are invented."""
+"""Makes the README's picture of Flower's failures page (`make picture`): a `curbside run` with invented failed events, in Chromium."""
 
 import shutil
 import sys
@@ -25,7 +24,7 @@ _WRONG = recorded("instacart/flat/order_item_refund").replace(b'"quantity": 6', 
 
 
 def fail(run: LocalRun) -> None:
-    """Have the orders refused, and send bodies that cannot be decoded."""
+    """Post orders that the service refuses, and bodies that cannot be decoded."""
     delivered = recorded("instacart/flat/delivered")
     for body in [*(delivered.replace(FLAT_ORDER.encode(), each.encode()) for each in _REFUSED), _WITHOUT_ORDER, _WRONG]:
         sent = curbside("send", "-", environment=run.environment, given=body.decode())
@@ -47,7 +46,7 @@ def take(run: LocalRun, path: Path) -> None:
 
 
 def main() -> None:
-    """Take it, and say where it is."""
+    """Take the picture and print its path."""
     with tempfile.TemporaryDirectory(prefix="curbside-picture-") as folder, run_with_refused_orders(Path(folder)) as run:
         fail(run)
         take(run, PICTURE)

@@ -21,7 +21,7 @@ POST = b"POST /webhook HTTP/1.1\r\n" + HOST
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A new one for the session."""
+    """A new certificate for the session."""
     folder = tmp_path_factory.mktemp("certificate")
     made = Certificate(folder / "chain.pem", folder / "key.pem", folder / "both.pem")
     command = [needed("openssl"), "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={NAME}"]
@@ -33,28 +33,28 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(params=FILES)
 def proxy_name(request: pytest.FixtureRequest) -> str:
-    """nginx, haproxy, caddy: a test with it runs on each."""
+    """nginx, haproxy, caddy: the test runs on each."""
     chosen: str = request.param
     return chosen
 
 
 @pytest.fixture
 def upstream() -> Iterator[RecordingUpstream]:
-    """Where every byte is kept."""
+    """An upstream that records every byte."""
     with recording_upstream() as recorder:
         yield recorder
 
 
 @pytest.fixture
 def proxy(proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: RecordingUpstream) -> Iterator[Proxy]:
-    """Before an upstream that keeps the bytes."""
+    """A proxy in front of the recording upstream."""
     with proxied(proxy_name, tmp_path, certificate, upstream.address) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def deployed_proxy(proxy_name: str, tmp_path: Path, certificate: Certificate, real_valkey_url: str) -> Iterator[Proxy]:
-    """Before an ingress."""
+    """A proxy in front of an ingress."""
     with (
         deployed(tmp_path, workers=0, REDIS_URL=real_valkey_url) as deployment,
         proxied(proxy_name, tmp_path, certificate, urlsplit(deployment.ingress.url).netloc) as proxy,
@@ -63,7 +63,7 @@ def deployed_proxy(proxy_name: str, tmp_path: Path, certificate: Certificate, re
 
 
 def ask(proxy: Proxy, request: bytes, source: str = LOOPBACK) -> bytes:
-    """The first bytes of the answer to a request in HTTP/1.1; nothing if the connection is closed instead."""
+    """The first bytes of the answer to an HTTP/1.1 request; empty if the connection is closed instead."""
     try:
         with proxy.connect(source) as connection:
             connection.sendall(request)
@@ -73,7 +73,7 @@ def ask(proxy: Proxy, request: bytes, source: str = LOOPBACK) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Whatever comes until the other side closes; TimeoutError if it does not in the connection's time."""
+    """Everything received until the peer closes; TimeoutError if it does not within the connection's timeout."""
     answer = b""
     with suppress(ConnectionError, ssl.SSLEOFError):
         while part := connection.recv(65536):
@@ -82,5 +82,5 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """Its status; 0 if there is none."""
+    """The status of an answer; 0 for none."""
     return int(answer.split(b" ", 2)[1]) if answer else 0

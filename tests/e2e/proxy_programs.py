@@ -19,13 +19,13 @@ from tests.support.settings import LOOPBACK, free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy/proxies"
 FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "caddy": "Caddyfile"}
-"""By the name of the program, which is also the name of Debian's package."""
+"""The configuration file of each program. Debian's package has the program's name."""
 NAME = "localhost"
-"""The server's name in tests."""
+"""The server name in tests."""
 
 
 def needed(program: str) -> str:
-    """Where a program is; without it the test is skipped, but fails in CI, which says that it must run."""
+    """The path of a program. Without it the test is skipped, or fails if CURBSIDE_PROXY_TESTS is `required`."""
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])  # where Debian has nginx and HAProxy, and users do not look
     return shutil.which(program, path=path) or _missing(f"{program} is not installed (Debian's package {program})")
 
@@ -46,7 +46,7 @@ class Certificate:
 
 
 class Proxy(Program):
-    """One of the three before these upstreams, such as `127.0.0.1:8080`. Its files and its log are in `folder`."""
+    """One of the three in front of these upstreams, such as `127.0.0.1:8080`. Its files and log are in `folder`."""
 
     def __init__(self, name: str, folder: Path, upstreams: Sequence[str], certificate: Certificate) -> None:
         self.name, self.port = name, free_port()
@@ -63,7 +63,7 @@ class Proxy(Program):
         super().__init__([self._program, *start[name]], home, folder / f"{name}.log")
 
     def check(self) -> "subprocess.CompletedProcess[str]":
-        """What the program itself says of the file."""
+        """Check the file with the program itself."""
         arguments = {
             "nginx": ["-t", "-c", f"{self.file}"],
             "haproxy": ["-c", "-f", f"{self.file}"],
@@ -73,7 +73,7 @@ class Proxy(Program):
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """A client's, that trusts this server's certificate alone."""
+        """A client's TLS context, which trusts only this server's certificate."""
         return ssl.create_default_context(cafile=str(self._certificate.chain))
 
     def connect(self, source: str = LOOPBACK, *, http2: bool = False) -> ssl.SSLSocket:
@@ -85,11 +85,11 @@ class Proxy(Program):
         return context.wrap_socket(plain, server_hostname=NAME)
 
     def client(self) -> httpx.Client:
-        """An honest client of it."""
+        """An ordinary client of the proxy."""
         return httpx.Client(base_url=self.url, verify=self.trust, timeout=30)
 
     def stop(self) -> None:
-        """End it and all its processes."""
+        """Stop it and all its processes."""
         if self.is_running:
             self.terminate()
             self.wait()
@@ -103,7 +103,7 @@ class Proxy(Program):
 
 
 def edited(name: str, edits: dict[str, str]) -> str:
-    """The file with these edits, each in a line that says EDIT or follows a comment that does."""
+    """The file with these edits, each in a line that is marked EDIT or follows such a comment."""
     lines = (FOLDER / FILES[name]).read_text().splitlines(keepends=True)
     for old, new in edits.items():
         found = [number for number, line in enumerate(lines) if old in line and _may_be_edited(lines, number)]
@@ -119,7 +119,7 @@ def _may_be_edited(lines: list[str], number: int) -> bool:
 
 
 def _edits(name: str, folder: Path, port: int, upstreams: Sequence[str], certificate: Certificate) -> dict[str, str]:
-    """What a user edits, and what needs root: the user to become, and folders of the system."""
+    """What a user edits, and what needs root: the user to switch to, and system folders."""
     between = {"nginx": "; server ", "haproxy": "\n    server another ", "caddy": " "}
     everywhere = {"hooks.example.com": NAME, "127.0.0.1:8080": between[name].join(upstreams)}
     if name == "nginx":
@@ -148,7 +148,7 @@ def _edits(name: str, folder: Path, port: int, upstreams: Sequence[str], certifi
 
 @contextmanager
 def proxied(name: str, folder: Path, certificate: Certificate, *upstreams: str) -> Iterator[Proxy]:
-    """A proxy that is ready; on leaving all its processes have ended."""
+    """A proxy that is ready. On exit all its processes have ended."""
     proxy = Proxy(name, folder, upstreams, certificate)
     proxy.start()
     try:

@@ -28,24 +28,24 @@ class Request:
 
     @property
     def is_check(self) -> bool:
-        """Whether a proxy asks how we are."""
+        """Whether it is a proxy's health check."""
         return self.line.startswith("GET /readyz ")
 
     def values(self, name: str) -> list[str]:
-        """Of all headers of this name, whatever its case."""
+        """The values of all headers of this name, in any case."""
         found: list[str] = re.findall(rf"(?im)^{re.escape(name)}:[ \t]*(.*?)\r?$", self.head.decode("latin-1"))
         return found
 
 
 @dataclass
 class RecordingUpstream:
-    """What came; a proxy's own health checks are left out."""
+    """The requests received. `requests` leaves out health checks."""
 
     address: str
     answer: bytes = OK
-    """What it says to each; after nothing it hangs up."""
+    """The answer to each request; if empty, the connection is closed."""
     heads: list[str] = field(default_factory=list)
-    """First lines, as soon as a head has come."""
+    """Request lines, recorded as soon as a head is complete."""
     all: list[Request] = field(default_factory=list)
 
     @property
@@ -56,7 +56,7 @@ class RecordingUpstream:
 
 @contextmanager
 def recording_upstream() -> Iterator[RecordingUpstream]:
-    """Serve in threads."""
+    """A recording upstream, served in threads."""
 
     class Handler(socketserver.BaseRequestHandler):
         request: socket.socket
@@ -87,7 +87,7 @@ def recording_upstream() -> Iterator[RecordingUpstream]:
 
 
 def _head(stream: BinaryIO) -> bytes:
-    """The lines up to the empty one, which is left out; nothing if the connection ended."""
+    """The lines before the empty one; nothing if the connection ended."""
     lines = []
     while (line := stream.readline()) not in {b"\r\n", b""}:
         lines.append(line)
@@ -95,7 +95,7 @@ def _head(stream: BinaryIO) -> bytes:
 
 
 def _body(head: bytes, stream: BinaryIO) -> bytes:
-    """As its head announces it; a chunked one with its framing and trailers."""
+    """The body as its head announces it; a chunked one with framing and trailers."""
     request = Request(head, b"")
     if "chunked" not in request.values("transfer-encoding"):
         return _exactly(int((request.values("content-length") or ["0"])[0]), stream)
@@ -108,7 +108,7 @@ def _body(head: bytes, stream: BinaryIO) -> bytes:
 
 
 def _exactly(length: int, stream: BinaryIO) -> bytes:
-    """So many bytes; a request that ends before is none."""
+    """So many bytes; ConnectionAbortedError if the stream ends before."""
     if len(data := stream.read(length)) < length:
         raise ConnectionAbortedError("the body ended before its length")
     return data

@@ -34,7 +34,7 @@ def flower_deployment(real_valkey_url: str, tmp_path: Path) -> Iterator[FlowerDe
 
 
 def _no_browser(why: str) -> NoReturn:
-    """Skip, on a desk; in CI, which says that these tests must run, fail."""
+    """Skip the test, or fail it if CURBSIDE_BROWSER_TESTS is `required`."""
     if os.environ.get("CURBSIDE_BROWSER_TESTS") == "required":
         pytest.fail(f"the browser tests must run here: {why}")
     pytest.skip(f"no browser test: {why}")
@@ -42,7 +42,7 @@ def _no_browser(why: str) -> NoReturn:
 
 @pytest.fixture
 def page() -> "Iterator[Page]":
-    """A page in a fresh Chromium that knows the password, but sends it only when asked."""
+    """A page in a new Chromium that sends the password only after a 401."""
     try:
         from playwright import sync_api  # noqa: PLC0415 - where it is missing, this test alone is skipped
     except ImportError:
@@ -144,7 +144,7 @@ def test_search_results_and_groups_are_retried_after_a_confirmation_with_their_c
 
 
 def shows(flower_deployment: FlowerDeployment, page: "Page", task_id: str, state: str) -> None:
-    """Open a task's page by its link, until it shows the state."""
+    """Reload a task's page until it shows the state."""
 
     def look() -> bool:
         page.goto(f"{flower_deployment.flower.url}/task/{task_id}")
@@ -171,7 +171,7 @@ def test_a_site_that_frames_flower_shows_nothing_of_it(flower_deployment: Flower
 
 @contextmanager
 def _framing(framed: str) -> Iterator[str]:
-    """Another site, whose every page frames the page of that path."""
+    """Another site whose pages frame the page at that path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -13,7 +13,7 @@ from tests.unit.test_sanitizing import HOSTILE, is_seen
 
 SCRIPT = "reject-<script>alert(1)</script>'\"&"
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ [\w.]+ |\[[DIWEC] \d+ |    |\[[\d :,-]+: [A-Z]+/")
-"""How a line of a log begins: a record of ours, of Flower's, of Celery's before its settings hold; or set in, below a record."""
+"""How a log line begins: a record of ours, of Flower, of Celery before its logging is set up; or indented below a record."""
 
 
 def body(order: str, event: str = "fulfillment.picking") -> bytes:

@@ -35,7 +35,7 @@ AFOSTO_IDS = (AFOSTO_ORDER, AFOSTO_OTHER_ORDER, AFOSTO_DELIVERY)
 
 
 class Route:
-    """A deployment, a provider, and the ledger at the far end."""
+    """A deployment, a provider that posts to it, and its ledger."""
 
     def __init__(
         self, deployment: Deployment, poster: ProviderClient, rows: LedgerReader, valkey: redis.Redis, valkey_url: str
@@ -44,7 +44,7 @@ class Route:
         self.valkey_url = valkey_url
 
     def post(self, provider: str, body: bytes) -> str:
-        """Post a body and wait until nothing of it is left to do."""
+        """Post a body and wait until it is settled."""
         event_id = self.poster.post(provider, body)
         self.wait_until_settled()
         return event_id
@@ -71,7 +71,7 @@ def at(time: str) -> datetime:
 
 
 def only(rows: list[Row], *columns: str) -> Row:
-    """These columns of the one row there is."""
+    """These columns of the only row."""
     assert len(rows) == 1, rows
     return {column: rows[0][column] for column in columns}
 
@@ -153,7 +153,7 @@ def _by_time(rows: list[Row]) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Route]:
-    """One deployment for all tests below, with a Valkey of its own; each looks at what it adds."""
+    """One deployment with its own Valkey for all tests below. Each test compares with the state before it."""
     folder, valkey = tmp_path_factory.mktemp("on_sqlite"), RealValkey()
     try:
         valkey.start()
@@ -193,7 +193,7 @@ def test_losing_every_notification_delays_events_by_seconds_and_loses_none(on_sq
     with redis.Redis.from_url(broker_of(url)) as broker:
         on_sqlite.valkey.set(
             keys.notified(keys.DISPATCH), "1", px=1000
-        )  # rung a moment ago, and lost with the broker's database
+        )  # notified a moment ago, and lost with the broker's database
         broker.flushdb()
     on_sqlite.post(Provider.INSTACART, recorded("instacart/flat/delivering"))
     assert len(on_sqlite.rows.of(order_events, kind="delivering")) == 1
@@ -221,7 +221,7 @@ def test_workers_stopped_under_load_end_soon_and_lose_no_event(on_sqlite: Route)
 
 
 def test_a_new_field_and_a_new_event_are_drift_within_seconds(on_sqlite: Route) -> None:
-    """Under load not every body is looked at, but one every quarter of a second: so one is posted until it was."""
+    """Under load one body every quarter of a second is checked for drift, so the body is posted until it was."""
     picking = json.loads(recorded("instacart/flat/picking"))
     ids: dict[str, list[str]] = {"fulfillment.picking": [], "fulfillment.weighed": []}
 

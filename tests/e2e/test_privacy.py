@@ -26,7 +26,7 @@ _STRANGER = (
 
 
 def _with_a_person(body: bytes) -> bytes:
-    """The body of a customer with a name: beside what we read, and in fields that the provider has for it."""
+    """A body with customer data in the provider's own fields and in unknown ones."""
     body = body.replace(b"customer@example.com", b"jane.roe@example.org").replace(b"+31000000000", b"+31612345678")
     body = body.replace(b"Voorbeeldstraat 1", b"Keizersgracht 123").replace(b"0000 AA", b"1015 CJ")
     return body.replace(b"{", b"{" + _STRANGER + b", ", 1)

@@ -15,11 +15,11 @@ from tests.support.settings import LOOPBACK, make_settings
 from tests.support.waiting import wait_for
 
 KEEP_ALIVE_SECONDS = make_settings().keep_alive_timeout.total_seconds()
-"""How long an ingress keeps an idle connection."""
+"""Seconds that an ingress keeps an idle connection."""
 ANSWER_SECONDS = BODY_TIMEOUT_SECONDS + 2 * make_settings().commit_timeout.total_seconds()
-"""An ingress has answered by then."""
+"""Seconds within which an ingress has answered."""
 COMPLAINTS = r"\[(?:warn|emerg)\]|\[(?:WARNING|ALERT)\]|\"level\":\"(?:warn|error)\".*(?i:caddyfile)"
-"""How nginx, HAProxy and Caddy's reader of its file say that something is not as it should be."""
+"""How nginx, HAProxy and Caddy report a fault in their configuration."""
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 
 
@@ -120,7 +120,7 @@ def test_the_proxy_does_not_show_its_version(proxy: Proxy) -> None:
 
 
 def number(file: str, before: str) -> int:
-    """The number of a file that follows this text; seconds, where it is a time."""
+    """The number that follows this text in a file; a time in seconds."""
     (found,) = re.findall(rf"(?m)^[^#]*\b{before} (\d+)s?\b", (FOLDER / file).read_text())
     return int(found)
 

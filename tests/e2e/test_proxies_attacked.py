@@ -25,21 +25,21 @@ OFFERS_H2C = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-
 
 
 def body_of(number: int) -> bytes:
-    """Each another order's; some are larger than what proxies keep in one piece."""
+    """Bodies of distinct orders; some are larger than the proxies' buffers."""
     return orjson.dumps(
         {"event": "order_created", "order_id": f"fc-{number}", "note": "x" * (100_000 if number % 50 == 0 else 20)}
     )
 
 
 def post(client: httpx.Client, number: int) -> httpx.Response:
-    """As providers do: most plainly, some as Java's client does, some chunked."""
+    """Post as providers do: most plainly, some with an upgrade as Java's client, some chunked."""
     headers = bearer() | (OFFERS_H2C if number % 3 == 0 else {})
     body = body_of(number)
     return client.post("/webhook", content=iter([body[:10], body[10:]]) if number % 5 == 0 else body, headers=headers)
 
 
 def post_all(proxy: Proxy) -> dict[int, httpx.Response]:
-    """Every order once, by several clients side by side that keep their connections; the answers by number."""
+    """Post every order once, by several concurrent keep-alive clients. Return the answers by number."""
 
     def share(first: int) -> dict[int, httpx.Response]:
         with proxy.client() as client:
@@ -50,7 +50,7 @@ def post_all(proxy: Proxy) -> dict[int, httpx.Response]:
 
 
 def direct(url: str) -> Callable[[], socket.socket]:
-    """How strangers connect who reach the ingress itself."""
+    """Connect to the ingress directly, as attackers behind the proxy do."""
     address = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
     return lambda: socket.create_connection(address, timeout=30, source_address=(ADDRESS, 0))
 

@@ -84,7 +84,7 @@ def test_a_flood_from_one_address_is_limited_and_others_are_not(proxy: Proxy) ->
 
 
 def test_a_stalled_request_is_closed_and_never_answered_200(proxy: Proxy, upstream: RecordingUpstream) -> None:
-    """All at once, since each takes ten seconds or twenty."""
+    """All concurrently, since each takes ten or twenty seconds."""
     with ExitStack() as stack:
         connections: dict[str, socket.socket] = {
             "no TLS": stack.enter_context(socket.create_connection((LOOPBACK, proxy.port)))

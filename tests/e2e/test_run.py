@@ -23,21 +23,21 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class Run(LocalRun):
-    """A run, and what a second terminal finds out about it."""
+    """A run, and checks of it from a second terminal."""
 
     def events_of_first_order(self) -> int:
-        """How many events `curbside order` knows of the order of the first event."""
+        """The number of events that `curbside order` shows of the first event's order."""
         said = self.run_command("order", order_id(), "--json")
         return said.output.count('"fulfillment.order_created"') + said.output.count('"order_created"')
 
     def kill(self, name: str) -> None:
-        """Kill a part, and wait until another is there in its place."""
+        """Kill a service and wait until it is restarted."""
         before = self.data_dir.running_processes()[name]
         os.kill(before, signal.SIGKILL)
         wait_for(lambda: self.data_dir.running_processes().get(name, before) != before, 30, f"{name} to be started again")
 
     def places_of_secrets(self) -> list[str]:
-        """Files and command lines that show a secret, though they must not."""
+        """Files and command lines that contain a secret but must not."""
         made = read_generated(path_in(self.environment))
         secrets = [value.rpartition(":")[2] for name, value in made.items() if name != "INSTACART_CLIENT_ID"]
         commands = [Path(f"/proc/{pid}/cmdline") for pid in self.data_dir.running_processes().values()]
@@ -49,7 +49,7 @@ class Run(LocalRun):
         return [str(file) for file in files if any(secret in file.read_text() for secret in secrets)]
 
     def open_to_others(self) -> list[str]:
-        """Files and folders of the data folder, itself too, that others have any right to."""
+        """The data directory and what it holds, as far as other users have any permission."""
         everything = [self.data_dir.root, *self.data_dir.root.rglob("*")]
         return [str(each) for each in everything if each.stat().st_mode & 0o077]
 
@@ -59,7 +59,7 @@ class Run(LocalRun):
             return probe.connect_ex((LOOPBACK, int(self.environment[variable]))) == 0
 
     def stopped_in_order(self) -> list[str]:
-        """The parts in the order of their last stop, by supervisord's log."""
+        """The services in the order of their last stop, by supervisord's log."""
         return re.findall(r" stopped: ([a-z]+)", self.data_dir.log("supervisord").read_text())
 
 

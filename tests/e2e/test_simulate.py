@@ -28,7 +28,7 @@ FAULTS = (
 
 
 class RetryDeployment:
-    """A deployment, and a person who simulates."""
+    """A deployment, and `curbside simulate` against it."""
 
     def __init__(self, url: str, environment: dict[str, str]) -> None:
         self._url, self.environment = url, environment
@@ -68,7 +68,7 @@ def test_a_few_hundred_orders_with_every_fault_are_in_the_ledger_as_they_must_be
 
 @pytest.fixture(scope="module")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RetryDeployment]:
-    """One deployment for the tests below, each of which looks at its own orders."""
+    """One deployment for the tests below; each checks its own orders."""
     folder, valkey = tmp_path_factory.mktemp("simulated"), RealValkey()
     try:
         valkey.start()

@@ -62,13 +62,13 @@ def judged_at(provider: str, body: bytes) -> str:
 
 
 def check_drift(provider: str, body: bytes) -> None:
-    """The drift alarm tells of fields by the names that the models have, or that look like one; never by what stands in them."""
+    """Drift findings name fields by names of the models, or by names that look like one; never by their values."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return  # placed without being read in full; the alarm passes over it
     differences, _ = compare(document, CONTRACTS[provider].shape_for(document))
-    assert not [each for each in differences if "@" in each.path or "@" in each.found], "an address is told"
+    assert not [each for each in differences if "@" in each.path or "@" in each.found], "an address is shown"
 
 
 def check_refusal(refused: DecodeError, body: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Many bodies in one process: seeds are damaged, some bytes are made up, and outcomes are counted. The same seed makes the same bodies."""
+"""Runs many bodies in one process: damaged seeds and random bytes. Counts outcomes. The same seed makes the same bodies."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -42,7 +42,7 @@ NAMES: list[tuple[Dialect, tuple[str, ...]]] = [
     (ORDER, (*afosto.KINDS, "ORDER_PAUSED")),
     (DELIVERY, (*afosto.KINDS, "ORDER_PAUSED")),
 ]
-"""Every event's name in each dialect, and one that nobody knows."""
+"""Every event name of each dialect, and an unknown one."""
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12) | st.text(

@@ -96,7 +96,7 @@ class Recorded:
         httpx.post(f"{self.ingress.url}/webhook/{TOYSHOP}", content=body, headers=headers).raise_for_status()
 
     def be_refused(self) -> None:
-        """What strangers and badly set up providers send."""
+        """Posts of unknown clients and of wrongly configured providers."""
         with httpx.Client(base_url=self.ingress.url) as client:
             client.post("/webhook/instacart", content=b"{}", headers={"Authorization": "Bearer nonsense"})
             client.post("/webhook/afosto", content=b"{}", headers={"X-Afosto-Hmac-Sha256": "0" * 64})
@@ -138,7 +138,7 @@ class Recorded:
         self._holder.close()
 
     def in_hand(self, handlers: Sequence[str]) -> int:
-        """How many of these handlers' streams have entries in a worker's hands."""
+        """How many of these handlers' streams have entries in pending at a worker."""
         return sum(self.valkey.xpending(f"{{curbside}}:todo:{name}", "workers")["pending"] > 0 for name in handlers)
 
     def waits_for(self, handler: str) -> int:
@@ -146,7 +146,7 @@ class Recorded:
         return int(self.valkey.hget("{curbside}:counters", f"waiting:{handler}") or 0)
 
     def attempts(self) -> int:
-        """How often alerts were tried in vain."""
+        """The number of failed attempts to send alerts."""
         return int(self._query("SELECT SUM(attempts) FROM outbox WHERE sent_at IS NULL")[0][0] or 0)
 
     def unsent(self, order: str) -> list[str]:
@@ -175,7 +175,7 @@ class Recorded:
         wait_for(lambda: self.tasks_in(queue), 20, f"a message in {queue}")
 
     def leave_taken(self, post: Callable[[], None]) -> None:
-        """Entries of the inbox that a worker took, when it died before the commit: Valkey refuses it a key that only that needs."""
+        """Pending inbox entries of a worker that died before the commit: Valkey refuses a key that only the commit needs."""
         but_taken_over = ("resetkeys", "~[^{]*", "~{curbside}:[^t]*", "~{curbside}:todo:*")
         self._allow(*but_taken_over)
         post()

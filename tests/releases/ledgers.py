@@ -1,4 +1,4 @@
-"""A ledger as SQL text, for SQLite and for PostgreSQL: written from the ledger of a deployment, loaded into an empty database."""
+"""A ledger as SQL text, for SQLite and PostgreSQL: dumped from a deployment, loaded into an empty database."""
 
 import sqlite3
 import subprocess

@@ -131,7 +131,7 @@ class Present:
         return json.loads(said.output)
 
     def start(self, option: str) -> None:
-        """Start ingress and workers, and wait until nothing is left to do by itself. The workers say their role by this option."""
+        """Start ingress and workers and wait until they are idle. The workers get their role by this option."""
         self.workers = [Worker(role, self._folder, self.environment, option) for role in ("urgent", "bulk")]
         for each in (self.ingress, *self.workers):
             each.start()

@@ -104,15 +104,15 @@ def _leave_alerts(at: Recorded) -> None:
 
 
 def _leave_in_hand(at: Recorded) -> None:
-    """Claim checks that a worker had in hand while the ledger was locked, when it died."""
+    """Claim checks that are pending at a worker which died while the ledger was locked."""
     at.hold_the_ledger()
     at.post(*IN_HAND)
-    wait_for(lambda: at.in_hand(("timeline", "refunds", "replacements")) == 3, 20, "claim checks in a worker's hands")
+    wait_for(lambda: at.in_hand(("timeline", "refunds", "replacements")) == 3, 20, "claim checks in pending at a worker")
     wait_for(lambda: at.waits_for("loyalty") == 0, 20, "the handler that writes into no ledger to be done")
 
 
 def _leave_retries_and_claim_checks(at: Recorded) -> None:
-    """Retries that were sent and nobody took, and claim checks that wait: a worker of what is urgent alone routes and sends."""
+    """Retries whose messages wait, and waiting claim checks: only a worker with the role urgent runs."""
     at.receiver.answers["/alerts"] = 503
     at.receiver.on_post = lambda post: None
     at.curbside("retry", "--yes", at.failure_of("dispatch", order="toy-0"))
@@ -120,7 +120,7 @@ def _leave_retries_and_claim_checks(at: Recorded) -> None:
     at.post(*ROUTED)
     urgent = at.start_worker("urgent", "--role", "urgent")
     wait_for(lambda: {"dispatch.retry", "refunds.retry"} <= at.tasks_in("curbside.retry"), 20, "retries to be sent")
-    wait_for(lambda: at.tasks_in("curbside.timeline"), 20, "a handler's doorbell")
+    wait_for(lambda: at.tasks_in("curbside.timeline"), 20, "a handler's notification")
     wait_for(lambda: at.waits_for("timeline") >= len(ROUTED), 20, "claim checks to wait")
     urgent.kill()
 

@@ -47,7 +47,7 @@ def other_dialects() -> list[Told]:
 
 
 def toy(number: int) -> Told:
-    """A notice of a provider whose module the old workers did not have: their verdict is that nobody can read it."""
+    """A notice of a provider whose module the old workers lack: a decode error for them."""
     body = {"id": f"toy-{number}", "type": "order.placed", "order": f"toy-{number}", "at": "2026-11-20T09:00:00Z"}
     return Told(TOYSHOP, json.dumps(body).encode())
 
@@ -64,7 +64,7 @@ class Expected:
 
 
 def expected_of(told: list[Told]) -> dict[str, list[list[str]]]:
-    """Of the flat bodies and the toyshop's, each event once however often it was told; the rules are those of this file alone."""
+    """The distinct events of the flat bodies and the toyshop's, by rules that only this file holds."""
     found = Expected()
     for one in dict.fromkeys(told):
         body = _read(one)

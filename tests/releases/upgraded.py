@@ -24,7 +24,7 @@ def today(failure_id: str) -> str:
 
 @dataclass
 class Upgraded:
-    """What was seen on the way: `before` the first worker, `after` it, when failures were `mended`, and `again` after a second start."""
+    """What was observed: `before` the first worker, `after` it, when failures were `mended`, `again` after a second start."""
 
     release: Release
     before: Seen
@@ -81,7 +81,7 @@ def _shown(release: Release) -> list[str]:
 
 
 def _mend(present: Present, upgraded: Upgraded) -> None:
-    """What a person does after the upgrade, by the ids that the old release showed, and by those of today."""
+    """What an operator does after the upgrade, by the old ids and by the new ones."""
     for name, arguments in {
         "replayed": ["replay", "--since", "2026-01-01", "--order", "toy-1", "--dry-run", "--json"],
         "old id": ["retry", "--yes", "--json", upgraded.id_of(OLD, "toy-1")],

@@ -17,7 +17,7 @@ def broken_requests(
     requests: Annotated[int, typer.Option(min=1, help="How many.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed sends the same requests.")] = 1,
 ) -> None:
-    """Send broken requests to an ingress of its own; exit code 1 if anything did not hold."""
+    """Send broken requests to an ingress of its own. Exit code 1 if a rule is violated."""
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("broken requests", total=requests)
         report = broken.run(requests, seed, lambda sent: progress.update(task, completed=sent))
@@ -39,7 +39,7 @@ def idle_connections(
     connections: Annotated[int, typer.Option(min=1, help="How many.")] = 10_000,
     seconds: Annotated[float, typer.Option(min=1, help="How long, the opening included.")] = 40,
 ) -> None:
-    """Hold idle and half-open connections, and measure an honest provider's answers meanwhile."""
+    """Hold idle and half-open connections while measuring the answers to an honest provider."""
     report = idle.run(connections, seconds)
     console.print(
         f"{connections:,} idle or half-open connections, opened {report.opened:,} times; {report.posts:,} honest posts, "

@@ -18,7 +18,7 @@ from tests.support.ingress_client import bearer, stored
 
 CONNECTIONS = 48
 SILENCE_SECONDS = 0.03
-"""What is not answered within it lacks its end, and its client goes away."""
+"""A request without an answer for so long is incomplete; its client disconnects."""
 REQUESTS_A_CONNECTION = 20
 GROWTH_MB = 10
 _AUTHORIZATION = b"Authorization: " + bearer()["Authorization"].encode()
@@ -26,7 +26,7 @@ _AUTHORIZATION = b"Authorization: " + bearer()["Authorization"].encode()
 
 @dataclass
 class Report:
-    """What was seen. `violations` say what did not hold; there are none if all did."""
+    """The counts of a run. `violations` describes each violated rule."""
 
     seed: int
     sent: int = 0
@@ -42,7 +42,7 @@ class Report:
 
 
 def run(requests: int, seed: int, progress: Callable[[int], None] = lambda _: None) -> Report:
-    """Send so many; `progress` is told how many were sent."""
+    """Send so many requests. `progress` is called with the number sent."""
     report, began = Report(seed), time.monotonic()
     with target() as its:
         asyncio.run(_run(its, report, requests, progress))
@@ -76,7 +76,7 @@ def _chance(*seed: int) -> random.Random:
 
 
 class _Stranger:
-    """One after another it opens connections and sends what is broken."""
+    """A client that opens one connection after another and sends broken requests."""
 
     def __init__(self, its: Target, report: Report, chance: random.Random) -> None:
         self._port = int(its.ingress.url.rpartition(":")[2])
@@ -99,7 +99,7 @@ class _Stranger:
             progress(self._report.sent)
 
     async def _send_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Whether the connection can be used again."""
+        """Send a request and record its answer. True if the connection can be used again."""
         request = broken_request(self._chance, self._authorization)
         writer.write(request)
         answer = b""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from tests.strangers.target import HonestProvider, target
 
 BEGUN = (b"", b"POST /web", b"POST /webhook HTTP/1.1\r\nHost: x\r\nX-A: ", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-"""What each of them sends, in turn: nothing, half a request line, half of the headers, a whole request."""
+"""What the connections send, in turn: nothing, half a request line, half of the headers, a whole request."""
 
 
 @dataclass
 class Report:
-    """What the honest provider saw."""
+    """The answers to the honest provider."""
 
     connections: int
     opened: int = 0
@@ -26,7 +26,7 @@ class Report:
 
 
 def run(connections: int, seconds: float) -> Report:
-    """Hold so many open for so long; whichever the ingress closes is opened again."""
+    """Hold so many connections open for so long. Reopen each that the ingress closes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, connections + 500) if hard > 0 else connections + 500, hard))
     try:

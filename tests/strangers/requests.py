@@ -80,7 +80,7 @@ NO_HTTP = (
 
 
 def broken_request(chance: Random, authorization: bytes) -> bytes:
-    """One request, or something in its place. `authorization` is a whole header that some of them carry, or nothing."""
+    """One broken request, or bytes that are none. `authorization` is a header that some of them carry, or empty."""
     kind = chance.random()
     if kind < 0.05:
         return chance.choice(NO_HTTP)

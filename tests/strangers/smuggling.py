@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from tests.strangers import http2
 
 ADDRESS = "127.0.0.66"
-"""Where the stranger sits, in the loopback range."""
+"""The attackers' address, in the loopback range."""
 ROUNDS = 400
-"""At the most, of all attacks."""
+"""The most rounds of all attacks."""
 _PAUSE_SECONDS = 0.02
 _SEND_SECONDS = 10.0
 _RESET = struct.pack("ii", 1, 0)
@@ -20,13 +20,13 @@ _RESET = struct.pack("ii", 1, 0)
 HOST = b"Host: localhost\r\n"
 WEBHOOK, TOKEN = b"POST /webhook HTTP/1.1\r\n" + HOST, b"POST /oauth/token HTTP/1.1\r\n" + HOST
 AFOSTO = b"POST /webhook/afosto HTTP/1.1\r\n" + HOST + b"X-Afosto-Hmac-Sha256: " + b"0" * 64 + b"\r\n"
-"""Its signature is looked at only when the body is whole."""
+"""Its signature is checked only when the body is complete."""
 STRAY = WEBHOOK + b"Content-Length: 9\r\n\r\nsmuggled!"
-"""A request within a body: whoever takes it for one answers twice."""
+"""A request within a body. A server that reads it as a request answers twice."""
 OPEN = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Rest: "
-"""Another, that swallows the first line of whatever comes next on the same connection, and gets it a 200."""
+"""A request within a body that absorbs the first line of the next request on the connection, which then gets a 200."""
 PADDED = b"\r\n" * 200_000 + OPEN
-"""The same after empty lines, which servers skip: too long for a proxy to send all of it together with the head before."""
+"""The same after empty lines, which servers skip: too long for a proxy to send it together with the head."""
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
 WEBSOCKET = (
     b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -34,7 +34,7 @@ WEBSOCKET = (
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 Attack = Sequence[bytes]
-"""What is sent, in parts: after each the stranger waits for a moment, and for an answer."""
+"""What is sent, in parts. After each the attacker waits briefly for an answer."""
 
 
 def _attacks() -> Iterator[tuple[str, Attack]]:
@@ -46,12 +46,12 @@ def _attacks() -> Iterator[tuple[str, Attack]]:
 
 
 def _framed(within: bytes) -> tuple[bytes, bytes]:
-    """The header that announces these bytes as a body, and the same bytes as the only chunk."""
+    """The Content-Length header of these bytes, and the bytes as a single chunk."""
     return b"Content-Length: %d\r\n" % len(within), b"%x\r\n%s\r\n0\r\n\r\n" % (len(within), within)
 
 
 def _upgrades(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
-    """Another protocol is asked for, and the body stays where it was."""
+    """Requests for an upgrade to another protocol that carry a body."""
     length, chunk = _framed(within)
     yield "h2c", (start + H2C + length + b"\r\n", within)
     yield "h2c chunked", (start + H2C + CHUNKED + b"\r\n", chunk)
@@ -60,7 +60,7 @@ def _upgrades(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
 
 
 def _tricks(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
-    """One request with another within, which a careless server or proxy takes for the next."""
+    """One request with another inside it, which a faulty server or proxy reads as the next one."""
     length, chunk = _framed(within)
     empty = b"\r\n0\r\n\r\n" + within
     yield "CONNECT", (b"CONNECT localhost:443 HTTP/1.1\r\n" + HOST + b"\r\n", within)
@@ -91,7 +91,7 @@ def _tricks(start: bytes, within: bytes) -> Iterator[tuple[str, Attack]]:
 
 
 def _floods() -> Iterator[tuple[str, Attack]]:
-    """Too much, too little, or something else."""
+    """Requests that are too large, incomplete or not HTTP."""
     trailers = b"Authorization: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\nContent-Length: 9\r\n"
     yield "trailers", (WEBHOOK + CHUNKED + b"Trailer: Authorization\r\n\r\n3\r\nabc\r\n0\r\n" + trailers + b"\r\n",)
     yield "many trailers", (WEBHOOK + CHUNKED + b"\r\n0\r\n" + b"X-A: 1\r\n" * 20_000,)
@@ -111,7 +111,7 @@ UPGRADES: dict[str, Attack] = {
     for target, start in (("webhook", WEBHOOK), ("afosto", AFOSTO))
     for trick, attack in _upgrades(start, PADDED)
 }
-"""What has cost most events, where a proxy handed on `Upgrade`."""
+"""The most effective attacks on a proxy that forwards `Upgrade`."""
 
 
 def _in_http2() -> Iterator[tuple[str, Attack]]:
@@ -135,16 +135,16 @@ ATTACKS_IN_HTTP2: dict[str, Attack] = dict(_in_http2())
 
 
 class Attacker:
-    """One thread that makes all these attacks, again and again; `made` counts them by name."""
+    """A thread that repeats all these attacks. `made` counts them by name."""
 
     def __init__(self, connect: Callable[[], socket.socket], attacks: dict[str, Attack], enough: threading.Event) -> None:
         self.made: Counter[str] = Counter()
         self._connect, self._attacks, self._enough = connect, attacks, enough
-        self.thread = threading.Thread(target=self._run, name="stranger")
+        self.thread = threading.Thread(target=self._run, name="attacker")
 
     @property
     def has_made_all(self) -> bool:
-        """Each of them once at least."""
+        """Whether it has made each attack at least once."""
         return self.made.keys() == self._attacks.keys()
 
     def _run(self) -> None:
@@ -156,7 +156,7 @@ class Attacker:
                 self.made[name] += 1
 
     def _make(self, attack: Attack, *, reset: bool) -> None:
-        """Every other time it ends with a reset of the connection."""
+        """Make one attack. `reset`: end it with a reset of the connection."""
         try:
             with self._connect() as connection:
                 if reset:
@@ -171,7 +171,7 @@ class Attacker:
 
 
 def _read(connection: socket.socket) -> None:
-    """Whatever is answered before a moment's silence."""
+    """Read until no bytes arrive for a moment."""
     try:
         while connection.recv(65536):
             pass
@@ -181,7 +181,7 @@ def _read(connection: socket.socket) -> None:
 
 @contextmanager
 def attackers(*those: tuple[Callable[[], socket.socket], dict[str, Attack]]) -> Iterator[list[Attacker]]:
-    """All at once; on leaving each has made each of its attacks, and has ended."""
+    """Run all attackers concurrently. On exit each has made each of its attacks, and has ended."""
     enough = threading.Event()
     all_of_them = [Attacker(connect, attacks, enough) for connect, attacks in those]
     for each in all_of_them:

@@ -15,7 +15,7 @@ from tests.support.valkey_servers import RealValkey
 
 
 class Target(NamedTuple):
-    """What is attacked."""
+    """The attacked ingress and its Valkey."""
 
     ingress: IngressProcess
     valkey: RealValkey
@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
 @contextmanager
 def target(**environment: str) -> Iterator[Target]:
-    """Start it; afterwards it is stopped in good order."""
+    """A running ingress, shut down in order on exit."""
     valkey = RealValkey()
     with tempfile.TemporaryDirectory(prefix="curbside-strangers-") as folder:
         try:
@@ -39,13 +39,13 @@ def target(**environment: str) -> Iterator[Target]:
 
 
 class HonestProvider:
-    """Posts events that are all different, one every `pause_seconds`, until it is told to stop."""
+    """Posts distinct events, one every `pause_seconds`, until it is cancelled."""
 
     def __init__(self, url: str, pause_seconds: float) -> None:
         self._url, self._pause_seconds = url, pause_seconds
         self.acknowledged, self.refused = list[bytes](), list[str]()
         self.seconds = list[float]()
-        """How long each answer took."""
+        """The duration of each answer."""
 
     async def run(self) -> None:
         """Post."""
@@ -66,5 +66,5 @@ class HonestProvider:
                 await asyncio.sleep(self._pause_seconds)
 
     def percentile_ms(self, share: float) -> float:
-        """Of all answers."""
+        """A percentile of the durations of all answers, in ms."""
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(share * len(self.seconds)))] * 1000

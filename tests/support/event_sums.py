@@ -12,7 +12,7 @@ BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_
 
 
 class Sums(NamedTuple):
-    """One consistent reading. `counters` and `waiting_counted` come from the workers; the other fields are counted in the streams."""
+    """One consistent reading. The workers write `counters` and `waiting_counted`; the rest is counted in the streams."""
 
     received: int
     waiting: int

@@ -112,7 +112,7 @@ def migrated_postgresql(postgresql_process: PostgresqlServer) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def migrated_ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a migrated, empty ledger; the test runs on SQLite and on PostgreSQL. Cheaper than `ledger_url`, a new database."""
+    """The URL of a migrated, empty ledger, on SQLite and on PostgreSQL. Cheaper than `ledger_url`, a new database."""
     if request.param == "sqlite":
         copy = shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "ledger.db")
         return f"sqlite:///{copy}"

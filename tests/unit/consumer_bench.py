@@ -17,7 +17,7 @@ STREAM = keys.todo(NAME)
 
 
 class RecordingWork:
-    """Records the batches of a consumer, and acknowledges them unless it is told to fail."""
+    """Records and acknowledges each batch, or raises the next of `errors`."""
 
     def __init__(self, worker_parts: WorkerParts) -> None:
         self._parts = worker_parts
@@ -67,7 +67,7 @@ class ConsumerBench:
         return str(self.parts.client.xadd(STREAM, {keys.FIELD_EVENT: "1-1"}).decode())
 
     def start(self, queue: StreamConsumer) -> threading.Thread:
-        """Run it as a notification does, in a thread."""
+        """Run a consumer in a thread, as a notification does."""
         thread = threading.Thread(target=queue.run)
         thread.start()
         self._threads.append(thread)

@@ -36,14 +36,14 @@ def failing_deployment(
 
 
 def failed(failing_deployment: SteppedDeployment, count: int = 1) -> list[str]:
-    """Events that failed at the handler; their ids."""
+    """Append events that fail at the handler. Return their ids."""
     ids = [failing_deployment.append(refund(f"o{number}")) for number in range(count)]
     failing_deployment.work()
     return ids
 
 
 def dead(failing_deployment: SteppedDeployment) -> str:
-    """An event that failed as often as it may; its id."""
+    """Append an event and retry it until it is dead. Return its id."""
     (event_id,) = failed(failing_deployment)
     failing_deployment.run_retries_until_settled()
     assert failing_deployment.failures.get("refunds", event_id).state is FailureState.DEAD

@@ -21,7 +21,7 @@ class Request:
 
 @dataclass
 class FakeIngress:
-    """`answer` gives the status of a post; `lifetime_seconds` is that of the tokens, which are numbered from 1."""
+    """`answer` returns the status of a post. `lifetime_seconds` applies to the tokens, which are numbered from 1."""
 
     answer: Callable[[Request], Awaitable[int]]
     lifetime_seconds: int = 3600
@@ -55,7 +55,7 @@ async def accept(request: Request) -> int:
 async def serving_fake_ingress(
     answer: Callable[[Request], Awaitable[int]] = accept, lifetime_seconds: int = 3600
 ) -> AsyncIterator[FakeIngress]:
-    """Serve until the test is done."""
+    """A fake ingress, served until the context ends."""
     fake_ingress = FakeIngress(answer, lifetime_seconds)
     app = web.Application()
     app.router.add_post("/oauth/token", fake_ingress.token)

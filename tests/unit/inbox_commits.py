@@ -18,7 +18,7 @@ Answer = str | BaseException
 
 
 def watch_writes(connection: Connection, told: Callable[[bytes], None]) -> None:
-    """Have every write to the socket told, whoever makes it."""
+    """Report every write to the connection's socket."""
     writer = connection._writer
     assert writer is not None
     writer._transport = ObservedTransport(writer.transport, told)  # type: ignore[attr-defined]
@@ -26,7 +26,7 @@ def watch_writes(connection: Connection, told: Callable[[bytes], None]) -> None:
 
 @asynccontextmanager
 async def an_inbox(url: str, timeout_seconds: float = 5.0) -> AsyncIterator[tuple[Inbox, list[int]]]:
-    """An inbox, connected if it can be, and a list that gets the size of each write it then makes."""
+    """An inbox, connected if possible, and a list of the sizes of its later writes."""
     writes: list[int] = []
 
     class Counting(Connection):
@@ -46,7 +46,7 @@ async def an_inbox(url: str, timeout_seconds: float = 5.0) -> AsyncIterator[tupl
 
 
 async def answers_of(inbox: Inbox, bodies: list[bytes]) -> list[Answer]:
-    """Append them at one moment and wait for all answers."""
+    """Append these bodies concurrently. Return all answers."""
     return list(await asyncio.gather(*(inbox.append("instacart", body) for body in bodies), return_exceptions=True))
 
 

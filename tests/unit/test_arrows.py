@@ -70,7 +70,7 @@ FLOORS = {
         {"__main__"},
     ),
 }
-"""Modules and folders from the ground up: each imports only from floors below its own (a folder's modules also from each other)."""
+"""Modules and folders, lowest floor first: each imports only from floors below (a folder's modules also from each other)."""
 FILES = {part: sorted((ROOT / part).rglob("*.py")) for part in MAY_NOT_IMPORT}
 
 

@@ -35,7 +35,7 @@ def forged(key: str = NEW, algorithm: str = ALGORITHM, headers: dict[str, Any] |
 
 
 def with_header(header: bytes) -> bytes:
-    """A token of ours under another header."""
+    """A token of ours with another header."""
     return jwt.utils.base64url_encode(header) + b"." + token_of(NEW).partition(b".")[2]
 
 
@@ -133,7 +133,7 @@ def test_the_longest_token_that_we_issue_is_taken() -> None:
 
 
 def test_a_very_long_token_is_not_parsed() -> None:
-    """Its header alone would tell that the key is another; what is told is the length."""
+    """The header alone shows that the key is another; the length is refused first."""
     header = json.dumps({"alg": ALGORITHM, "kid": "x" * MAX_TOKEN_BYTES}).encode()
     with pytest.raises(RefusedError, match="too long"):
         Verifier([NEW], CLIENT).check(with_header(header), NOW)

@@ -96,7 +96,7 @@ def test_concurrent_dispatchers_count_exactly(worker_parts: WorkerParts) -> None
 def test_a_dispatch_costs_two_round_trips_for_any_number_of_events(real_worker_parts: WorkerParts, count: int) -> None:
     dispatcher = dispatcher_of(real_worker_parts)
     real_worker_parts.append(status("first"), refund("first", "bread"))
-    dispatcher(real_worker_parts.read_new())  # loads the script, rings
+    dispatcher(real_worker_parts.read_new())  # loads the script, notifies
     real_worker_parts.append(*(refund(f"order-{number}", "bread") for number in range(count)))
     with RedisMonitor(real_worker_parts.url) as monitor:
         batch = real_worker_parts.store.read(keys.INBOX, "one", 1000)

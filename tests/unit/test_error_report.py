@@ -149,7 +149,7 @@ secrets = st.sampled_from(_ways).map(lambda way: way.replace("{}", SECRET)) | st
 
 
 class QuotingError(Exception):
-    """An error of somebody's library that quotes a customer wherever it can."""
+    """An error of a library that quotes a customer in its attribute, str and repr."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

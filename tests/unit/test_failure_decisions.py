@@ -43,7 +43,7 @@ def test_a_retry_requested_during_a_retry_applies_its_effect_once(
 ) -> None:
     (event_id,) = failed(failing_deployment)
     (taken,) = failing_deployment.take_due()
-    failing_deployment.failures.retry("refunds", event_id, 1)  # while it is tried
+    failing_deployment.failures.retry("refunds", event_id, 1)  # during an attempt
     failing_handler.bug = None
     (again,) = failing_deployment.take_due()
     assert [failing_deployment.run_retry("refunds", taken.event_id), refunds(failing_deployment)] == [None, ["o0"]]

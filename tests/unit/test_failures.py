@@ -125,7 +125,7 @@ def test_a_failure_record_with_unknown_fields_is_retried_and_counted_like_any_ot
 
 def test_failures_of_a_removed_handler_use_no_capacity_of_others(failing_deployment: SteppedDeployment) -> None:
     for number in range(MAX_IN_FLIGHT):
-        gone = msgspec.structs.replace(lane_failure(number), handler="gone")
+        gone = msgspec.structs.replace(retrying_failure(number), handler="gone")
         failing_deployment.client.hset(keys.FAILURES, gone.field, encode_failure(gone))
         failing_deployment.client.zadd(keys.RETRIES, {gone.field: 1})
     failing_deployment.scheduler.send_due()
@@ -134,7 +134,7 @@ def test_failures_of_a_removed_handler_use_no_capacity_of_others(failing_deploym
     assert {each.state for each in failing_deployment.failures.all()} == {FailureState.RETRYING}
 
 
-def lane_failure(number: int) -> Failure:
+def retrying_failure(number: int) -> Failure:
     return Failure(
         event_id=f"1732-{number}", handler="refunds", provider="instacart", reason=Reason.HANDLER_ERROR, message="", body=b"{}",
         state=FailureState.RETRYING,

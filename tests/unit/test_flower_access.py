@@ -23,7 +23,7 @@ def _keeps_flowers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def options(*command_line: str, **environment: str) -> Any:
-    """Tornado's options as Flower defines those that matter here, read as Flower reads them: what it was given comes after our file."""
+    """The Tornado options of Flower that matter here, read as Flower does: command-line options override our file."""
     parser = OptionParser()
     parser.define("address", default="", type=str)
     parser.define("unix_socket", default="", type=str)

@@ -39,7 +39,7 @@ class State:
 
     @property
     def needed(self) -> set[int]:
-        """Events whose bodies somebody will ask for."""
+        """Events whose bodies are still needed."""
         undrained = set(range(len(self.ages_minutes))) - self.acknowledged
         return undrained.union(*self.waiting.values())
 

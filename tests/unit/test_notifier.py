@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for_async
 
 
 @asynccontextmanager
-async def a_doorbell(url: str, broker_url: str) -> AsyncIterator[Notifier]:
+async def a_notifier(url: str, broker_url: str) -> AsyncIterator[Notifier]:
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(broker_url))
     valkey = Redis.from_url(url, decode_responses=True, protocol=2)
@@ -33,24 +33,24 @@ async def a_doorbell(url: str, broker_url: str) -> AsyncIterator[Notifier]:
     await valkey.aclose()
 
 
-async def until_rung(url: str, times: int) -> None:
-    async def is_rung() -> bool:
+async def until_notified(url: str, times: int) -> None:
+    async def is_notified() -> bool:
         return await asyncio.to_thread(notifications, url) >= times
 
-    await wait_for_async(is_rung, what=f"{times} notifications")
+    await wait_for_async(is_notified, what=f"{times} notifications")
 
 
 async def look_twice() -> None:
-    """Long enough for the notifier to have checked whether a notification is needed."""
+    """Wait long enough for the notifier to have decided whether a notification is needed."""
     await asyncio.sleep(5 * PAUSE_SECONDS)
 
 
 def test_many_events_are_one_notification_without_content(valkey_url: str) -> None:
     async def main() -> None:
-        async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+        async with a_notifier(valkey_url, broker_of(valkey_url)) as notifier:
             for _ in range(100):
                 notifier.notify()
-            await until_rung(valkey_url, 1)
+            await until_notified(valkey_url, 1)
             for _ in range(100):
                 notifier.notify()
                 await asyncio.sleep(0)
@@ -68,10 +68,10 @@ def test_many_events_are_one_notification_without_content(valkey_url: str) -> No
 def test_after_a_notification_is_received_the_next_event_notifies_again(valkey_url: str) -> None:
     async def main() -> None:
         with redis.Redis.from_url(valkey_url) as client:
-            async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+            async with a_notifier(valkey_url, broker_of(valkey_url)) as notifier:
                 for times in (1, 2):
                     notifier.notify()
-                    await until_rung(valkey_url, times)
+                    await until_notified(valkey_url, times)
                     client.delete(keys.notified(keys.DISPATCH))
 
     asyncio.run(main())
@@ -79,9 +79,9 @@ def test_after_a_notification_is_received_the_next_event_notifies_again(valkey_u
 
 def test_a_notified_flag_expires(valkey_url: str) -> None:
     async def main() -> None:
-        async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+        async with a_notifier(valkey_url, broker_of(valkey_url)) as notifier:
             notifier.notify()
-            await until_rung(valkey_url, 1)
+            await until_notified(valkey_url, 1)
 
     asyncio.run(main())
 
@@ -93,13 +93,13 @@ def test_no_notification_is_sent_while_a_dispatcher_waits_on_the_inbox(valkey_ur
     async def main() -> None:
         with redis.Redis.from_url(valkey_url) as client:
             client.set(keys.waiter(keys.DISPATCH), 1, ex=60)
-            async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
+            async with a_notifier(valkey_url, broker_of(valkey_url)) as notifier:
                 notifier.notify()
                 await look_twice()
                 assert notifications(valkey_url) == 0
                 client.delete(keys.waiter(keys.DISPATCH))
                 notifier.notify()
-                await until_rung(valkey_url, 1)
+                await until_notified(valkey_url, 1)
 
     asyncio.run(main())
 
@@ -107,7 +107,7 @@ def test_no_notification_is_sent_while_a_dispatcher_waits_on_the_inbox(valkey_ur
 @pytest.mark.parametrize("engine", ["redis", "amqp"])
 def test_a_broker_outage_is_only_a_warning(fake_valkey_url: str, caplog: pytest.LogCaptureFixture, engine: str) -> None:
     async def main() -> None:
-        async with a_doorbell(fake_valkey_url, f"{engine}://user:secret@{LOOPBACK}:{free_port()}//") as notifier:
+        async with a_notifier(fake_valkey_url, f"{engine}://user:secret@{LOOPBACK}:{free_port()}//") as notifier:
             notifier.notify()
 
             async def is_warned() -> bool:
@@ -125,9 +125,9 @@ def test_a_notification_is_sent_again_after_a_broker_outage(
     real_valkey: RealValkey, fake_valkey_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        async with a_doorbell(fake_valkey_url, broker_of(real_valkey.url)) as notifier:
+        async with a_notifier(fake_valkey_url, broker_of(real_valkey.url)) as notifier:
             notifier.notify()
-            await until_rung(real_valkey.url, 1)
+            await until_notified(real_valkey.url, 1)
             real_valkey.kill()
             with redis.Redis.from_url(fake_valkey_url) as client:
                 client.delete(keys.notified(keys.DISPATCH))
@@ -140,7 +140,7 @@ def test_a_notification_is_sent_again_after_a_broker_outage(
                 real_valkey.start()
                 client.delete(keys.notified(keys.DISPATCH))
                 notifier.notify()
-                await until_rung(real_valkey.url, 2)
+                await until_notified(real_valkey.url, 2)
 
     asyncio.run(main())
 
@@ -151,7 +151,7 @@ def test_without_valkey_the_notifier_waits_and_continues_afterwards(
     real_valkey: RealValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
-        async with a_doorbell(real_valkey.url, broker_of(real_valkey.url)) as notifier:
+        async with a_notifier(real_valkey.url, broker_of(real_valkey.url)) as notifier:
             real_valkey.kill()
             notifier.notify()
 
@@ -161,6 +161,6 @@ def test_without_valkey_the_notifier_waits_and_continues_afterwards(
             await wait_for_async(is_warned, 30, "the warning")
             real_valkey.start()
             notifier.notify()
-            await until_rung(real_valkey.url, 1)
+            await until_notified(real_valkey.url, 1)
 
     asyncio.run(main())

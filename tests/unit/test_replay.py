@@ -46,7 +46,7 @@ def a_day(stepped_deployment: SteppedDeployment, count: int = 150) -> None:
 
 
 def rows(stepped_deployment: SteppedDeployment) -> object:
-    """All rows but the clock of the outbox, which nobody empties here."""
+    """All rows, without the times of the outbox, which is not sent here."""
     return all_rows(stepped_deployment.ledger_fixture)
 
 

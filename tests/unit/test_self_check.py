@@ -19,7 +19,7 @@ from tests.support.valkey_servers import RealValkey
 
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
-    """No test hears another's answer."""
+    """Forget the cached result, so that no test gets another's."""
     self_check.failed_promise.cache_clear()
     yield
     self_check.failed_promise.cache_clear()

@@ -37,7 +37,7 @@ def test_no_post_waits_for_the_answer_to_another() -> None:
         all_have_come = asyncio.Event()
 
         async def withhold(request: Request) -> int:
-            """Answer nobody before everybody has come: whoever waits for an answer first never gets one."""
+            """Answer only after all posts have arrived, so a client that waits for an answer first never gets one."""
             if len(fake_ingress.requests) == len(PLAN.posts):
                 all_have_come.set()
             await all_have_come.wait()

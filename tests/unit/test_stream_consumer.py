@@ -41,7 +41,7 @@ def test_entries_that_arrive_in_the_idle_wait_are_handled_without_a_notification
 def test_a_consumer_that_is_just_ending_leaves_no_entry_behind(
     consumer_bench: ConsumerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Appends and checks the waiter flag as the ingress does, again and again at the moment at which the consumer ends. No timer helps."""
+    """Append and check the waiter flag as the ingress does, repeatedly at the moment the consumer ends. No timer runs."""
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 1)
     queue = consumer_bench.consumer()
     for number in range(150):

@@ -59,11 +59,11 @@ def test_abandoned_entries_cause_a_notification_and_fresh_pending_ones_do_not(
     assert notifications(worker_parts) == []
     monkeypatch.setattr(timer_module, "CLAIM_IDLE_MS", 20)
 
-    def is_rung() -> bool:
+    def is_notified() -> bool:
         tick.run_once(NOW_MS)
         return notifications(worker_parts) == [keys.DISPATCH]
 
-    wait_for(is_rung, what="a notification for the abandoned entry")
+    wait_for(is_notified, what="a notification for the abandoned entry")
     worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
@@ -110,14 +110,14 @@ def test_a_valkey_outage_is_logged_and_checked_again(
 
 @contextmanager
 def hanging_up() -> Iterator[tuple[str, list[object]]]:
-    """A broker that hangs up on everybody, and a list that gets whoever came."""
+    """A broker that closes every connection, and the list of those connections."""
     came: list[object] = []
 
-    class HangUp(socketserver.BaseRequestHandler):
+    class Closing(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             came.append(self.client_address)
 
-    with socketserver.ThreadingTCPServer((LOOPBACK, 0), HangUp) as server:
+    with socketserver.ThreadingTCPServer((LOOPBACK, 0), Closing) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"redis://{LOOPBACK}:{server.server_address[1]}/0", came

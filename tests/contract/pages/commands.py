@@ -35,14 +35,14 @@ _LIMIT_SECONDS = 60
 
 
 class NotRunHere(NamedTuple):
-    """A command that is not run here: why not, and what is checked of it."""
+    """A command that is not run here: the reason, and the check of it instead."""
 
     why: str
     check: Callable[[str], None]
 
 
 def make_target_exists(command: str) -> None:
-    """The Makefile has such a command, and `make` knows what it would do."""
+    """The Makefile has this target, and `make -n` accepts the command."""
     name, *rest = shlex.split(command)
     targets = [word for word in rest if "=" not in word]
     assert name == "make", command
@@ -69,7 +69,7 @@ def shell_parses(command: str) -> None:
 
 
 def runs_in_test(test: str, *words: str) -> Callable[[str], None]:
-    """Another test runs it, or its like: there stand these words."""
+    """A check that a test which runs this or a similar command contains these words."""
 
     def check(command: str) -> None:
         shell_parses(command)
@@ -80,7 +80,7 @@ def runs_in_test(test: str, *words: str) -> Callable[[str], None]:
 
 
 def extra_is_declared(command: str) -> None:
-    """The extra that `pip` is to install is declared."""
+    """The extra that `pip` installs is declared."""
     (extra,) = re.findall(r"\[(\w+)\]", command)
     declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extra in declared, command
@@ -133,7 +133,7 @@ NOT_RUN_HERE: Mapping[str, NotRunHere] = {
 
 @contextmanager
 def terminal_answering_yes() -> Iterator[int]:
-    """A terminal for a command's input, in which `y` is typed to every question."""
+    """A terminal as a command's input, with `y` typed for every question."""
     hand, terminal = os.openpty()
     try:
         os.write(hand, b"y\n" * 10)
@@ -144,13 +144,13 @@ def terminal_answering_yes() -> Iterator[int]:
 
 
 class CommandRunner:
-    """Somebody at a second terminal, with the variables that `make run` was started with."""
+    """Runs commands in a second terminal, with the environment variables of `make run`."""
 
     def __init__(self, environment: Mapping[str, str], make_failure: Callable[[], str]) -> None:
         self._environment, self._make_failure = dict(environment), make_failure
 
     def run(self, block: Block) -> "subprocess.CompletedProcess[str] | None":
-        """Run a block's commands, but those of `ELSEWHERE`; None if that leaves none."""
+        """Run a block's commands except those in `NOT_RUN_HERE`; None if none is left."""
         commands = [command for command in block.commands if command not in NOT_RUN_HERE]
         if not commands:
             return None

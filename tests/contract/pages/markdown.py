@@ -60,7 +60,7 @@ class Page:
 
     @cached_property
     def prose(self) -> str:
-        """It without fenced blocks."""
+        """Its text without fenced blocks."""
         inside, kept = False, []
         for line in self.text.splitlines():
             if _FENCE.match(line):
@@ -71,12 +71,12 @@ class Page:
 
     @property
     def links(self) -> list[str]:
-        """Where its links and pictures lead."""
+        """The targets of its links and pictures."""
         return _LINK.findall(_CODE.sub("", self.prose))
 
     @property
     def mentioned(self) -> list[str]:
-        """What stands in backticks."""
+        """The texts in backticks."""
         return _CODE.findall(self.prose)
 
     @property
@@ -87,7 +87,7 @@ class Page:
         return [Heading(title, _numbered(_anchor(title), seen)) for title in titles]
 
     def section(self, title: str) -> str:
-        """What stands under a heading, up to the next one of its level."""
+        """The text under a heading, up to the next one of its level."""
         level, _, rest = self.text.partition(f" {title}\n")
         marks = level.rpartition("\n")[2]
         return rest.partition(f"\n{marks} ")[0]

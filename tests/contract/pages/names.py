@@ -22,7 +22,7 @@ _MADE_BY_RUNS = {".data", ".venv", ".venv-bench"}
 
 
 def missing(name: str, folder: Path) -> str | None:
-    """What is wrong with a name in a page of this folder; None if it exists, or is no name that can be looked up."""
+    """The fault of a name in a page of this folder; None if it exists or cannot be looked up."""
     for pattern, exists in _KINDS:
         if pattern.fullmatch(name):
             return None if exists(name, folder) else f"`{name}`"
@@ -30,7 +30,7 @@ def missing(name: str, folder: Path) -> str | None:
 
 
 def _is_file(name: str, folder: Path) -> bool:
-    """A path in the repository or beside the page, `*` for any text in it, `::test` behind it; or no path of ours."""
+    """Whether a path exists, in the repository or beside the page (`*` and `::test` allowed). True for foreign paths."""
     path, _, test = name.partition("::")
     first = path.partition("/")[0]
     if first in OURS and "/" in path:
@@ -81,7 +81,7 @@ def _settings() -> set[str]:
 
 @cache
 def _texts() -> list[str]:
-    """Where other variables are read: those of tests and of examples, and constants."""
+    """The sources in which other variables and constants are defined."""
     files = [each for part in OURS for each in (REPOSITORY / part).rglob("*") if each.suffix in {".py", ""} and each.is_file()]
     return [each.read_text() for each in [*files, REPOSITORY / "Makefile"]]
 
