@@ -14,13 +14,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingress import documents
-from ingress.addresses import Address, addresses
 from ingress.components import Components
 from ingress.middleware import wrap
 from ingress.problems import BUG, STOPPING, Problem
 from ingress.refusals import Refusals
-from ingress.unexpected_errors import Guard, UnexpectedErrors
+from ingress.unexpected_errors import ErrorBoundary, UnexpectedErrors
 from ingress.webhook import Webhook
+from ingress.webhook_routes import WebhookRoute, webhook_paths
 from schemas.contracts import CONTRACTS
 from schemas.log_records import sanitize_logs
 from schemas.refusals import NOBODY, Cause
@@ -37,7 +37,7 @@ class Ingress(Starlette):
         super().__init__(**options)
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
         self.webhook, self._refusals, self._unexpected_errors = webhook, refusals, unexpected_errors
-        self._hot = {path.encode(): {"provider": provider} for path, provider in addresses().items()}
+        self._hot = {path.encode(): {"provider": provider} for path, provider in webhook_paths().items()}
         """Paths that events come in by, as they are sent, and the path parameters of each."""
         self.raises = False
         """Whether a bug's exception goes on after its answer, to middleware outside. Else it is written down here."""
@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         components.refusals,
         components.unexpected_errors,
         routes=[
-            *(Route(path, Address(provider, components.webhook)) for path, provider in addresses().items()),
+            *(Route(path, WebhookRoute(provider, components.webhook)) for path, provider in webhook_paths().items()),
             *(
                 Route(path, components.token.__call__, methods=["POST", "OPTIONS"])
                 for path in ("/oauth/token", "/oauth/token/")
@@ -98,7 +98,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     if not middleware:
         return ingress
     ingress.raises = True
-    return Guard(wrap(ingress, middleware), components.refusals, components.unexpected_errors)
+    return ErrorBoundary(wrap(ingress, middleware), components.refusals, components.unexpected_errors)
 
 
 async def _healthz(_: Request) -> Response:
@@ -109,7 +109,7 @@ class _Problems:
     """Every other answer that is not a success: what the router refuses, and our own bugs outside the path of an event."""
 
     def __init__(self, refusals: Refusals) -> None:
-        self._refusals, self._providers = refusals, addresses()
+        self._refusals, self._providers = refusals, webhook_paths()
 
     async def __call__(self, request: Request, error: Exception) -> Response:
         status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)

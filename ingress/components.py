@@ -14,15 +14,15 @@ from redis.backoff import NoBackoff
 
 from ingress.authentication import authenticators
 from ingress.background import running
-from ingress.backpressure import watch
-from ingress.bodies import BodyReader
+from ingress.backpressure import monitor
+from ingress.body_reader import BodyReader
+from ingress.client_addresses import ClientAddresses
 from ingress.connections import Connections
 from ingress.durability import warn_if_not_durable
 from ingress.inbox import Inbox
 from ingress.limiter import Limiter
 from ingress.notifier import Notifier
 from ingress.oauth import TokenEndpoint
-from ingress.peer import Peers
 from ingress.problems import Problem
 from ingress.readiness import Readiness
 from ingress.refusals import Refusals
@@ -56,8 +56,8 @@ class Components:
         self.inbox, self.notifier = Inbox(pool, bodies.memory, seconds), Notifier(self.valkey, celery)
         proofs, contexts = authenticators(settings), context_encoders(settings)
         self.webhook = Webhook(self.inbox, self.notifier, proofs, contexts, bodies, settings.max_body_bytes, self.refusals)
-        peers = Peers(settings.trusted_proxies)
-        self.token = TokenEndpoint(settings, bodies, self.refusals, Limiter(self.valkey), peers)
+        client_addresses = ClientAddresses(settings.trusted_proxies)
+        self.token = TokenEndpoint(settings, bodies, self.refusals, Limiter(self.valkey), client_addresses)
         self.readiness = Readiness(self.valkey, self.inbox)
 
     @contextlib.asynccontextmanager
@@ -66,7 +66,7 @@ class Components:
         await warn_if_not_durable(self.valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        pressure = watch(self.valkey, self.inbox, self.settings.inbox_max_backlog)
+        pressure = monitor(self.valkey, self.inbox, self.settings.inbox_max_backlog)
         async with running(notifier=self.notifier.run(), pressure=pressure, refusals=self.refusals.run()):
             yield {"connections": Connections(most_connections(self.settings), self._refused)}
         await self.inbox.close()

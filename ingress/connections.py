@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ingress.deadlines import Deadlines
-from ingress.memory import Memory
+from ingress.memory_budget import MemoryBudget
 from ingress.problems import CROWDED, Problem
 
 HEAD_TIMEOUT_SECONDS = 10.0
@@ -48,7 +48,7 @@ class Connections:
         """Those that do not read what they are answered."""
         self.idle: dict[Connection, None] = {}
         """Those between two requests, the one that has been so for the longest first."""
-        self.memory: Memory[Connection] = Memory(HEADS_BYTES, lambda each: each.transport.abort())
+        self.memory: MemoryBudget[Connection] = MemoryBudget(HEADS_BYTES, lambda each: each.transport.abort())
 
     def move(self, connection: Connection, old: Pool | None, new: Pool | None) -> Pool | None:
         """It waits among others from now on; gives these."""

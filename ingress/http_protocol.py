@@ -32,7 +32,7 @@ _log = logging.getLogger("curbside.ingress.http")
 _log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # it is refused, and counted as such
 
 
-class Part(Enum):
+class Arriving(Enum):
     """Which part of a request is arriving."""
 
     NONE, HEAD, BODY = auto(), auto(), auto()
@@ -66,7 +66,7 @@ class Protocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.parser, self.part, self.logger = Parser(self), Part.NONE, _log
+        self.parser, self.arriving, self.logger = Parser(self), Arriving.NONE, _log
         self.shared: Connections = self.app_state["connections"]
         self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
         self.discarded_bytes, self.is_at_end = 0, False
@@ -95,7 +95,7 @@ class Protocol(HttpToolsProtocol):
     def _parse(self, data: bytes, at: int) -> None:
         """Parse up to a request that has to wait for the answer to the one in front of it."""
         while at < len(data) and not self.transport.is_closing():
-            was_body = self.part is Part.BODY
+            was_body = self.arriving is Arriving.BODY
             if self._is_answering() and not was_body:
                 self.held, self.held_at = data, at
                 self.flow.pause_reading()
@@ -106,7 +106,7 @@ class Protocol(HttpToolsProtocol):
             HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
             if was_body:
                 self._count_body(cut - at)
-            elif self.part is Part.HEAD and len(self.headers) > HEADERS:
+            elif self.arriving is Arriving.HEAD and len(self.headers) > HEADERS:
                 self.refuse(HEAD_TOO_LARGE)
             at = cut
         self._watch()
@@ -139,7 +139,7 @@ class Protocol(HttpToolsProtocol):
                 self.transport.abort()
         pool: Pool | None = None
         if self._is_answering():
-            pool = self.shared.bodies if self.part is Part.BODY else None
+            pool = self.shared.bodies if self.arriving is Arriving.BODY else None
         elif self.timeout_keep_alive_task is None:
             pool = self.shared.awaited
         if pool is not self.pool:
@@ -148,7 +148,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request line begins."""
         HttpToolsProtocol.on_message_begin(self)
-        self.part = Part.HEAD
+        self.arriving = Arriving.HEAD
 
     def on_headers_complete(self) -> None:
         """Start the application, unless the head is going to be parsed again."""
@@ -157,7 +157,7 @@ class Protocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
             self.headers = []  # for the trailers
-            self.part, self.body_bytes, self.raw_bytes, self.discarded_bytes = Part.BODY, 0, 0, 0
+            self.arriving, self.body_bytes, self.raw_bytes, self.discarded_bytes = Arriving.BODY, 0, 0, 0
 
     def on_body(self, body: bytes) -> None:
         """A part of the body. What comes around bodies, such as chunk sizes and trailers, must not be much more than they."""
@@ -168,7 +168,7 @@ class Protocol(HttpToolsProtocol):
         """The request is complete. If it was answered before, the connection is kept from now on."""
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_message_complete(self)
-            self.part = Part.NONE
+            self.arriving = Arriving.NONE
             if self.cycle.response_complete:
                 self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
                 self._rest()
@@ -178,7 +178,7 @@ class Protocol(HttpToolsProtocol):
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             return
-        if self.part is Part.NONE:
+        if self.arriving is Arriving.NONE:
             self._rest()
             if not self.held:
                 if self.is_at_end:
@@ -199,7 +199,7 @@ class Protocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more; it may still read the answers to what it has sent."""
         self.is_at_end = True
-        return self._is_answering() and self.part is Part.NONE
+        return self._is_answering() and self.arriving is Arriving.NONE
 
     def shutdown(self) -> None:
         """The ingress stops: requests under way are answered, but nobody is waited for who sends or reads nothing."""
@@ -209,7 +209,7 @@ class Protocol(HttpToolsProtocol):
     def _stop(self) -> None:
         if self.flow.write_paused:
             self.transport.abort()
-        elif self._is_answering() and self.part is Part.BODY:
+        elif self._is_answering() and self.arriving is Arriving.BODY:
             self.refuse(STOPPING)
 
     def _stop_keep_alive(self) -> None:
@@ -219,7 +219,7 @@ class Protocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         """What was awaited did not come in time."""
-        if self.part is Part.HEAD:
+        if self.arriving is Arriving.HEAD:
             self.refuse(HEAD_TOO_SLOW)
         self.transport.close()
 
@@ -231,7 +231,7 @@ class Protocol(HttpToolsProtocol):
         """Answer with a problem, unless an answer is under way, and close."""
         self.shared.refused(problem)
         if self._is_answering():
-            if self.part is not Part.BODY:  # the request in front is not at fault: its answer is the last one
+            if self.arriving is not Arriving.BODY:  # the request in front is not at fault: its answer is the last one
                 self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True

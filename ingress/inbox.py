@@ -14,7 +14,7 @@ import hiredis
 from redis import exceptions
 from redis.asyncio.connection import ConnectionPool
 
-from ingress.memory import Memory
+from ingress.memory_budget import MemoryBudget
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
@@ -45,7 +45,7 @@ class Refusal(NamedTuple):
 class Inbox:
     """Appends to the inbox stream. One per event loop."""
 
-    def __init__(self, pool: ConnectionPool, memory: Memory[Any], timeout_seconds: float) -> None:
+    def __init__(self, pool: ConnectionPool, memory: MemoryBudget[Any], timeout_seconds: float) -> None:
         self._pool, self._memory = pool, memory
         self._timeout_seconds = timeout_seconds
         self._pipeline: Pipeline | PlainPipeline | None = None
@@ -73,7 +73,7 @@ class Inbox:
         """Finish the commits under way and disconnect."""
         if self._committer is not None:
             await self._committer
-        await self._hang_up()
+        await self._disconnect()
         await self._pool.disconnect()
 
     async def _commit_groups(self) -> None:
@@ -102,19 +102,19 @@ class Inbox:
                     self._pipeline = await open_pipeline(self._pool)
                 replies = await self._pipeline.exchange(commands)
         except (TimeoutError, exceptions.TimeoutError):
-            await self._hang_up()
+            await self._disconnect()
             return _too_late(group)
         except (exceptions.RedisError, OSError) as error:
-            await self._hang_up()
+            await self._disconnect()
             return [InboxUnavailableError(f"Valkey is unreachable: {type(error).__name__}", Cause.UNREACHABLE)] * len(commands)
         except BaseException:
-            await self._hang_up()
+            await self._disconnect()
             raise
         if any(isinstance(reply, hiredis.ReplyError) and _code(reply) == "READONLY" for reply in replies):
-            await self._hang_up()  # no longer the primary: connect anew, the address may lead to the one that is
+            await self._disconnect()  # no longer the primary: connect anew, the address may lead to the one that is
         return replies
 
-    async def _hang_up(self) -> None:
+    async def _disconnect(self) -> None:
         """Nobody can tell whose a late reply would be."""
         if self._pipeline is not None:
             pipeline, self._pipeline = self._pipeline, None

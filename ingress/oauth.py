@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingress.bearer import issue
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
+from ingress.client_addresses import ClientAddresses
 from ingress.limiter import Limiter
-from ingress.peer import Peers
 from ingress.problems import CLOSE, HttpProblemError
 from ingress.refusals import Refusals
 from schemas.refusals import NOBODY, Cause
@@ -57,9 +57,11 @@ class OAuthError(Exception):
 class TokenEndpoint:
     """`POST /oauth/token`."""
 
-    def __init__(self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, peers: Peers) -> None:
+    def __init__(
+        self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, client_addresses: ClientAddresses
+    ) -> None:
         self._settings, self._bodies = settings, bodies
-        self._refusals, self._limiter, self._peers = refusals, limiter, peers
+        self._refusals, self._limiter, self._client_addresses = refusals, limiter, client_addresses
 
     async def __call__(self, request: Request) -> Response:
         """Answer a token request."""
@@ -99,7 +101,7 @@ class TokenEndpoint:
 
     def _address_of(self, request: Request) -> str:
         forwarded = request.headers.getlist("x-forwarded-for")
-        return self._peers.address(request.scope["client"], forwarded[-1].encode("latin-1") if forwarded else None)
+        return self._client_addresses.address(request.scope["client"], forwarded[-1].encode("latin-1") if forwarded else None)
 
     def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
         if "grant_type" not in form:

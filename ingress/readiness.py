@@ -25,25 +25,25 @@ class Readiness:
 
     def __init__(self, valkey: Redis, inbox: Inbox) -> None:
         self._valkey, self._inbox = valkey, inbox
-        self._look: asyncio.Task[Refusal | None] | None = None
-        self._looked_at = 0.0
+        self._check: asyncio.Task[Refusal | None] | None = None
+        self._checked_at = 0.0
 
     async def __call__(self, _: Request) -> Response:
         """200, or 503 with what is wrong."""
-        refusal = self._inbox.refusal or await self._seen()
+        refusal = self._inbox.refusal or await self._latest_result()
         if refusal is None:
             return Response(b'{"status":"ready"}', media_type="application/json")
         problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, *refusal)
         return Response(problem.body, 503, {"Retry-After": "1"}, "application/problem+json")
 
-    async def _seen(self) -> Refusal | None:
+    async def _latest_result(self) -> Refusal | None:
         """What the last look found, or a new one where it is too old. Nobody who hangs up ends a look that others wait for."""
         now = asyncio.get_running_loop().time()
-        if self._look is None or (self._look.done() and now - self._looked_at >= PERIOD_SECONDS):
-            self._looked_at, self._look = now, asyncio.create_task(self._see())
-        return await asyncio.shield(self._look)
+        if self._check is None or (self._check.done() and now - self._checked_at >= PERIOD_SECONDS):
+            self._checked_at, self._check = now, asyncio.create_task(self._probe())
+        return await asyncio.shield(self._check)
 
-    async def _see(self) -> Refusal | None:
+    async def _probe(self) -> Refusal | None:
         try:
             await self._valkey.set(READY, 1, px=10_000)
         except (RedisError, OSError) as error:

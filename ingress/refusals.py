@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schemas.keys import REFUSED, REFUSED_LAST, REFUSED_SECONDS, refused_in
-from schemas.refusals import NOBODY, Cause, Refused, because
+from schemas.refusals import NOBODY, Cause, Refused, explain
 
 PERIOD_SECONDS = 1.0
 LOG_SECONDS = 60.0
@@ -30,39 +30,39 @@ class Refusals:
         self._valkey, self._providers = valkey, frozenset(providers)
         self._new: dict[Refused, tuple[int, float]] = {}
         """How many, and when by the epoch's seconds the last one was: not yet in Valkey."""
-        self._unsaid: Counter[Refused] = Counter()
-        self._said_at: dict[str, float] = {}
+        self._unlogged: Counter[Refused] = Counter()
+        self._logged_at: dict[str, float] = {}
         self._adding = asyncio.Lock()
 
     def add(self, provider: str, status: int, cause: Cause) -> None:
         """Count one. `provider` may be any text: one that is not ours is `NOBODY`."""
         refused = Refused(provider if provider in self._providers else NOBODY, int(status), cause)
         self._new[refused] = (self._new.get(refused, (0, 0.0))[0] + 1, time.time())
-        self._unsaid[refused] += 1
+        self._unlogged[refused] += 1
 
     async def run(self) -> None:
         """Store and tell, until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
-            self._tell(time.monotonic(), LOG_SECONDS)
+            self._log(time.monotonic(), LOG_SECONDS)
             await asyncio.shield(self._store())  # cancelled half-way, nobody would know what is stored
 
     async def close(self) -> None:
         """Store and tell the rest."""
-        self._tell(time.monotonic(), 0.0)
+        self._log(time.monotonic(), 0.0)
         await self._store()
 
     async def _store(self) -> None:
         async with self._adding:
             new, self._new = self._new, {}
             try:
-                await self._store_these(new)
+                await self._write(new)
             except (RedisError, OSError):
                 for refused, (count, at) in new.items():
                     later, later_at = self._new.get(refused, (0, at))
                     self._new[refused] = (count + later, later_at)
 
-    async def _store_these(self, new: dict[Refused, tuple[int, float]]) -> None:
+    async def _write(self, new: dict[Refused, tuple[int, float]]) -> None:
         """One round trip. A later attempt begins with a new connection, which a Valkey that hangs does not make."""
         if not new:
             return
@@ -75,14 +75,14 @@ class Refusals:
             pipeline.expire(minute, REFUSED_SECONDS)
         await pipeline.execute()
 
-    def _tell(self, now: float, pause_seconds: float) -> None:
+    def _log(self, now: float, pause_seconds: float) -> None:
         """A line for each cause that has had none for so long."""
-        for cause in {refused.cause for refused in self._unsaid}:
-            if now - self._said_at.get(cause, float("-inf")) < pause_seconds:
+        for cause in {refused.cause for refused in self._unlogged}:
+            if now - self._logged_at.get(cause, float("-inf")) < pause_seconds:
                 continue
-            self._said_at[cause] = now
-            counts = {refused: self._unsaid.pop(refused) for refused in list(self._unsaid) if refused.cause == cause}
+            self._logged_at[cause] = now
+            counts = {refused: self._unlogged.pop(refused) for refused in list(self._unlogged) if refused.cause == cause}
             of_whom = ", ".join(f"{each.provider} {each.status}: {count}" for each, count in counts.items())
-            what, question = because(cause)
+            what, question = explain(cause)
             total = sum(counts.values())
             log.warning("refused %d request%s because of %s (%s); %s", total, "s"[: total - 1], what, of_whom, question)

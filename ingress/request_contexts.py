@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from ingress.peer import UNKNOWN, Peers
+from ingress.client_addresses import UNKNOWN, ClientAddresses
 from schemas.contracts import CONTRACTS
 from schemas.request_context import COMMON, LEAST_FIRST, MAX_BYTES, MAX_VALUE_BYTES, kept_names
 from schemas.settings import Settings
@@ -18,8 +18,8 @@ _REMEMBERED = 1024
 class ContextEncoder:
     """Encodes the request contexts of one provider. Raises `KeptHeaderError` if its contract names a credential."""
 
-    def __init__(self, kept_headers: tuple[str, ...], peers: Peers) -> None:
-        own, self._peers = kept_names(kept_headers), peers
+    def __init__(self, kept_headers: tuple[str, ...], client_addresses: ClientAddresses) -> None:
+        own, self._client_addresses = kept_names(kept_headers), client_addresses
         self._headers, self._own = (*COMMON, *own), tuple(own.values())
         self._encoded = lru_cache(_REMEMBERED)(self._encode)  # most requests of a provider differ in their bodies alone
 
@@ -29,7 +29,7 @@ class ContextEncoder:
         `client` is ASGI's. `headers` have names in lower case; of a header that came twice the last is kept.
         """
         get = headers.get
-        return self._encoded(self._peers.address(client, get(b"x-forwarded-for")), tuple(map(get, self._headers)))
+        return self._encoded(self._client_addresses.address(client, get(b"x-forwarded-for")), tuple(map(get, self._headers)))
 
     def _encode(self, peer: str, values: tuple[bytes | None, ...]) -> bytes:
         kept: dict[str, Any] = {"peer": peer} if peer != UNKNOWN else {}
@@ -63,5 +63,5 @@ def _bounded(kept: dict[str, Any]) -> bytes:
 
 def context_encoders(settings: Settings) -> dict[str, ContextEncoder]:
     """One for each provider."""
-    peers = Peers(settings.trusted_proxies)
-    return {name: ContextEncoder(contract.kept_headers, peers) for name, contract in CONTRACTS.items()}
+    client_addresses = ClientAddresses(settings.trusted_proxies)
+    return {name: ContextEncoder(contract.kept_headers, client_addresses) for name, contract in CONTRACTS.items()}

@@ -75,15 +75,15 @@ class _Trial:
 
 
 @cache
-def complaint() -> str | None:
+def incompatibility() -> str | None:
     """What does not hold, in a few words; None if all does."""
     try:
-        return asyncio.run(_complaint())
+        return asyncio.run(_find_incompatibility())
     except Exception as error:  # whatever another version raises
         return f"{type(error).__name__}: {error}"
 
 
-async def _complaint() -> str | None:
+async def _find_incompatibility() -> str | None:
     head = _POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(_GET)
     trial = _Trial()
     if await trial.send(head, _GET) != 1 or trial.bodies != [_GET]:

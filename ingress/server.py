@@ -5,7 +5,7 @@ import resource
 from typing import Any
 
 from ingress.http_protocol import HEAD_BYTES
-from ingress.self_check import complaint
+from ingress.self_check import incompatibility
 from schemas.settings import Settings
 
 OTHER_DESCRIPTORS = 128
@@ -23,7 +23,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "lifespan": "on",
         "access_log": False,  # a line for each event would cost more than the event
         "server_header": False,
-        "proxy_headers": False,  # what needs a client's address behind a proxy asks `ingress.peer`
+        "proxy_headers": False,  # what needs a client's address behind a proxy asks `ingress.client_addresses`
         "timeout_keep_alive": settings.keep_alive_timeout.total_seconds(),
         "timeout_graceful_shutdown": 5,
     }
@@ -31,7 +31,7 @@ def options(settings: Settings) -> dict[str, Any]:
 
 def _protocol() -> dict[str, Any]:
     """Ours; where the installed releases do not fit it, uvicorn's on h11, which is as strict, slower, and lets a head take its time."""
-    if (problem := complaint()) is None:
+    if (problem := incompatibility()) is None:
         return {"http": "ingress.http_protocol:Protocol"}
     log.warning(
         "uvicorn and httptools, as installed, do not fit: %s. HTTP is parsed by h11: slower, without time-outs for heads",

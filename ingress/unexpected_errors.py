@@ -25,7 +25,7 @@ class UnexpectedErrors:
     """The bugs that one ingress has met."""
 
     def __init__(self) -> None:
-        self._said_at: dict[Place, float] = {}
+        self._logged_at: dict[Place, float] = {}
 
     def report(self, error: Exception) -> None:
         """Write it down, unless it was within the last minute. How often it happens is what refusals are counted for."""
@@ -33,8 +33,8 @@ class UnexpectedErrors:
         last = frames[-1] if frames else None
         place = (type(error).__name__, last.filename if last else "", (last.lineno if last else None) or 0)
         now = time.monotonic()
-        if now - self._said_at.get(place, float("-inf")) >= LOG_SECONDS:
-            self._said_at[place] = now
+        if now - self._logged_at.get(place, float("-inf")) >= LOG_SECONDS:
+            self._logged_at[place] = now
             log.error("a bug in the ingress: %s", place[0], exc_info=_UnshownTextError().with_traceback(error.__traceback__))
 
 
@@ -42,7 +42,7 @@ class _UnshownTextError(Exception):
     """Stands in a traceback for an exception whose text may quote a body."""
 
 
-class Guard:
+class ErrorBoundary:
     """Goes around middleware and ends what it lets through, which the server would write down for every request."""
 
     def __init__(self, app: ASGIApp, refusals: Refusals, unexpected_errors: UnexpectedErrors) -> None:

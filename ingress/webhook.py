@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from ingress.authentication import Authenticator
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox, InboxUnavailableError
 from ingress.notifier import Notifier
 from ingress.problems import HttpProblemError, Problem, unavailable
@@ -20,7 +20,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Webhook:
-    """One endpoint for every provider; which one is in the path parameters: see `ingress.addresses`."""
+    """One endpoint for every provider; which one is in the path parameters: see `ingress.webhook_routes`."""
 
     def __init__(
         self,

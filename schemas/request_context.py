@@ -38,7 +38,7 @@ class KeptHeaderError(ValueError):
 class RequestContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of one request. A field is empty where the header did not come. The wire only grows: a new field needs a default.
 
-    - `peer`: the sender's address, see `ingress.peer`.
+    - `peer`: the sender's address, see `ingress.client_addresses`.
     - `traceparent`, `tracestate`: the sender's trace (W3C Trace Context), as sent and not checked.
     - `headers`: those that the provider's contract names, by their names in lower case.
     """

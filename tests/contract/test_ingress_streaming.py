@@ -69,7 +69,7 @@ def test_an_endless_body_is_cut_off_at_the_limit(serve: Serve) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"4\r\nhalf\r\n"], ids=["no byte", "half"])
 def test_a_body_that_does_not_come_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
-    monkeypatch.setattr("ingress.bodies.BODY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("ingress.body_reader.BODY_TIMEOUT_SECONDS", 0.1)
     with connect(serve()) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + begun)
         answer = read_until_closed(connection)
@@ -78,7 +78,7 @@ def test_a_body_that_does_not_come_is_given_up(serve: Serve, monkeypatch: pytest
 
 
 def test_a_form_that_does_not_come_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingress.bodies.BODY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("ingress.body_reader.BODY_TIMEOUT_SECONDS", 0.1)
     with connect(serve()) as connection:
         kind = b"Content-Type: application/x-www-form-urlencoded\r\n"
         connection.sendall(b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n" + kind + b"\r\n")

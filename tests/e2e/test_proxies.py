@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from ingress.bodies import BODY_TIMEOUT_SECONDS
+from ingress.body_reader import BODY_TIMEOUT_SECONDS
 from tests.support.ports import LOOPBACK
 from tests.support.proxies import FOLDER, NAME, Proxy
 from tests.support.proxy_fixtures import HOST, POST, ask, status_of

@@ -13,7 +13,7 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
 from ingress.inbox import MAX_GROUP, Inbox, InboxUnavailableError, pack_append
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas import keys
@@ -232,7 +232,7 @@ def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(
 def test_past_a_limit_of_bytes_in_memory_an_append_is_refused_at_once(
     real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingress.bodies.BODIES_BYTES", 1000)
+    monkeypatch.setattr("ingress.body_reader.BODIES_BYTES", 1000)
 
     async def main() -> None:
         async with an_inbox(real_valkey.url) as (inbox, _):

@@ -1,11 +1,11 @@
 """The budget in bytes: who has to go when it is spent."""
 
-from ingress.memory import Memory
+from ingress.memory_budget import MemoryBudget
 
 
 def test_past_the_limit_the_oldest_holder_goes_until_it_is_kept() -> None:
     evicted = list[str]()
-    memory: Memory[str] = Memory(100, evicted.append)
+    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
     assert all(memory.hold(name, 30) for name in ("first", "second", "third"))
     assert memory.hold("fourth", 50)
     assert evicted == ["first", "second"]
@@ -14,7 +14,7 @@ def test_past_the_limit_the_oldest_holder_goes_until_it_is_kept() -> None:
 
 def test_whoever_holds_more_keeps_its_place_in_the_order() -> None:
     evicted = list[str]()
-    memory: Memory[str] = Memory(100, evicted.append)
+    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
     memory.hold("first", 10)
     memory.hold("second", 10)
     memory.hold("first", 50)
@@ -24,7 +24,7 @@ def test_whoever_holds_more_keeps_its_place_in_the_order() -> None:
 
 def test_the_oldest_itself_is_told_and_not_evicted() -> None:
     evicted = list[str]()
-    memory: Memory[str] = Memory(100, evicted.append)
+    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
     assert memory.hold("only", 100)
     assert not memory.hold("only", 101)
     assert (evicted, memory.used_bytes) == ([], 0)
@@ -32,7 +32,7 @@ def test_the_oldest_itself_is_told_and_not_evicted() -> None:
 
 def test_who_holds_nothing_any_more_is_left_in_peace() -> None:
     evicted = list[str]()
-    memory: Memory[str] = Memory(100, evicted.append)
+    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
     memory.hold("idle", 50)
     memory.hold("idle", 0)
     memory.hold("busy", 100)
@@ -41,7 +41,7 @@ def test_who_holds_nothing_any_more_is_left_in_peace() -> None:
 
 
 def test_what_nobody_can_be_evicted_for_makes_it_full() -> None:
-    memory: Memory[str] = Memory(100, lambda _: None)
+    memory: MemoryBudget[str] = MemoryBudget(100, lambda _: None)
     memory.used_bytes += 101
     assert memory.is_full
     assert not memory.hold("anybody", 1)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 from starlette.requests import Request
 
-from ingress.bodies import BodyReader
+from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox
 from ingress.readiness import Readiness
 from tests.support.ingress import Serve

@@ -15,7 +15,7 @@ from deploy.flower.metrics import Metrics
 from ingress.background import running
 from ingress.refusals import Refusals
 from schemas.contracts import CONTRACTS
-from schemas.refusals import NOBODY, Cause, Refused, because
+from schemas.refusals import NOBODY, Cause, Refused, explain
 from tests.support.valkey import RealValkey
 from tests.support.waiting import wait_for_async
 from tests.support.wiretap import Wiretap
@@ -207,7 +207,7 @@ def test_prometheus_sees_them(valkey_url: str) -> None:
 
 def test_every_cause_says_what_it_means() -> None:
     for cause in Cause:
-        what, question = because(cause)
+        what, question = explain(cause)
         assert what != cause.value, f"{cause!r} has no row in schemas.refusals"
         assert question
-    assert because("a cause of the next release") == ("a cause of the next release", "")
+    assert explain("a cause of the next release") == ("a cause of the next release", "")

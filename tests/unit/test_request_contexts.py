@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.peer import Peers
+from ingress.client_addresses import ClientAddresses
 from ingress.request_contexts import ContextEncoder
 from schemas.contracts import CONTRACTS
 from schemas.decoding import decode
@@ -30,7 +30,7 @@ from tests.payloads import recorded
 CLIENT = ("203.0.113.9", 40_000)
 PROXY = ("127.0.0.1", 40_000)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-AFOSTO = ContextEncoder(CONTRACTS[Provider.AFOSTO].kept_headers, Peers(("127.0.0.1",)))
+AFOSTO = ContextEncoder(CONTRACTS[Provider.AFOSTO].kept_headers, ClientAddresses(("127.0.0.1",)))
 NAMES = [*COMMON, b"x-afosto-tenant", b"x-afosto-endpoint"]
 
 
@@ -120,7 +120,7 @@ def test_a_few_long_values_leave_out_what_matters_least_and_no_more() -> None:
 
 def test_a_provider_s_own_headers_can_fill_it_and_the_last_ones_are_left_out() -> None:
     names = tuple(f"X-Own-{number}" for number in range(20))
-    encoded = ContextEncoder(names, Peers(())).encode(CLIENT, {name.lower().encode(): b"y" * 90 for name in names})
+    encoded = ContextEncoder(names, ClientAddresses(())).encode(CLIENT, {name.lower().encode(): b"y" * 90 for name in names})
     own = list(decode_context(encoded).headers)
     assert own == [name.lower() for name in names[: len(own)]]
     assert 5 < len(own) < 20
@@ -150,11 +150,11 @@ def test_of_a_long_tracestate_whole_members_are_kept() -> None:
 )
 def test_a_contract_cannot_have_a_credential_kept(name: str) -> None:
     with pytest.raises(KeptHeaderError, match=name):
-        ContextEncoder(("X-Shop", name), Peers(()))
+        ContextEncoder(("X-Shop", name), ClientAddresses(()))
 
 
 def test_other_names_can_be_kept_in_any_case() -> None:
-    encoder = ContextEncoder(("X-Shop", "idempotency-key", "X-Author"), Peers(()))
+    encoder = ContextEncoder(("X-Shop", "idempotency-key", "X-Author"), ClientAddresses(()))
     encoded = encoder.encode(CLIENT, {b"x-shop": b"1", b"idempotency-key": b"2", b"x-author": b"3"})
     assert decode_context(encoded).headers == {"x-shop": "1", "idempotency-key": "2", "x-author": "3"}
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 from starlette.types import Receive
 
 from ingress.deadlines import Deadlines
-from ingress.memory import Memory
+from ingress.memory_budget import MemoryBudget
 from ingress.problems import EMPTY, OVERLOADED, TOO_SLOW, HttpProblemError, Problem, too_large
 
 BODY_TIMEOUT_SECONDS = 10.0
@@ -21,7 +21,7 @@ class BodyReader:
     """Reads bodies. One per event loop. `memory` is shared with the inbox, where a body waits for its commit."""
 
     def __init__(self) -> None:
-        self.memory: Memory[Reading] = Memory(BODIES_BYTES, lambda task: self._give_up(task, OVERLOADED))
+        self.memory: MemoryBudget[Reading] = MemoryBudget(BODIES_BYTES, lambda task: self._give_up(task, OVERLOADED))
         self._deadlines: Deadlines[Reading] = Deadlines(BODY_TIMEOUT_SECONDS, lambda task: self._give_up(task, TOO_SLOW))
         self._given_up: dict[Reading, Problem] = {}
 

@@ -17,7 +17,7 @@ _REMEMBERED = 4096
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Peers:
+class ClientAddresses:
     """Finds senders' addresses, given the networks of our own proxies."""
 
     def __init__(self, networks: Sequence[str]) -> None:
@@ -57,7 +57,7 @@ class Peers:
         return any(address in network for network in self._trusted)
 
 
-def neighbourhood(address: str) -> str:
+def network_of(address: str) -> str:
     """Whom to hold responsible together: an IPv6 address' /64, since one sender has all of it; otherwise the address."""
     found = _read(address)
     if not isinstance(found, ipaddress.IPv6Address):

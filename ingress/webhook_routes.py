@@ -13,13 +13,13 @@ from schemas.events import Provider
 _ALLOW = {"Allow": "GET, HEAD, OPTIONS, POST"}
 
 
-def addresses() -> dict[str, str]:
+def webhook_paths() -> dict[str, str]:
     """Every path, and whose events come in by it. No other spelling leads there."""
     paths = {"/webhook": str(Provider.INSTACART)} | {f"/webhook/{provider}": str(provider) for provider in CONTRACTS}
     return paths | {f"{path}/": provider for path, provider in paths.items()}
 
 
-class Address:
+class WebhookRoute:
     """One of them, whatever the method."""
 
     def __init__(self, provider: str, webhook: ASGIApp) -> None:

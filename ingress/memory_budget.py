@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 Holder = TypeVar("Holder", bound=Hashable)
 
 
-class Memory(Generic[Holder]):
+class MemoryBudget(Generic[Holder]):
     """Counts bytes. Past the limit `evict` is called for holders, the oldest first, until it is kept again.
 
     The oldest goes first because an honest request is complete within milliseconds: what is old is slow, or never meant to end.
