@@ -1,1 +1,4 @@
-"""Accept and append: take a provider's POST, check who sent it, put its bytes on disk, say so. Never parses a body."""
+"""The HTTP ingress: authenticates a provider's POST, appends its body to the inbox, answers once it is on disk.
+
+It never parses a body.
+"""

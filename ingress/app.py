@@ -1,4 +1,4 @@
-"""The Starlette application: routes, the way of an event past them, and what is answered to everything else."""
+"""The Starlette application: its routes, the direct path of an event around them, and every other answer."""
 
 import asyncio
 import contextlib
@@ -28,9 +28,10 @@ from schemas.settings import Settings, load
 
 
 class Ingress(Starlette):
-    """Starlette, but an event goes straight to `webhook`: middleware and router cost as much as all that is done for it.
+    """A Starlette application that passes events directly to `webhook`.
 
-    They see every other request, and would lead to the same endpoint. Theirs is also the answer to a bug, so it is given here too.
+    Starlette's middleware and router would double the cost of an event. They serve every other request, and would route an
+    event to the same endpoint. They also answer an unexpected error, so `__call__` does that for events.
     """
 
     def __init__(self, webhook: Webhook, refusals: Refusals, unexpected_errors: UnexpectedErrors, **options: Any) -> None:
@@ -38,9 +39,9 @@ class Ingress(Starlette):
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
         self.webhook, self._refusals, self._unexpected_errors = webhook, refusals, unexpected_errors
         self._hot = {path.encode(): {"provider": provider} for path, provider in webhook_paths().items()}
-        """Paths that events come in by, as they are sent, and the path parameters of each."""
+        """The webhook paths as raw bytes, each with its path parameters."""
         self.raises = False
-        """Whether a bug's exception goes on after its answer, to middleware outside. Else it is written down here."""
+        """Whether an unexpected error is raised again after its answer, for outer middleware; else it is logged here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -54,9 +55,9 @@ class Ingress(Starlette):
                 await self.webhook(scope, receive, send)
                 return
             if sent and b"%" in sent:
-                scope["path"] = sent.decode("latin-1")  # as it was sent: none of our paths is written so
+                scope["path"] = sent.decode("latin-1")  # undecoded: no route contains an escape
             await super().__call__(scope, receive, send)
-        except asyncio.CancelledError:  # the server ends what a stop cannot wait for
+        except asyncio.CancelledError:  # the server cancels requests that outlast a stop
             with contextlib.suppress(Exception):
                 await STOPPING.send(send)
         except Exception as error:
@@ -68,12 +69,12 @@ class Ingress(Starlette):
 
     async def _answer_bug(self, provider: str, send: Send) -> None:
         self._refusals.add(provider, 500, Cause.BUG)
-        with contextlib.suppress(Exception):  # an answer had begun, and the server says so
+        with contextlib.suppress(Exception):  # the answer had begun: the server logs that
             await BUG.send(send)
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Build the application; without settings they are read from the environment. Raises `SettingError`."""
+    """Build the application. Without `settings`, they are read from the environment. Raises `SettingError`."""
     sanitize_logs()
     components = Components(settings or load(os.environ))
     problem = _Problems(components.refusals).__call__
@@ -106,7 +107,7 @@ async def _healthz(_: Request) -> Response:
 
 
 class _Problems:
-    """Every other answer that is not a success: what the router refuses, and our own bugs outside the path of an event."""
+    """Answers what the router refuses, and unexpected errors outside the path of an event."""
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals, self._providers = refusals, webhook_paths()

@@ -1,6 +1,6 @@
-"""Who sent a request: each provider's proof, checked in two steps.
+"""Authenticates requests: each provider's proof is checked in two steps.
 
-What the headers alone can tell is checked before the body is read, so that a stranger's body costs nothing; what needs the body, after it.
+`check_headers` runs before the body is read, so an unauthenticated client's body costs nothing. `check_body` runs after it.
 Both raise `HttpProblemError` with the answer.
 """
 
@@ -30,14 +30,14 @@ class Authenticator(Protocol):
     """Checks one provider's proof."""
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse what the headers alone show to be wrong."""
+        """Refuse a request whose headers alone prove it wrong."""
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Refuse a body that the headers do not vouch for."""
+        """Refuse a body that the headers do not authenticate."""
 
 
 class BearerAuthenticator:
-    """A token that we issued to this provider's client."""
+    """Checks a bearer token that we issued to this provider's client."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
@@ -57,7 +57,7 @@ class BearerAuthenticator:
             raise _invalid(refused) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """The token vouches for any body."""
+        """Accept any body: the token authenticates the client."""
 
 
 def _invalid(refused: RefusedError) -> HttpProblemError:
@@ -66,20 +66,20 @@ def _invalid(refused: RefusedError) -> HttpProblemError:
 
 
 class SignatureAuthenticator:
-    """A signature of the raw body; `challenge` names its header."""
+    """Checks a signature of the raw body. `challenge` is the `WWW-Authenticate` value and names the signature's header."""
 
     def __init__(self, signatures: Signatures, challenge: str) -> None:
         self._signatures, self._challenge = signatures, challenge
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a signature or a signed time that is missing or malformed, and a time that is too far off."""
+        """Refuse a missing or malformed signature or signed time, and a time outside the tolerance."""
         try:
             self._signatures.check_headers(headers, time.time())
         except RefusedError as refused:
             raise HttpProblemError(unauthorized(str(refused), self._challenge, refused.cause)) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Refuse a body that was not signed under a secret of ours."""
+        """Refuse a body that was not signed with one of this provider's secrets."""
         try:
             self._signatures.check_body(headers, body)
         except RefusedError as refused:
@@ -87,13 +87,13 @@ class SignatureAuthenticator:
 
 
 class BasicAuthenticator:
-    """A user and a password (RFC 7617)."""
+    """Checks a user and a password (HTTP Basic, RFC 7617)."""
 
     def __init__(self, logins: Sequence[Secret]) -> None:
         self._logins = [f"{each.owner}:{each.text}".encode() for each in logins]
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a login that is missing or not ours. Each of ours is compared, in constant time."""
+        """Refuse a missing or unknown login. Every known login is compared, in constant time."""
         scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"basic":
             raise HttpProblemError(unauthorized("expected HTTP Basic authentication", _BASIC, Cause.LOGIN_MISSING))
@@ -108,11 +108,11 @@ class BasicAuthenticator:
             raise HttpProblemError(unauthorized("the user or the password is wrong", _BASIC, Cause.LOGIN_WRONG))
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """The login vouches for any body."""
+        """Accept any body: the login authenticates the client."""
 
 
 def authenticators(settings: Settings) -> dict[str, Authenticator]:
-    """One for each provider."""
+    """Build the authenticator of each provider."""
     keys = settings.token_signing_keys
     return {
         provider: authenticator_of(CONTRACTS[provider].proof, credentials, keys)
@@ -121,7 +121,7 @@ def authenticators(settings: Settings) -> dict[str, Authenticator]:
 
 
 def authenticator_of(proof: Proof, credentials: Credentials, signing_keys: Sequence[str]) -> Authenticator:
-    """What checks this proof with these credentials; `signing_keys` are those of our tokens."""
+    """Build the authenticator for this proof and these credentials. `signing_keys` verify our tokens."""
     match proof:
         case Token():
             return BearerAuthenticator(Verifier(signing_keys, credentials.client_id))

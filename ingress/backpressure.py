@@ -1,7 +1,7 @@
-"""Back-pressure: says when the inbox is too full to promise anything, so that we refuse rather than lie.
+"""Back-pressure: refuses events with 503 while Valkey is near its memory limit or the backlog exceeds `INBOX_MAX_BACKLOG`.
 
-Looks once a second, off the acknowledgement path. Near Valkey's memory limit or past `INBOX_MAX_BACKLOG` we answer 503. The log has a
-line when that begins and one when it ends; so it has when Valkey is away.
+The check runs once a second, off the acknowledgement path. The start and the end of a refusal are logged, and so are those of
+an outage of Valkey.
 """
 
 import asyncio
@@ -23,33 +23,33 @@ log = logging.getLogger("curbside.ingress")
 
 
 async def monitor(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
-    """Keep `inbox.refusal` true, until cancelled."""
-    is_away = False
+    """Keep `inbox.refusal` up to date until cancelled."""
+    is_unavailable = False
     while True:
         try:
             refusal = await check_inbox(valkey, max_backlog)
         except (RedisError, OSError) as error:
-            if not is_away:
+            if not is_unavailable:
                 log.warning("Valkey is unreachable (%s): no event is accepted until it is back", type(error).__name__)
-            is_away, inbox.refusal = True, None  # an append will find out by itself, and say so
+            is_unavailable, inbox.refusal = True, None  # each append detects the outage itself and raises
         else:
-            if is_away:
+            if is_unavailable:
                 log.warning("Valkey is back")
-                await warn_if_not_durable(valkey)  # it may be another one, or it was away when we started
+                await warn_if_not_durable(valkey)  # it may be another server, or was unavailable when we started
             if refusal != inbox.refusal:
                 log.warning("inbox: %s", refusal.detail if refusal else "accepting again")
-            is_away, inbox.refusal = False, refusal
+            is_unavailable, inbox.refusal = False, refusal
         await asyncio.sleep(PERIOD_SECONDS)
 
 
 async def check_inbox(valkey: Redis, max_backlog: int) -> Refusal | None:
-    """Why the inbox should take nothing now, or None."""
+    """Why the inbox must refuse events now; None if it can accept them."""
     backlog = await _backlog(valkey)
     if backlog > max_backlog:
         return Refusal(f"{backlog} events wait in the inbox (INBOX_MAX_BACKLOG is {max_backlog})", Cause.BACKLOG)
     try:
         memory = await valkey.info("memory")
-    except ResponseError:  # a managed server that does not tell
+    except ResponseError:  # a managed server that does not allow INFO
         return None
     used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     if limit and used > limit * MEMORY_SHARE:
@@ -58,7 +58,7 @@ async def check_inbox(valkey: Redis, max_backlog: int) -> Refusal | None:
 
 
 async def _backlog(valkey: Redis) -> int:
-    """Entries not yet dispatched: delivered but unacknowledged, and not yet delivered."""
+    """The number of entries not yet dispatched: pending ones, and those not yet delivered to the consumer group."""
     try:
         groups: list[dict[str, Any]] = await valkey.xinfo_groups(INBOX)
     except ResponseError:  # no stream yet

@@ -1,7 +1,8 @@
-"""Whose address a request came from: the connection's other end, or whom a trusted proxy names in `X-Forwarded-For`.
+"""Finds the client address of a request: the connection's peer, or the client that a trusted proxy names in `X-Forwarded-For`.
 
-Anybody can send that header, so only what our own proxies (`TRUSTED_PROXIES`) wrote into it is believed: each appends the address that it
-saw, so the last one that is not a proxy of ours is the sender. Pure; results are remembered, since a request asks each time.
+Any client can send that header, so only the entries of our own proxies (`TRUSTED_PROXIES`) are trusted. Each proxy appends the
+address of its peer, so the last address that is not a trusted proxy is the client. Pure. Results are cached, since every
+request needs one.
 """
 
 import ipaddress
@@ -9,16 +10,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 UNKNOWN = "-"
-"""The address where there is none: a connection over a Unix socket."""
+"""Stands for the address of a connection that has none, over a Unix socket."""
 MAX_FORWARDED_BYTES = 512
-"""Of the header, counted from its end: more than a chain of proxies needs. What stands before is not looked at."""
+"""Length of the header that is read, counted from its end: more than a chain of proxies needs."""
 _REMEMBERED = 4096
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ClientAddresses:
-    """Finds senders' addresses, given the networks of our own proxies."""
+    """Finds client addresses, given the networks of our own proxies."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         """Trust these: addresses, or networks such as `10.0.0.0/8`. Raises ValueError for anything else."""
@@ -27,9 +28,10 @@ class ClientAddresses:
         self._sender = lru_cache(_REMEMBERED)(self._read_sender)
 
     def address(self, client: tuple[str, int] | None, forwarded_for: bytes | None) -> str:
-        """The sender's address, without port; the connection's own where the header names none that can be believed.
+        """The client address without port; the peer's own if the header names none that can be trusted.
 
-        `client` is ASGI's `scope["client"]`, `forwarded_for` the last `X-Forwarded-For` header. IPv4 in IPv6 is given as IPv4.
+        `client` is ASGI's `scope["client"]`, `forwarded_for` the last `X-Forwarded-For` header. An IPv4-mapped IPv6 address is
+        returned as IPv4.
         """
         if client is None:
             return UNKNOWN
@@ -39,11 +41,11 @@ class ClientAddresses:
         return self._sender(forwarded_for[-MAX_FORWARDED_BYTES:]) or peer
 
     def _read_peer(self, host: str) -> tuple[str, bool]:
-        address = _read(host.partition("%")[0])  # without the interface of a link-local one
+        address = _read(host.partition("%")[0])  # without the interface of a link-local address
         return (host, False) if address is None else (str(address), self._is_trusted(address))
 
     def _read_sender(self, header: bytes) -> str | None:
-        """The last address that is not trusted, or the first of all; None if a value before it is no address."""
+        """The last address that is not trusted, else the first one; None if a value after it is no address."""
         if len(header) == MAX_FORWARDED_BYTES:
             header = header.partition(b",")[2]  # the first one may be cut
         address: Address | None = None
@@ -58,7 +60,7 @@ class ClientAddresses:
 
 
 def network_of(address: str) -> str:
-    """Whom to hold responsible together: an IPv6 address' /64, since one sender has all of it; otherwise the address."""
+    """The unit of rate limiting: the /64 of an IPv6 address, since one client has all of it; otherwise the address."""
     found = _read(address)
     if not isinstance(found, ipaddress.IPv6Address):
         return address

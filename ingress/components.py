@@ -1,4 +1,4 @@
-"""The parts of one ingress, and their life from start to stop."""
+"""The components of one ingress, and their lifespan."""
 
 import contextlib
 import gc
@@ -37,18 +37,18 @@ from schemas.settings import Settings
 from schemas.tasks import broker_options
 
 _NEW_OBJECTS = 20_000
-"""Between two looks for garbage in cycles."""
+"""New objects between two runs of the cyclic garbage collector."""
 
 
 class Components:
-    """All of them. One per event loop."""
+    """All components of one ingress. One per event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         seconds = settings.commit_timeout.total_seconds()
-        # No retries: whoever waits for an answer is better told at once that Valkey is away, and the periodic jobs look again.
+        # No retries: a client should get its 503 at once during an outage of Valkey, and the periodic jobs run again anyway.
         options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
-        pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has a timeout of its own around everything
+        pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has its own timeout
         self.valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
         celery = Celery("curbside", set_as_current=False)
         celery.conf.update(broker_options(settings.celery_broker_url))
@@ -62,7 +62,7 @@ class Components:
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[dict[str, Any]]:
-        """From start to stop; what it gives is the state that the server hands to its connections."""
+        """Start and stop the components. Yields the state that the server passes to its connections."""
         await warn_if_not_durable(self.valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
@@ -75,12 +75,12 @@ class Components:
         await self.valkey.aclose()
 
     def _refused(self, problem: Problem) -> None:
-        """A connection was refused something before anybody could know whose it is."""
+        """Count a refusal on a connection before the provider was known."""
         self.refusals.add(NOBODY, problem.status, problem.cause)
 
 
 def _collect_garbage_rarely() -> None:
-    """A request leaves next to nothing that counting references does not free: look for cycles in what is new, and not often."""
+    """Run the cyclic garbage collector rarely: reference counting frees almost everything that a request allocates."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)

@@ -1,4 +1,4 @@
-"""What all connections of one ingress share: how many there may be, how long each may wait, how much all of them may hold."""
+"""State that all connections of one ingress share: their number, their deadlines and their memory budget."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,49 +9,49 @@ from ingress.memory_budget import MemoryBudget
 from ingress.problems import CROWDED, Problem
 
 HEAD_TIMEOUT_SECONDS = 10.0
-"""From a connection's beginning, or a request's first byte, to the end of the headers."""
+"""From the start of a connection, or the first byte of a request, to the end of the headers."""
 UNREAD_TIMEOUT_SECONDS = 10.0
-"""How long a client may leave its answers unread, once they fill the buffers."""
+"""How long a client may leave its answers unread once they fill the buffers."""
 BODY_TIMEOUT_SECONDS = 15.0
-"""For what reads no body in time by itself: the applications' own limit is ten seconds."""
+"""For applications that do not limit the time of a body. `BodyReader` does, at ten seconds."""
 HEADS_BYTES = 16 << 20
-"""Of all requests whose headers are not complete, or that came before the answer to the one in front of them."""
+"""Limit on all requests with incomplete headers, and on pipelined requests that wait for the previous answer."""
 
 
 class Connection(Protocol):
-    """One client's."""
+    """One client connection."""
 
     def __hash__(self) -> int:
-        """By identity."""
+        """Hash by identity."""
 
     @property
     def transport(self) -> asyncio.Transport:
         """Its transport."""
 
     def expire(self) -> None:
-        """What was awaited of it did not come in time."""
+        """Close the connection: the awaited request did not arrive in time."""
 
 
 Pool = Deadlines[Connection]
 
 
 class Connections:
-    """The connections of an ingress. One per event loop. `refused` is told every problem that no application has seen."""
+    """The connections of an ingress. One per event loop. `refused` is called for problems that no application sees."""
 
     def __init__(self, most: int, refused: Callable[[Problem], None]) -> None:
         self.most, self.refused = most, refused
         self.awaited: Deadlines[Connection] = Deadlines(HEAD_TIMEOUT_SECONDS, lambda each: each.expire())
-        """Those of which the rest of a request is awaited, or a first one."""
+        """Connections that wait for a first request, or for the rest of a head."""
         self.bodies: Deadlines[Connection] = Deadlines(BODY_TIMEOUT_SECONDS, lambda each: each.transport.abort())
-        """Those of which the rest of a body is awaited, while an application has its head."""
+        """Connections that wait for the rest of a body, while the application has its head."""
         self.unread: Deadlines[Connection] = Deadlines(UNREAD_TIMEOUT_SECONDS, lambda each: each.transport.abort())
-        """Those that do not read what they are answered."""
+        """Connections whose client does not read its answers."""
         self.idle: dict[Connection, None] = {}
-        """Those between two requests, the one that has been so for the longest first."""
+        """Idle connections between two requests, the longest idle first."""
         self.memory: MemoryBudget[Connection] = MemoryBudget(HEADS_BYTES, lambda each: each.transport.abort())
 
     def move(self, connection: Connection, old: Pool | None, new: Pool | None) -> Pool | None:
-        """It waits among others from now on; gives these."""
+        """Move a connection to the deadlines of `new`, and return `new`."""
         if old is not None:
             old.end(connection)
         if new is not None:
@@ -59,7 +59,7 @@ class Connections:
         return new
 
     def make_room(self) -> bool:
-        """Close the connection that has waited for the longest; False if all of them are being served."""
+        """Close the connection that has waited longest. False if all connections are being served."""
         self.refused(CROWDED)
         waiting = (self.awaited.oldest(), self.unread.oldest(), self.bodies.oldest(), next(iter(self.idle), None))
         victim = next((each for each in waiting if each is not None), None)
@@ -70,7 +70,7 @@ class Connections:
         return True
 
     def forget(self, connection: Connection) -> None:
-        """It has gone."""
+        """Remove a closed connection."""
         self.awaited.end(connection)
         self.bodies.end(connection)
         self.unread.end(connection)

@@ -1,6 +1,6 @@
-"""Deadlines of many waiters, all of the same span, under one timer.
+"""Deadlines for many waiters with the same timeout, on one timer.
 
-A timer for each waiter, set and cancelled, would cost a tenth of a request.
+One timer per waiter, set and cancelled, would cost a tenth of a request.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ Waiter = TypeVar("Waiter", bound=Hashable)
 
 
 class Deadlines(Generic[Waiter]):
-    """Calls `expire(waiter)` for each that waits for `seconds`. One per event loop."""
+    """Calls `expire(waiter)` for each waiter that has waited `seconds`. One per event loop."""
 
     def __init__(self, seconds: float, expire: Callable[[Waiter], None]) -> None:
         self._seconds, self._expire = seconds, expire
-        self._at: dict[Waiter, float] = {}  # in the order of deadlines, since the span is the same for all
+        self._at: dict[Waiter, float] = {}  # in the order of deadlines, since the timeout is the same for all
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, waiter: Waiter) -> None:
-        """It waits from now on, until `end`. One that waits already keeps its deadline."""
+        """Start the deadline of a waiter. A waiter that already has one keeps it."""
         if waiter in self._at:
             return
         loop = asyncio.get_running_loop()
@@ -28,15 +28,15 @@ class Deadlines(Generic[Waiter]):
             self._timer = loop.call_at(deadline, self._expire_due)
 
     def end(self, waiter: Waiter) -> None:
-        """It waits no longer."""
+        """Remove the deadline of a waiter."""
         self._at.pop(waiter, None)
 
     def oldest(self) -> Waiter | None:
-        """Who has waited for the longest."""
+        """The waiter that has waited longest; None if there is none."""
         return next(iter(self._at), None)
 
     def _expire_due(self) -> None:
-        """Expire whoever is late, and look again when the next one would be."""
+        """Expire every waiter whose deadline has passed, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while (waiter := self.oldest()) is not None:

@@ -1,4 +1,4 @@
-"""The published documents, as they are committed: `GET /asyncapi.json` and `GET /openapi.json`."""
+"""Serves the committed documents: `GET /asyncapi.json` and `GET /openapi.json`."""
 
 import hashlib
 from importlib import resources
@@ -9,18 +9,18 @@ from starlette.routing import Route
 
 
 class Document:
-    """One document, read once."""
+    """One document, read once at start."""
 
     def __init__(self, name: str) -> None:
         self._body = resources.files("schemas").joinpath(f"{name}.json").read_bytes()
         self._headers = {
             "ETag": f'"{hashlib.sha256(self._body).hexdigest()[:16]}"',
             "Cache-Control": "public, max-age=300",
-            "Access-Control-Allow-Origin": "*",  # what shows such documents in a browser reads them from elsewhere
+            "Access-Control-Allow-Origin": "*",  # viewers in a browser fetch it from another origin
         }
 
     async def __call__(self, request: Request) -> Response:
-        """The document; 304 if the caller has it (`*`: any; RFC 9110, 13.1.2)."""
+        """Answer with the document; 304 if `If-None-Match` has its ETag or `*` (RFC 9110, 13.1.2)."""
         known = request.headers.get("if-none-match", "")
         if known.strip() == "*" or self._headers["ETag"] in known:
             return Response(status_code=304, headers=self._headers)
@@ -28,5 +28,5 @@ class Document:
 
 
 def routes() -> list[Route]:
-    """A route for each."""
+    """The route of each document."""
     return [Route(f"/{name}.json", Document(name).__call__) for name in ("asyncapi", "openapi")]

@@ -1,19 +1,19 @@
-"""Where data from a connection may be cut, so that what is parsed at once holds no more than one head. Pure.
+"""Splits received data so that the parser gets at most one request head at a time. Pure.
 
-A parser cannot be stopped at the end of a request: it would go on with the next one before the answer to the first.
+The parser cannot be stopped at the end of a request: it would start on the next one before the first is answered.
 """
 
 import re
 from collections.abc import Iterable
 
 END = b"\r\n\r\n"
-"""Of a head, and of a chunked body."""
+"""The end of a head, and of a chunked body."""
 _NEXT = re.compile(rb"\r\n\r\n(?=[A-Z])")
-"""What stands before a request that follows a chunked one."""
+"""The end of a chunked request that another request follows."""
 
 
 def cut_of_head(data: bytes, at: int) -> tuple[int, int]:
-    """How many bytes from `at` on belong to a head, and up to where to parse: through its body, if no other head follows."""
+    """The bytes from `at` that belong to a head, and where to stop parsing: after the body, if no other head follows."""
     end = data.find(END, at)
     if end < 0:
         return len(data) - at, len(data)
@@ -22,7 +22,7 @@ def cut_of_head(data: bytes, at: int) -> tuple[int, int]:
 
 
 def cut_of_body(data: bytes, at: int, headers: Iterable[tuple[bytes, bytes]], received_bytes: int) -> int:
-    """Up to where to parse of a request with these headers, of whose body so much has been received."""
+    """The end of what to parse of a request with these headers, `received_bytes` of whose body have been received."""
     if data.find(END, at) < 0:
         return len(data)
     for name, value in headers:

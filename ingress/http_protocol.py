@@ -1,8 +1,8 @@
-"""HTTP/1.1 in front of strangers: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
+"""HTTP/1.1 for untrusted clients: uvicorn's httptools protocol with limits on what a connection may send, hold and leave open.
 
-Requests are answered one by one: what a client sends after one is not parsed before that one is answered. An offer to upgrade is declined
-by parsing the head again without it (RFC 9110, 7.8 lets a server ignore it): httptools would take the body for another protocol, and
-uvicorn what comes after it for another request. Trailers are never headers.
+Requests are answered one by one: a pipelined request is not parsed before the previous one is answered. An offer to upgrade is
+ignored by parsing the head again without it (RFC 9110, 7.8): httptools would treat the body as another protocol, and uvicorn
+what follows as another request. Trailers are never headers.
 """
 
 import asyncio
@@ -18,35 +18,34 @@ from ingress.framing import cut_of_body, cut_of_head
 from ingress.joined_writes import JoinedWrites
 from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, STOPPING, URL_TOO_LONG, HttpProblemError, Problem
 
-HEAD_BYTES = 64 << 10
-HEADERS = 128
+HEAD_BYTES, HEADERS = 64 << 10, 128
 SMALL_HEAD_BYTES = 8 << 10
-"""A head of less is not counted: as many as there may be connections fit into memory."""
+"""A smaller head is not counted: one for each possible connection fits into memory."""
 DISCARDED_BYTES = 4 << 20
-"""Of a body that is answered already. Closing at once would reset the connection, and the answer might not be read."""
+"""Limit on the rest of a body already answered. An immediate close would reset the connection and could lose the answer."""
 STOP_SECONDS = 1.0
-"""How long a body, or a client that does not read, may hold up a stop."""
+"""How long an incomplete body, or a client that does not read, may delay a stop."""
 HELD_BYTES = 1 << 20
-"""Of later requests on a connection, while one is answered."""
+"""Limit on pipelined data of a connection while a request is answered."""
 _log = logging.getLogger("curbside.ingress.http")
-_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # it is refused, and counted as such
+_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # such requests are counted as refused
 
 
 class Arriving(Enum):
-    """Which part of a request is arriving."""
+    """The part of a request that is arriving."""
 
     NONE, HEAD, BODY = auto(), auto(), auto()
 
 
 class Parser(HttpRequestParser):
-    """httptools' parser, declining upgrades, and without the leniencies that uvicorn gives it."""
+    """httptools' parser without upgrades and without uvicorn's leniencies."""
 
     def __init__(self, protocol: "Protocol") -> None:
         super().__init__(protocol)
         self._protocol = protocol
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
-        """Parse. Raises `HttpParserError`."""
+        """Parse received data. Raises `HttpParserError`."""
         try:
             HttpRequestParser.feed_data(self, data)
         except HttpParserUpgrade as offer:
@@ -62,7 +61,7 @@ class Parser(HttpRequestParser):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. On every request's path its base is called by name: `super()` would cost a twentieth of a request."""
+    """One connection. Hot methods call the base class by name: `super()` would cost a twentieth of a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,27 +72,27 @@ class Protocol(HttpToolsProtocol):
         self.idle, self.pool = self.shared.idle, cast("Pool | None", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; past the limit of connections, the one that has waited for the longest makes room."""
+        """Register the connection. Past the limit, the connection that has waited longest is closed."""
         super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
         if len(self.connections) > self.shared.most and not self.shared.make_room():
             self.transport.abort()
         self.pool = self.shared.move(self, None, self.shared.awaited)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Remove the connection."""
         self.shared.forget(self)
         self._stop_keep_alive()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, after what was held."""
+        """Parse held data, then the received data."""
         self.idle.pop(self, None)
         if self.held:
             data, self.held = self.held[self.held_at :] + data, b""
         self._parse(data, 0)
 
     def _parse(self, data: bytes, at: int) -> None:
-        """Parse up to a request that has to wait for the answer to the one in front of it."""
+        """Parse up to a request that must wait for the answer to the previous one."""
         while at < len(data) and not self.transport.is_closing():
             was_body = self.arriving is Arriving.BODY
             if self._is_answering() and not was_body:
@@ -109,7 +108,7 @@ class Protocol(HttpToolsProtocol):
             elif self.arriving is Arriving.HEAD and len(self.headers) > HEADERS:
                 self.refuse(HEAD_TOO_LARGE)
             at = cut
-        self._watch()
+        self._update_limits()
 
     def _count_body(self, n_bytes: int) -> None:
         self.raw_bytes += n_bytes
@@ -131,8 +130,8 @@ class Protocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _watch(self) -> None:
-        """Count what is kept of it, and have it wait where it belongs."""
+    def _update_limits(self) -> None:
+        """Update the memory that the connection holds, and its deadline."""
         if (kept := len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)) != self.kept:
             self.kept = kept
             if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
@@ -146,12 +145,12 @@ class Protocol(HttpToolsProtocol):
             self.pool = self.shared.move(self, self.pool, pool)
 
     def on_message_begin(self) -> None:
-        """A request line begins."""
+        """Start a request."""
         HttpToolsProtocol.on_message_begin(self)
         self.arriving = Arriving.HEAD
 
     def on_headers_complete(self) -> None:
-        """Start the application, unless the head is going to be parsed again."""
+        """Start the application, unless the head is parsed again without an upgrade."""
         if len(self.headers) > HEADERS:
             raise HttpProblemError(HEAD_TOO_LARGE)
         if not self.parser.should_upgrade():
@@ -160,49 +159,49 @@ class Protocol(HttpToolsProtocol):
             self.arriving, self.body_bytes, self.raw_bytes, self.discarded_bytes = Arriving.BODY, 0, 0, 0
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body. What comes around bodies, such as chunk sizes and trailers, must not be much more than they."""
+        """Receive a part of the body. `_count_body` limits its framing (chunk sizes, trailers)."""
         self.body_bytes += len(body)
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
-        """The request is complete. If it was answered before, the connection is kept from now on."""
+        """End a request. If it is already answered, start the keep-alive timeout."""
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_message_complete(self)
             self.arriving = Arriving.NONE
             if self.cycle.response_complete:
                 self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-                self._rest()
+                self._release_request()
 
     def on_response_complete(self) -> None:
-        """Go on with what came meanwhile."""
+        """Parse what was received while the request was answered."""
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             return
         if self.arriving is Arriving.NONE:
-            self._rest()
+            self._release_request()
             if not self.held:
                 if self.is_at_end:
                     self.transport.close()
                 if self.kept:
-                    self._watch()
+                    self._update_limits()
                 return
-        else:  # the rest of it is awaited, not the next one
+        else:  # the rest of this body is awaited, not a new request
             self._stop_keep_alive()
         held, self.held = self.held, b""
         self._parse(held, self.held_at)
 
-    def _rest(self) -> None:
-        """Nothing of a request is left, neither its head nor what the application made of it."""
-        if not self._is_answering():  # or one that came with it has its turn
+    def _release_request(self) -> None:
+        """Release a finished request: its head and its cycle."""
+        if not self._is_answering():  # otherwise a pipelined request has started
             self.head_bytes, self.cycle, self.idle[self] = 0, None, None  # type: ignore[assignment]
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more; it may still read the answers to what it has sent."""
+        """Note that the client sends no more. It may still read its answers."""
         self.is_at_end = True
         return self._is_answering() and self.arriving is Arriving.NONE
 
     def shutdown(self) -> None:
-        """The ingress stops: requests under way are answered, but nobody is waited for who sends or reads nothing."""
+        """Stop: answer requests under way, but do not wait for clients that neither send nor read."""
         super().shutdown()
         self.loop.call_later(STOP_SECONDS, self._stop)
 
@@ -218,20 +217,20 @@ class Protocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
 
     def expire(self) -> None:
-        """What was awaited did not come in time."""
+        """Close the connection: the awaited request did not arrive in time."""
         if self.arriving is Arriving.HEAD:
             self.refuse(HEAD_TOO_SLOW)
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed; uvicorn calls it."""
+        """Refuse what cannot be parsed. uvicorn calls this."""
         self.refuse(HEAD_TOO_LARGE if self.headers and len(self.headers) > HEADERS else MALFORMED)
 
     def refuse(self, problem: Problem) -> None:
-        """Answer with a problem, unless an answer is under way, and close."""
+        """Answer with a problem, unless an answer has started, and close."""
         self.shared.refused(problem)
         if self._is_answering():
-            if self.arriving is not Arriving.BODY:  # the request in front is not at fault: its answer is the last one
+            if self.arriving is not Arriving.BODY:  # the request under way is valid: answer it last
                 self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True
@@ -241,11 +240,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        """The client does not read its answers."""
+        """Start the deadline of a client that does not read its answers."""
         super().pause_writing()
         self.shared.unread.begin(self)
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """End that deadline."""
         super().resume_writing()
         self.shared.unread.end(self)

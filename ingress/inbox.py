@@ -1,9 +1,8 @@
-"""The inbox's writing end: appends bodies by group commit.
+"""Appends bodies to the inbox by group commit.
 
-Requests that wait at the same moment share one pipeline, and so one fsync. Owns the connection it writes through. Promise: an
-id is returned only after Valkey has confirmed the append; whatever else happens ends in `InboxUnavailableError` within
-`2 × timeout` (a commit under way, then our own), however many wait. A crash before the reply leaves at most an event that the
-provider sends again.
+Concurrent requests share one pipeline, and so one fsync. The inbox owns its connection. It returns an id only after Valkey has
+confirmed the append. Every other outcome is `InboxUnavailableError` within `2 × timeout` (a commit under way, then our own),
+however many wait. After a crash before the reply, the provider sends the event again.
 """
 
 import asyncio
@@ -20,15 +19,15 @@ from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
 
 MAX_GROUP = 512
-"""Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
+"""Most events in one pipeline: enough to share an fsync, few enough to keep memory and latency small."""
 
 
 _Waiting = tuple[bytes, asyncio.Future[str], float]
-"""A packed command, who waits for its reply, and until when by the loop's clock."""
+"""A packed command, the future of its reply, and its deadline by the loop's clock."""
 
 
 class InboxUnavailableError(Exception):
-    """The event was not acknowledged: Valkey is away, full or too slow. The provider should send it again."""
+    """The event was not acknowledged: Valkey is unavailable, full or too slow. The provider should send it again."""
 
     def __init__(self, detail: str, cause: Cause) -> None:
         super().__init__(detail)
@@ -55,7 +54,7 @@ class Inbox:
         """Why nothing is accepted now, or None. Set by `ingress.backpressure`."""
 
     def append(self, provider: str, body: bytes, request: bytes = b"") -> asyncio.Future[str]:
-        """Append one body, and what is kept of its request; the future gives its event id, or raises `InboxUnavailableError`."""
+        """Append a body with its encoded request context. The future gives the event id or raises `InboxUnavailableError`."""
         if self.refusal is not None:
             raise InboxUnavailableError(*self.refusal)
         if self._memory.is_full:
@@ -82,7 +81,7 @@ class Inbox:
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
                 try:
                     _answer(group, await self._commit(group))
-                except BaseException:  # a bug of ours or a cancellation: it goes on its way, but leaves nobody waiting
+                except BaseException:  # a bug or a cancellation: fail the waiting requests, then raise it
                     _answer(group, [InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE)] * len(group))
                     raise
                 finally:
@@ -91,7 +90,7 @@ class Inbox:
             self._committer = None
 
     async def _commit(self, group: list[_Waiting]) -> Sequence[object]:
-        """Send one pipeline and read its replies; an exception stands for each reply that did not come."""
+        """Send one pipeline and read its replies. A missing reply is represented by an exception."""
         commands = [command for command, _, _ in group]
         now, deadline = asyncio.get_running_loop().time(), group[0][2]
         if now >= deadline:
@@ -111,11 +110,11 @@ class Inbox:
             await self._disconnect()
             raise
         if any(isinstance(reply, hiredis.ReplyError) and _code(reply) == "READONLY" for reply in replies):
-            await self._disconnect()  # no longer the primary: connect anew, the address may lead to the one that is
+            await self._disconnect()  # no longer the primary: reconnect, the address may lead to the new one
         return replies
 
     async def _disconnect(self) -> None:
-        """Nobody can tell whose a late reply would be."""
+        """Close the connection: a late reply could not be matched to its command."""
         if self._pipeline is not None:
             pipeline, self._pipeline = self._pipeline, None
             await pipeline.close()
@@ -126,13 +125,13 @@ def _too_late(group: list[_Waiting]) -> Sequence[object]:
 
 
 def _code(error: hiredis.ReplyError) -> str:
-    """What a server's error begins with: `OOM`, `READONLY`, `MISCONF`."""
+    """The code of a server error: `OOM`, `READONLY`, `MISCONF`."""
     return str(error).partition(" ")[0]
 
 
 def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
     for (_, future, _), reply in zip(group, replies, strict=True):
-        if future.done():  # answered, or the client has gone; its event is kept all the same
+        if future.done():  # answered, or the client has disconnected; the event is kept
             continue
         if isinstance(reply, bytes):
             future.set_result(reply.decode())
@@ -150,7 +149,7 @@ def _refused(reply: object) -> InboxUnavailableError:
 
 
 def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:
-    """`XADD inbox * p <provider> b <body> r <request>` as Valkey reads it from the wire; without `r` where nothing is kept."""
+    """`XADD inbox * p <provider> b <body> r <request>` in the wire protocol; without `r` if there is no context."""
     if request:
         return b"*9\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (_head(provider), len(body), body, _REQUEST, len(request), request)
     return b"*7\r\n%b$%d\r\n%b\r\n" % (_head(provider), len(body), body)

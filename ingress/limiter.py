@@ -1,7 +1,7 @@
-"""Slows down who fails at the token endpoint again and again: counted in Valkey for the whole deployment (package `limits`).
+"""Limits failed attempts at the token endpoint, counted in Valkey for the whole deployment (package `limits`).
 
-Only failed attempts are counted, and only their answers change: a right secret gets its token at any time, so nobody can lock out a
-provider by failing in its name. Whether a client id exists makes no difference. While Valkey is away nobody is slowed down.
+Only failed attempts are counted and answered 429. A right secret always gets its token, so a stranger cannot lock out a
+provider. Unknown client ids are treated the same. During an outage of Valkey nothing is limited.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from ingress.client_addresses import network_of
 from schemas.keys import LIMIT_PREFIX
 
 FAILURES_OF_A_CLIENT = 10
-"""A minute, of one client id at one address."""
+"""Failures per minute of one client id at one address."""
 FAILURES_OF_AN_ADDRESS = 60
-"""A minute, of all client ids."""
+"""Failures per minute of one address, over all client ids."""
 TIMEOUT_SECONDS = 1.0
-"""What an answer may wait for Valkey."""
+"""How long an answer may wait for Valkey."""
 _AT_ONCE = 8
-"""Connections to Valkey at the most."""
+"""Most concurrent connections to Valkey."""
 _REMEMBERED = 4096
 
 
@@ -43,11 +43,11 @@ class Limiter:
         self._client = RateLimitItemPerMinute(FAILURES_OF_A_CLIENT, namespace="client")
         self._address = RateLimitItemPerMinute(FAILURES_OF_AN_ADDRESS, namespace="address")
         self._until: dict[str, float] = {}
-        """Who is over a limit, until when by the epoch's seconds: they cost no more than a look here."""
+        """Names over a limit, each with the end of its window in epoch seconds: they need no call to Valkey."""
         self._few = asyncio.Semaphore(_AT_ONCE)
 
     async def failed(self, client_id: str, address: str) -> int:
-        """Count a failed attempt; gives the seconds to wait before the next, 0 while there is no need to."""
+        """Count a failed attempt. Returns the seconds to wait before the next; 0 below the limits."""
         place = network_of(address)
         whose = {_name(place): self._address, _name(place, client_id): self._client}
         if not (until := max(self._until.get(name, 0.0) for name in whose)) > time.time():
@@ -59,7 +59,7 @@ class Limiter:
         return max(0, math.ceil(until - time.time()))
 
     async def _count(self, limit: RateLimitItemPerMinute, name: str) -> float:
-        """Count it there, and give when the window ends if it is full."""
+        """Count an attempt. Returns the end of the window in epoch seconds if it is full, else 0."""
         if await self._windows.hit(limit, name):
             return 0.0
         stats = await self._windows.get_window_stats(limit, name)
@@ -70,5 +70,5 @@ class Limiter:
 
 
 def _name(*components: str) -> str:
-    """A short name for them that tells nothing of them."""
+    """A short digest of the components that does not reveal them."""
     return hashlib.sha256("\0".join(components).encode(errors="surrogatepass")).hexdigest()[:32]

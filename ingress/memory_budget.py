@@ -1,4 +1,4 @@
-"""A budget in bytes for requests that are not answered yet, so that no number of them can fill the machine."""
+"""A memory budget in bytes for requests that are not answered yet."""
 
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -7,24 +7,24 @@ Holder = TypeVar("Holder", bound=Hashable)
 
 
 class MemoryBudget(Generic[Holder]):
-    """Counts bytes. Past the limit `evict` is called for holders, the oldest first, until it is kept again.
+    """Counts the bytes of each holder. Past the limit it calls `evict` for the oldest holders until the total fits.
 
-    The oldest goes first because an honest request is complete within milliseconds: what is old is slow, or never meant to end.
+    A normal request is complete within milliseconds. The oldest one is slow, or an attack.
     """
 
     def __init__(self, limit_bytes: int, evict: Callable[[Holder], None]) -> None:
         self._limit_bytes, self._evict = limit_bytes, evict
         self._held: dict[Holder, int] = {}
         self.used_bytes = 0
-        """All that is held; whoever cannot be evicted adds and subtracts here by himself."""
+        """The total. The inbox, whose bodies cannot be evicted, adds and subtracts here directly."""
 
     @property
     def is_full(self) -> bool:
-        """Whether the limit is passed, and nobody is left to be evicted."""
+        """Whether the total exceeds the limit, after `hold` has evicted what it could."""
         return self.used_bytes > self._limit_bytes
 
     def hold(self, holder: Holder, n_bytes: int) -> bool:
-        """It holds so many bytes now. False if it is the one that has to go; `evict` is not called for it."""
+        """Set the bytes of a holder. False if the holder itself must go; `evict` is not called for it."""
         if not n_bytes:
             self.release(holder)
             return True
@@ -39,5 +39,5 @@ class MemoryBudget(Generic[Holder]):
         return True
 
     def release(self, holder: Holder) -> None:
-        """It holds nothing any more."""
+        """Remove a holder."""
         self.used_bytes -= self._held.pop(holder, 0)

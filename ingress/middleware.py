@@ -1,6 +1,6 @@
-"""Other people's ASGI middleware around the whole ingress, the path of an event included: `INGRESS_MIDDLEWARE`.
+"""Third-party ASGI middleware around the whole ingress, including the path of an event: `INGRESS_MIDDLEWARE`.
 
-It sees every request and every answer, and an exception on its way to a 500: what Sentry and OpenTelemetry need. Its cost is its own.
+It gets every request, every answer and every exception that becomes a 500, as Sentry and OpenTelemetry need.
 """
 
 import pkgutil
@@ -12,9 +12,9 @@ from schemas.settings import SettingError
 
 
 def wrap(app: ASGIApp, names: Sequence[str]) -> ASGIApp:
-    """Put `package.module:Name` around the application, the first outermost; each is called with what it goes around.
+    """Wrap the application in each `package.module:Name`, the first outermost. Each is called with the application it wraps.
 
-    Raises `SettingError` naming the one that cannot be used.
+    Raises `SettingError` naming the middleware that cannot be used.
     """
     for name in reversed(names):
         app = _around(app, name)
@@ -22,14 +22,14 @@ def wrap(app: ASGIApp, names: Sequence[str]) -> ASGIApp:
 
 
 def check(names: Sequence[str]) -> None:
-    """Raise `SettingError` if one of them cannot be used; each is made once, around nothing."""
+    """Raise `SettingError` if a middleware cannot be used. Each is made once, around an empty application."""
     wrap(_nothing, names)
 
 
 def _around(app: ASGIApp, name: str) -> ASGIApp:
     try:
         made = pkgutil.resolve_name(name)(app)
-    except Exception as error:  # whatever their module or class raises
+    except Exception as error:  # their module or class may raise anything
         text = f": {error}".replace("\n", " ") if isinstance(error, ImportError | AttributeError) else ""  # may quote a secret
         why = f"{name!r} cannot be used: {type(error).__name__}{text}"
         raise SettingError(f"INGRESS_MIDDLEWARE is wrong: {why}") from error
@@ -40,4 +40,4 @@ def _around(app: ASGIApp, name: str) -> ASGIApp:
 
 
 async def _nothing(_: Scope, __: Receive, ___: Send) -> None:
-    """An application to try them on."""
+    """The empty application of `check`."""

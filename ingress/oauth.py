@@ -1,7 +1,7 @@
-"""The OAuth 2.0 token endpoint that Instacart Connect fetches its bearer tokens from: client credentials (RFC 6749, 4.4).
+"""The OAuth 2.0 token endpoint for client credentials (RFC 6749, 4.4). Instacart Connect fetches its bearer tokens here.
 
-Client by form fields or HTTP Basic (2.3.1), errors after 5.2, nothing cached (5.1). Who fails too often is told to wait (429), but a
-right secret always gets its token: see `ingress.limiter`.
+The client authenticates by form fields or HTTP Basic (2.3.1). Errors follow 5.2; answers are not cacheable (5.1). Too many
+failed attempts are answered 429, but a right secret always gets its token: see `ingress.limiter`.
 """
 
 import base64
@@ -34,7 +34,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class OAuthError(Exception):
-    """An answer after RFC 6749 section 5.2."""
+    """An error answer according to RFC 6749, section 5.2."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class TokenEndpoint:
             ) from error
 
     async def _refuse(self, error: OAuthError, request: Request) -> Response:
-        """The error, or 429 where it is a wrong credential once too often."""
+        """Answer with the error, or with 429 after too many wrong credentials."""
         provider = self._provider_of(error.client_id)
         if error.challenge and (wait := await self._limiter.failed(error.client_id, self._address_of(request))):
             self._refusals.add(provider, 429, Cause.LIMITED)
@@ -122,17 +122,17 @@ class TokenEndpoint:
         return granted | ({"scope": scope} if scope else {})
 
     def _client(self, form: dict[str, str], authorization: str | None) -> tuple[str, str]:
-        """The client's id and secret, in the reading that we know; else in the first."""
+        """The client's id and secret: the reading that matches a known client, else the first."""
         readings = _readings(form, authorization)
         return ([each for each in readings if self._is_client(*each)] or readings)[0]
 
     def _provider_of(self, client_id: str) -> str:
-        """Whose client it is, if its id is known."""
+        """The provider of a client id; `NOBODY` if it is unknown."""
         ids = {name: each.client_id for name, each in self._settings.credentials.items() if each.client_id}
         return next((name for name, known in ids.items() if _equal(client_id, (known,))), NOBODY)
 
     def _is_client(self, client_id: str, client_secret: str) -> bool:
-        """Whether a provider has this client. Each is compared with both, so that time tells nothing."""
+        """Whether a provider has this client. Every client is compared, so timing reveals nothing."""
         known = False
         for each in self._settings.credentials.values():
             if each.client_id:
@@ -142,7 +142,7 @@ class TokenEndpoint:
 
 
 def _equal(given: str, accepted: Sequence[str]) -> bool:
-    """Compare with each in constant time."""
+    """Compare with each accepted value in constant time."""
     equal = False
     for each in accepted:
         equal |= hmac.compare_digest(each.encode(), given.encode())
@@ -161,10 +161,10 @@ def _fields(body: bytes) -> dict[str, str]:
 
 
 def _readings(form: dict[str, str], authorization: str | None) -> list[tuple[str, str]]:
-    """The client's id and secret, from exactly one of the two places.
+    """The possible readings of the client's id and secret, from the form or from HTTP Basic, not both.
 
-    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret that holds
-    `+` or `%` has two readings.
+    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret
+    that holds `+` or `%` has two readings.
     """
     if authorization is None:
         if "client_id" not in form or "client_secret" not in form:

@@ -1,6 +1,6 @@
-"""`GET /readyz`: whether Valkey takes writes and the inbox has room.
+"""`GET /readyz`: whether Valkey accepts writes and the inbox has room.
 
-A look at Valkey is a write that it syncs to disk, and strangers may ask: whoever asks within a second of a look gets what it found.
+A check is a write that Valkey syncs to disk, and any client may request one. So its result is reused for one second.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from schemas.keys import READY
 from schemas.refusals import Cause
 
 PERIOD_SECONDS = 1.0
-"""Between the starts of two looks, at the least."""
+"""Shortest time between the starts of two checks."""
 
 
 class Readiness:
-    """Looks for all who ask. One per event loop."""
+    """Checks readiness, once for all concurrent requests. One per event loop."""
 
     def __init__(self, valkey: Redis, inbox: Inbox) -> None:
         self._valkey, self._inbox = valkey, inbox
@@ -29,7 +29,7 @@ class Readiness:
         self._checked_at = 0.0
 
     async def __call__(self, _: Request) -> Response:
-        """200, or 503 with what is wrong."""
+        """Answer 200, or 503 with the reason."""
         refusal = self._inbox.refusal or await self._latest_result()
         if refusal is None:
             return Response(b'{"status":"ready"}', media_type="application/json")
@@ -37,7 +37,7 @@ class Readiness:
         return Response(problem.body, 503, {"Retry-After": "1"}, "application/problem+json")
 
     async def _latest_result(self) -> Refusal | None:
-        """What the last look found, or a new one where it is too old. Nobody who hangs up ends a look that others wait for."""
+        """The result of the last check, or of a new one if it is too old. A client that disconnects does not cancel a check."""
         now = asyncio.get_running_loop().time()
         if self._check is None or (self._check.done() and now - self._checked_at >= PERIOD_SECONDS):
             self._checked_at, self._check = now, asyncio.create_task(self._probe())

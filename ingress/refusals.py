@@ -1,8 +1,8 @@
-"""Counts what the ingress refuses, so that somebody notices: in Valkey for the whole deployment, and in the log.
+"""Counts the refused requests of the whole deployment in Valkey, and logs them.
 
-`add` costs a dictionary's entry. `run` adds to Valkey each second what is new, and writes a line for each cause at most once a minute.
-While Valkey is away counts are kept, and added when it is back; an ingress that is killed takes those of its last second with it. Where
-Valkey's reply is lost, one second's refusals may be counted twice.
+`add` only updates a dictionary. `run` adds new counts to Valkey every second, and logs each cause at most once a minute. During
+an outage of Valkey counts are kept and added afterwards. An ingress that is killed loses the counts of its last second. If a
+reply of Valkey is lost, one second's refusals may be counted twice.
 """
 
 import asyncio
@@ -29,26 +29,26 @@ class Refusals:
     def __init__(self, valkey: Redis, providers: Collection[str]) -> None:
         self._valkey, self._providers = valkey, frozenset(providers)
         self._new: dict[Refused, tuple[int, float]] = {}
-        """How many, and when by the epoch's seconds the last one was: not yet in Valkey."""
+        """Counts not yet in Valkey, each with the epoch seconds of the last refusal."""
         self._unlogged: Counter[Refused] = Counter()
         self._logged_at: dict[str, float] = {}
         self._adding = asyncio.Lock()
 
     def add(self, provider: str, status: int, cause: Cause) -> None:
-        """Count one. `provider` may be any text: one that is not ours is `NOBODY`."""
+        """Count one refusal. `provider` may be any text: an unknown one is counted as `NOBODY`."""
         refused = Refused(provider if provider in self._providers else NOBODY, int(status), cause)
         self._new[refused] = (self._new.get(refused, (0, 0.0))[0] + 1, time.time())
         self._unlogged[refused] += 1
 
     async def run(self) -> None:
-        """Store and tell, until cancelled."""
+        """Store and log the counts until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             self._log(time.monotonic(), LOG_SECONDS)
-            await asyncio.shield(self._store())  # cancelled half-way, nobody would know what is stored
+            await asyncio.shield(self._store())  # cancelled half-way, what is stored would be unknown
 
     async def close(self) -> None:
-        """Store and tell the rest."""
+        """Store and log the remaining counts."""
         self._log(time.monotonic(), 0.0)
         await self._store()
 
@@ -63,7 +63,10 @@ class Refusals:
                     self._new[refused] = (count + later, later_at)
 
     async def _write(self, new: dict[Refused, tuple[int, float]]) -> None:
-        """One round trip. A later attempt begins with a new connection, which a Valkey that hangs does not make."""
+        """Store the counts in one round trip.
+
+        A later attempt opens a new connection, which a hanging Valkey does not accept.
+        """
         if not new:
             return
         pipeline = self._valkey.pipeline(transaction=True)

@@ -1,4 +1,4 @@
-"""Encodes what is kept of a request beside its body: see `schemas.request_context`. On the hot path: under a microsecond a request."""
+"""Encodes request contexts: see `schemas.request_context`. On the hot path: under a microsecond a request."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -24,7 +24,7 @@ class ContextEncoder:
         self._encoded = lru_cache(_REMEMBERED)(self._encode)  # most requests of a provider differ in their bodies alone
 
     def encode(self, client: tuple[str, int] | None, headers: Mapping[bytes, bytes]) -> bytes:
-        """What is kept, as `schemas.request_context.decode_context` reads it; empty if nothing is. Raises nothing.
+        """The encoded context, as `schemas.request_context.decode_context` reads it; empty if nothing is kept. Raises nothing.
 
         `client` is ASGI's. `headers` have names in lower case; of a header that came twice the last is kept.
         """
@@ -43,13 +43,13 @@ class ContextEncoder:
 
 
 def _texts(names: Iterable[str], values: Iterable[bytes | None]) -> dict[str, str]:
-    """Those that came, in printable ASCII and not too long."""
+    """The headers that are present, as printable ASCII of bounded length."""
     found = zip(names, values, strict=False)
     return {name: value[:MAX_VALUE_BYTES].translate(_PRINTABLE).decode() for name, value in found if value is not None}
 
 
 def _bounded(kept: dict[str, Any]) -> bytes:
-    """Without half a member of `tracestate`, and without what matters least, until it fits."""
+    """Encode within `MAX_BYTES`: drop a truncated member of `tracestate`, then the least important fields."""
     if len(state := kept.get("tracestate", "")) == MAX_VALUE_BYTES:
         kept["tracestate"] = state.rpartition(",")[0]
     for name in LEAST_FIRST:
@@ -62,6 +62,6 @@ def _bounded(kept: dict[str, Any]) -> bytes:
 
 
 def context_encoders(settings: Settings) -> dict[str, ContextEncoder]:
-    """One for each provider."""
+    """Build the context encoder of each provider."""
     client_addresses = ClientAddresses(settings.trusted_proxies)
     return {name: ContextEncoder(contract.kept_headers, client_addresses) for name, contract in CONTRACTS.items()}

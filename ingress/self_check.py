@@ -1,6 +1,6 @@
-"""Whether uvicorn and httptools, as they are installed, behave as `ingress.http_protocol` needs: tried at start, in a few milliseconds.
+"""Checks at start that the installed uvicorn and httptools behave as `ingress.http_protocol` needs, in a few milliseconds.
 
-That protocol extends uvicorn's, whose insides are nobody's promise. `pyproject.toml` bounds their versions; this notices what the bounds do not.
+That protocol extends private parts of uvicorn. `pyproject.toml` bounds the versions; this check finds what the bounds do not.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class _Wire(asyncio.Transport):
-    """A transport without a network: it keeps what is written."""
+    """A transport without a network that records what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Wire(asyncio.Transport):
 
 
 class _Trial:
-    """One connection to an application that notes what it is given."""
+    """One connection to an application that records what it receives."""
 
     def __init__(self) -> None:
         self.wire, self.bodies, self.header_names = _Wire(), list[bytes](), list[bytes]()
@@ -55,7 +55,7 @@ class _Trial:
         self._protocol.connection_made(self.wire)
 
     async def send(self, *pieces: bytes) -> int:
-        """Send, and give the number of answers of the application."""
+        """Send the pieces, and return the number of the application's answers."""
         for piece in pieces:
             self._protocol.data_received(piece)
             for _ in range(10):
@@ -76,10 +76,10 @@ class _Trial:
 
 @cache
 def incompatibility() -> str | None:
-    """What does not hold, in a few words; None if all does."""
+    """The first incompatibility in a few words; None if there is none."""
     try:
         return asyncio.run(_find_incompatibility())
-    except Exception as error:  # whatever another version raises
+    except Exception as error:  # another version may raise anything
         return f"{type(error).__name__}: {error}"
 
 

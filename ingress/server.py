@@ -1,4 +1,4 @@
-"""The HTTP server of an ingress: uvicorn with `ingress.http_protocol`, and the descriptors that it needs."""
+"""Configures the HTTP server: uvicorn with `ingress.http_protocol`, and its limit of file descriptors."""
 
 import logging
 import resource
@@ -9,28 +9,28 @@ from ingress.self_check import incompatibility
 from schemas.settings import Settings
 
 OTHER_DESCRIPTORS = 128
-"""For Valkey, the broker, logs, and connections on their way from being accepted to being closed."""
+"""Descriptors for Valkey, the broker, logs, and connections being accepted or closed."""
 
 
 log = logging.getLogger("curbside.ingress")
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """Of `uvicorn.Config`."""
+    """The options of `uvicorn.Config`."""
     return _protocol() | {
         "loop": "uvloop",
         "ws": "none",
         "lifespan": "on",
         "access_log": False,  # a line for each event would cost more than the event
         "server_header": False,
-        "proxy_headers": False,  # what needs a client's address behind a proxy asks `ingress.client_addresses`
+        "proxy_headers": False,  # `ingress.client_addresses` finds the address of a client behind a proxy
         "timeout_keep_alive": settings.keep_alive_timeout.total_seconds(),
         "timeout_graceful_shutdown": 5,
     }
 
 
 def _protocol() -> dict[str, Any]:
-    """Ours; where the installed releases do not fit it, uvicorn's on h11, which is as strict, slower, and lets a head take its time."""
+    """Our protocol; if the installed releases are incompatible, h11: as strict, slower, no timeout for heads."""
     if (problem := incompatibility()) is None:
         return {"http": "ingress.http_protocol:Protocol"}
     log.warning(

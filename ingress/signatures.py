@@ -1,7 +1,7 @@
-"""Signatures of raw bodies: what a request's headers claim, and whether a body bears it out. Pure; times are seconds since 1970.
+"""Verifies signatures of raw bodies. Pure; times are seconds since 1970.
 
-Several secrets are valid while one replaces another, and a header may hold several signatures: each secret is tried on each, in constant
-time. Where no time is signed, a replay is met by the memory of identities.
+Several secrets are valid during a rotation, and a header may hold several signatures: every secret is checked against every
+signature in constant time. If no time is signed, deduplication by identity stops a replay.
 """
 
 import hmac
@@ -19,15 +19,15 @@ from schemas.settings.secrets import Secret, endpoint_id, key_of
 
 Headers = Mapping[bytes, bytes]
 MAX_SIGNATURES = 16
-"""In one header; two are there while a secret is replaced."""
+"""Most signatures in one header. There are two during a rotation."""
 _from_base64: Callable[[bytes], bytes] = partial(a2b_base64, strict_mode=True)
 _DIGITS = re.compile(rb"[0-9]{1,14}")
 _MILLISECONDS_FROM_CHARS = 12
-"""As seconds, so many digits would be a time after the year 5000."""
+"""From this many digits a time is in milliseconds: in seconds it would be after the year 5000."""
 
 
 class Claim(NamedTuple):
-    """What headers say: the digests, one of which must be that of `before`, the body and `after`; and the signed time."""
+    """What the headers claim: the signed time, and digests, one of which must be that of `before` + body + `after`."""
 
     digests: Sequence[bytes]
     before: bytes = b""
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
 
 
 class Signatures:
-    """One provider's: `check_headers`, then `check_body`; both raise `RefusedError`."""
+    """Verifies the signatures of one provider: `check_headers`, then `check_body`. Both raise `RefusedError`."""
 
     def __init__(self, proof: Hmac | StandardWebhooks, secrets: Sequence[Secret]) -> None:
         self._read: Callable[[Headers], Claim]
@@ -59,9 +59,9 @@ class Signatures:
         }
 
     def check_headers(self, headers: Headers, now_seconds: float) -> None:
-        """Refuse a claim that is missing or malformed, and one whose time is too far from `now_seconds`."""
+        """Refuse a missing or malformed claim, and one whose time is too far from `now_seconds`."""
         if len(headers.get(self._header, b"")) == self._plain_chars:
-            return  # where nothing but the body is signed, no more can be told without it
+            return  # only the body is signed: nothing more to check without it
         timestamp = self._read(headers).timestamp
         if timestamp is None:
             return
@@ -73,7 +73,7 @@ class Signatures:
 
     def check_body(self, headers: Headers, body: bytes) -> None:
         """Refuse a body that is not signed under a secret of this endpoint."""
-        if self._plain is not None:  # most schemes, and no need to copy a body for them
+        if self._plain is not None:  # most schemes: the body need not be copied
             digests: Sequence[bytes] = (self._plain.digest(headers[self._header]),)
             signed = body
         else:
@@ -98,7 +98,7 @@ class Signatures:
 
 
 class HmacReader:
-    """Reads the headers of one scheme of HMAC. Raises `RefusedError` where something is missing or malformed."""
+    """Reads the headers of one HMAC scheme. Raises `RefusedError` for a missing or malformed value."""
 
     def __init__(self, proof: Hmac) -> None:
         self._name, self.header, self._fields = proof.header, proof.header.lower().encode(), proof.fields
@@ -110,7 +110,7 @@ class HmacReader:
         self._before, self._after = before.encode(), after.encode()
 
     def read(self, headers: Headers) -> Claim:
-        """What the headers claim."""
+        """Read the claim of the headers."""
         value = headers.get(self.header, b"")
         if self._fields is None:
             digests = [self.digest(value)]
@@ -127,7 +127,7 @@ class HmacReader:
         return self._timed(digests, times[0] if times else None)
 
     def digest(self, text: bytes) -> bytes:
-        """The digest that one signature says."""
+        """Decode the digest of one signature."""
         if not text:
             raise self._missing()
         try:
@@ -152,7 +152,7 @@ class HmacReader:
 
 
 def read_standard_webhooks(headers: Headers) -> Claim:
-    """What the headers of a Standard Webhook claim: signatures of version 1; others are passed over."""
+    """Read the claim of a Standard Webhook: signatures of version 1. Other versions are ignored."""
     value, name, timestamp = (headers.get(each, b"") for each in (b"webhook-signature", b"webhook-id", b"webhook-timestamp"))
     if not value or not name:
         raise RefusedError(f"the header webhook-{'id' if value else 'signature'} is missing", Cause.SIGNATURE_MISSING)
@@ -163,13 +163,13 @@ def read_standard_webhooks(headers: Headers) -> Claim:
     except Error:
         digests = []
     digests = [each for each in digests if len(each) == DIGEST_BYTES["sha256"]]
-    if not digests or b"." in name:  # a dot in the id could move the line between id and time
+    if not digests or b"." in name:  # a dot in the id could shift the boundary between id and time
         raise RefusedError("the header webhook-signature or webhook-id is malformed", Cause.SIGNATURE_MALFORMED)
     return Claim(digests, b"%b.%b." % (name, timestamp), b"", timestamp)
 
 
 def seconds_of(timestamp: bytes) -> float | None:
-    """A signed time: seconds or milliseconds since 1970 in digits, or RFC 3339. None: it is none."""
+    """Read a signed time: seconds or milliseconds since 1970 in digits, or RFC 3339. None if it is neither."""
     if _DIGITS.fullmatch(timestamp):
         return int(timestamp) / (1000 if len(timestamp) >= _MILLISECONDS_FROM_CHARS else 1)
     try:

@@ -1,6 +1,6 @@
-"""Our own bugs in the log: where each happened, with its traceback, once a minute at the most for each place.
+"""Logs unexpected errors with their traceback, at most once a minute for each place in the code.
 
-An exception's own text may quote a body, so it is not written.
+The text of an exception may quote a body, so it is not logged.
 """
 
 import logging
@@ -22,13 +22,13 @@ log = logging.getLogger("curbside.ingress")
 
 
 class UnexpectedErrors:
-    """The bugs that one ingress has met."""
+    """The unexpected errors of one ingress."""
 
     def __init__(self) -> None:
         self._logged_at: dict[Place, float] = {}
 
     def report(self, error: Exception) -> None:
-        """Write it down, unless it was within the last minute. How often it happens is what refusals are counted for."""
+        """Log an error, unless one from the same place was logged within a minute. `Refusals` counts how often it happens."""
         frames = traceback.extract_tb(error.__traceback__)
         last = frames[-1] if frames else None
         place = (type(error).__name__, last.filename if last else "", (last.lineno if last else None) or 0)
@@ -43,25 +43,25 @@ class _UnshownTextError(Exception):
 
 
 class ErrorBoundary:
-    """Goes around middleware and ends what it lets through, which the server would write down for every request."""
+    """Wraps the middleware and handles exceptions that it raises. The server would log them for every request."""
 
     def __init__(self, app: ASGIApp, refusals: Refusals, unexpected_errors: UnexpectedErrors) -> None:
         self._app, self._refusals, self._unexpected_errors = app, refusals, unexpected_errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on; a request that has no answer by then gets 500."""
+        """Call the application. On an exception, a request without an answer gets 500."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         answered = False
 
-        async def noticing(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal answered
             answered = True
             await send(message)
 
         try:
-            await self._app(scope, receive, noticing)
+            await self._app(scope, receive, recording_send)
         except Exception as error:
             self._unexpected_errors.report(error)
             if not answered:

@@ -1,6 +1,6 @@
-"""The hot path: a plain ASGI endpoint that reads a body, checks who sent it, has it committed and answers its event id.
+"""The hot path: a plain ASGI endpoint that authenticates a request, appends its body to the inbox and answers the event id.
 
-Nothing is parsed. A 200 leaves only after the commit; see `ingress.inbox`.
+Nothing is parsed. A 200 is sent only after the commit: see `ingress.inbox`.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Webhook:
-    """One endpoint for every provider; which one is in the path parameters: see `ingress.webhook_routes`."""
+    """One endpoint for every provider. The path parameters name the provider: see `ingress.webhook_routes`."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Webhook:
         await send({"type": "http.response.body", "body": answer})
 
     async def _read(self, provider: str, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
-        """The body, and what is kept of its request; both from a sender who is known."""
+        """The body and the encoded request context of an authenticated request."""
         authenticator = self._authenticators.get(provider)
         if authenticator is None:
             raise HTTPException(404)
-        headers: dict[bytes, bytes] = dict(scope["headers"])  # of a header that came twice the last one counts
+        headers: dict[bytes, bytes] = dict(scope["headers"])  # of a repeated header the last one counts
         authenticator.check_headers(headers)
         body = await self._bodies.read(headers.get(b"content-length", b""), self._limit_bytes, receive)
         authenticator.check_body(headers, body)

@@ -1,6 +1,6 @@
-"""The addresses that events come in by: `/webhook/<provider>`, Instacart's without a name too, each with or without a slash at its end.
+"""The paths that accept events: `/webhook/<provider>`, and `/webhook` for Instacart. Each also works with a trailing slash.
 
-POST is the webhook's. GET and HEAD tell a person, or a console that checks the URL, that the address is right.
+POST delivers an event. GET and HEAD confirm to a person, or to a console that checks the URL, that the path is right.
 """
 
 from starlette.exceptions import HTTPException
@@ -14,13 +14,13 @@ _ALLOW = {"Allow": "GET, HEAD, OPTIONS, POST"}
 
 
 def webhook_paths() -> dict[str, str]:
-    """Every path, and whose events come in by it. No other spelling leads there."""
+    """Map every path to the provider whose events it accepts. No other spelling is routed."""
     paths = {"/webhook": str(Provider.INSTACART)} | {f"/webhook/{provider}": str(provider) for provider in CONTRACTS}
     return paths | {f"{path}/": provider for path, provider in paths.items()}
 
 
 class WebhookRoute:
-    """One of them, whatever the method."""
+    """Serves one webhook path, for every method."""
 
     def __init__(self, provider: str, webhook: ASGIApp) -> None:
         self._provider, self._webhook = provider, webhook

@@ -1,4 +1,4 @@
-"""From raw bytes to an `Event`: the one way in for every provider. Pure; raises nothing but `DecodeError`."""
+"""Decodes raw bytes into an `Event`, for every provider. Pure; raises only `DecodeError`."""
 
 import re
 from codecs import BOM_UTF8
@@ -20,13 +20,13 @@ _IN_OUR_WORDS = {
     "Number out of range": "expected a number we can hold, got a larger one",
     "Input data was truncated": "a body or a text that ends too early",
 }
-"""What msgspec says without naming both what it expected and what it found."""
+"""Our texts for msgspec errors that do not name both the expected and the found type."""
 
 
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: RequestContext = NO_CONTEXT) -> Event:
     """Decode one inbox entry.
 
-    `event_id` is its stream id, `zone` where a time without an offset is read, `request` what came with the body. Raises `DecodeError`,
+    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the context of its request. Raises `DecodeError`,
     whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
     contract = CONTRACTS.get(provider)
@@ -54,7 +54,7 @@ def _name_the_place(error: msgspec.ValidationError) -> str:
 
 
 def _in_json_words(types: re.Match[str]) -> str:
-    """Types as a provider's engineer calls them; that a field may also be null goes without saying."""
+    """Replace Python types by JSON types. `null` is left out where another type is allowed."""
     names = [_JSON_WORDS.get(name, name) for name in types[1].split(" | ")]
     return " or ".join(dict.fromkeys(name for name in names if name != "null" or len(names) == 1))
 
@@ -67,7 +67,7 @@ def _name_the_defect(error: msgspec.DecodeError, body: bytes) -> str:
 
 
 def _first_bad_byte(body: bytes) -> int:
-    """Where the body stops being UTF-8. msgspec counts within the text it was reading."""
+    """The offset of the first byte that is not UTF-8. msgspec counts from the start of a string instead."""
     try:
         return len(body.decode())
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Drift: where a body differs from the contract without being wrong enough to fail. Pure.
+"""Drift: differences between a body and the contract that do not fail the event. Pure.
 
 A `Shape` is what the contract expects at a place of a document, read off the wire models; `compare` walks a document along it. Names
 of fields that are no plain names may be anything, a customer's address too, and are never documented_type; nor are values, only their types.
@@ -31,20 +31,20 @@ _PYTHON_TYPES: dict[type, tuple[type, ...]] = {
 
 
 class DriftKind(StrEnum):
-    """How a body can differ. The value is stored: never change one."""
+    """The kind of a difference. The value is stored: never change one."""
 
     UNKNOWN_EVENT = "unknown_event"
     """An event of a name we do not know."""
     UNKNOWN_FIELD = "unknown_field"
     """A field the contract does not name."""
     WRONG_TYPE = "wrong_type"
-    """A field that nothing depends on, of another type than documented."""
+    """A lenient field with another type than documented."""
     MISSING_FIELD = "missing_field"
-    """A field that used to come with this event, and no longer does."""
+    """A field that this event used to have and no longer has."""
 
 
 class Difference(NamedTuple):
-    """One difference: how, where (`$.items[].aisle`), and the JSON type found there."""
+    """One difference: its kind, its path (`$.items[].aisle`), and the JSON type found there."""
 
     what: DriftKind
     path: str
@@ -52,7 +52,7 @@ class Difference(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What is expected at `path`: values of these types; of an object its `fields`, of an array its `items` (None: anything)."""
+    """The expectation at `path`: the types of its values, the `fields` of an object, the `items` of an array (None: any)."""
 
     path: str
     types: frozenset[type]
@@ -61,12 +61,12 @@ class Shape(NamedTuple):
 
 
 def shape_of(model: Any, path: str = "$") -> Shape:
-    """The shape of a document of this wire model."""
+    """Derive the shape of a wire model."""
     return _shape(inspect.type_info(model), path)
 
 
 def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
-    """How a decoded document differs, and the paths of all expected fields that it has."""
+    """Return the differences of a decoded document, and the paths of all expected fields that it has."""
     differences: list[Difference] = []
     present: set[str] = set()
     _walk(document, shape, differences, present)
@@ -116,7 +116,7 @@ def _shape(expected: inspect.Type, path: str) -> Shape:
 
 
 def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
-    """The plain types that a type stands for: of a lenient field those that are documented."""
+    """The plain types of a type; for a lenient field, the documented ones."""
     if isinstance(expected, inspect.Metadata):
         documented_type = documented(expected)
         yield from _alternatives(expected.type if documented_type is None else documented_type)
@@ -128,7 +128,7 @@ def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A difference as it is kept: in which events of a provider, where it was seen first."""
+    """A stored drift finding: the difference, the provider and event, and the first occurrence."""
 
     provider: str
     event: str

@@ -1,7 +1,7 @@
 """Events as handlers see them: one shape for every provider and dialect, in UTC, with exact numbers.
 
 `decode` in `schemas.decoding` is the only place that makes an `Event` out of a body. The structs hold texts, numbers, times
-and each other, never a cycle, so the garbage collector need not look at them (`gc=False`).
+and each other, never a cycle, so the garbage collector need not track them (`gc=False`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ class Provider(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an event says, whatever words the provider used. The value is stored: never change one."""
+    """The meaning of an event, independent of the provider's name for it. The value is stored: never change one."""
 
     ORDER_CREATED = "order_created"
     ACKNOWLEDGED = "acknowledged"
@@ -54,7 +54,7 @@ class Window(Struct, frozen=True, gc=False):
 
 
 class Product(Struct, frozen=True, gc=False):
-    """A product standing in for another."""
+    """A product that replaces another."""
 
     product: str
     name: str | None = None
@@ -82,13 +82,13 @@ class Event(Struct, frozen=True, gc=False):
 
     - `event_id`: the inbox stream id, our name for it everywhere (`1732230000000-0`).
     - `provider`: the name in `schemas.contracts.CONTRACTS` of who sent it.
-    - `identity`: 22 characters; the same for a redelivery, different for any news (see `schemas.identity`).
+    - `identity`: 22 characters; the same for a redelivery, different for any new event (see `schemas.identity`).
     - `order_ids`: the provider's own ids; several for a parcel of several orders, never empty.
     - `occurred_at`: the provider's time; our receive time where the body has none.
     - `status`: the order's status this event states, in the provider's words, or None if it states none.
     - `promised_at`: by when the delivery is expected now: the estimate, or the end of the window.
     - `window`, `new_window`: the delivery window, and the one that replaces it.
-    - `request`: what is kept of the request that brought it, a stranger's text; no part of `identity`, so a redelivery's may differ.
+    - `request`: the context of its HTTP request, untrusted text. It is no part of `identity`, so a redelivery may have another.
     """
 
     event_id: str

@@ -1,4 +1,4 @@
-"""What went wrong with an event: the closed set of reasons, and the record that keeps it until a person has dealt with it."""
+"""Failures of events: the closed set of reasons, and the record that is kept until it is resolved."""
 
 from enum import StrEnum
 
@@ -25,7 +25,7 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     """A handler refused the event on purpose."""
     HANDLER_ERROR = "handler_error"
-    """A handler raised something it did not mean to: a bug, met by this event."""
+    """A handler raised an unexpected exception: a bug that this event triggers."""
     LEDGER_REFUSED = "ledger_refused"
     """The database refused the rows of this event."""
 
@@ -42,23 +42,23 @@ class DecodeError(Exception):
 
 
 class FailureState(StrEnum):
-    """What becomes of a failure next. The value is stored: never change one."""
+    """The state of a failure. The value is stored: never change one."""
 
     RETRYING = "retrying"
-    """It will be tried again by itself, at `next_at_ms`."""
+    """It is retried automatically at `next_at_ms`."""
     DEAD = "dead"
-    """It waits for a person, who retries or discards it."""
+    """It is not retried automatically: a person retries or discards it."""
     DISCARDED = "discarded"
-    """A person has decided that it is not to be applied; the note says why."""
+    """A person has discarded it; the note states why."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
 
     `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds.
-    `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. `message` and
-    `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts the tries in a row that came to
-    nothing because the world was away; they are no `attempts`. `request` is what came with the body. The wire only grows: a new field needs a default.
+    `task_id` is the Celery task that Flower shows: a manual retry is a new task, an automatic retry keeps its task. `message` and `traceback`
+    may quote the body; `frames` is the traceback without error texts. `away` counts consecutive attempts that ended in a dependency
+    outage; they do not count as `attempts`. `request` is the context of its HTTP request. A new field needs a default.
     """
 
     event_id: str
@@ -84,7 +84,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def field(self) -> str:
-        """Its place in the hash of failures."""
+        """Its field in the hash of failures."""
         return f"{self.handler}:{self.event_id}"
 
 

@@ -1,6 +1,6 @@
 """Identity: what makes two bodies the same event.
 
-The same identity is a redelivery and is dropped; anything else is news. Never (order, event): an order may revert to an
+An event with a known identity is a redelivery and is dropped. The identity is never (order, event): an order may revert to an
 earlier status, and then the provider truthfully sends the same event again.
 """
 
@@ -21,10 +21,10 @@ def identity_of(*parts: str) -> str:
 
 
 def identity_of_content(provider: str, body: bytes) -> str:
-    """Digest what a JSON document says: white space and key order do not count, everything else does.
+    """Digest the content of a JSON document: white space and key order do not count, everything else does.
 
-    Fractions keep their literal form, so that no two different ones meet in the same float. A document with a number that nothing could
-    hold is taken letter by letter: rather news twice than an event lost for a field that nobody reads. Raises `msgspec.DecodeError`.
+    Fractions keep their literal form, so two different ones never become the same float. If a number cannot be decoded, the raw bytes are
+    digested: a redelivery may then count as a new event, but no event is lost. Raises `msgspec.DecodeError`.
     """
     try:
         content = _encode_sorted(_decode_exactly(body))

@@ -1,6 +1,6 @@
-"""Every log line of a process, whoever writes it and in whatever format: it stays one line, and no text from outside commands a terminal.
+"""Sanitizes every log record of a process: its message is one line without terminal control characters.
 
-It is done where a record is made, so that Celery's, uvicorn's and Flower's own handlers need no formatter of ours, nor do a user's.
+It is done in the record factory, so the handlers of Celery, uvicorn, Flower and the user need no formatter of ours.
 """
 
 import logging
@@ -10,11 +10,11 @@ from schemas.sanitizing import sanitize, sanitize_lines
 
 _INDENT = "    "
 _QUIET = ("apprise", "httpcore", "httpx", "urllib3")
-"""Libraries that write below WARNING which address they call: the address of an alert channel is a secret."""
+"""Libraries that log called addresses below WARNING: the address of an alert channel is a secret."""
 
 
 class Record(logging.LogRecord):
-    """A record whose message is one line. Its traceback is set in, so that no line of it looks like a record."""
+    """A record whose message is one line. Its traceback is indented, so no line of it looks like a record."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # whatever logging hands over
@@ -24,12 +24,12 @@ class Record(logging.LogRecord):
             self.stack_info = _inset(self.stack_info)
 
     def getMessage(self) -> str:  # noqa: N802 - logging's name
-        """The message, harmless."""
+        """The sanitized message."""
         return sanitize(super().getMessage().rstrip("\n"))
 
 
 def sanitize_logs() -> None:
-    """Make every record from now on a `Record`, and libraries that would write secret addresses quiet. May be called again."""
+    """Install `Record` as the record factory, and silence libraries that log secret addresses. Idempotent."""
     logging.setLogRecordFactory(Record)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

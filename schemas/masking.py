@@ -1,7 +1,7 @@
-"""Showing a body without personal data: what is known to be harmless is shown, everything else is masked.
+"""Masks personal data in a body: known harmless values are shown, everything else is masked.
 
-By what may be shown and not by what may not: a field that a provider adds tomorrow is masked. A key counts at its place: the `number`
-of an order is shown, that of a `phone_number` is not.
+It is an allowlist, so a field that a provider adds later is masked. A key is allowed by its place: the `number` of an order is shown, that
+of a `phone_number` is not.
 """
 
 import re
@@ -11,7 +11,7 @@ import msgspec
 
 MASK = "***"
 MAX_DEPTH = 40
-"""What is nested deeper than any provider nests is masked as a whole."""
+"""Deeper values are masked as a whole. No provider nests as deep."""
 
 _PLACES = frozenset(
     (
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
 def masked(body: bytes) -> str:
-    """A body as indented JSON, masked; of what is no JSON only its size."""
+    """Format a body as indented, masked JSON; only its size if it is not JSON."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -60,7 +60,7 @@ def _masked(value: Any, key: str, here: bool, depth: int) -> Any:
 
 
 def _members(value: dict[str, Any], here: bool, depth: int) -> list[tuple[str, Any]]:
-    """The members of an object. Keys that are no names are masked, and numbered so that none is lost."""
+    """The members of an object. Keys that are not plain names are masked and numbered, so none is lost."""
     return [
         (name if _NAME.fullmatch(name) else f"{MASK}{number}", _masked(each, name, here, depth + 1))
         for number, (name, each) in enumerate(value.items(), 1)
@@ -68,5 +68,5 @@ def _members(value: dict[str, Any], here: bool, depth: int) -> list[tuple[str, A
 
 
 def _is_plain(value: Any) -> bool:
-    """A number, a code or a time: no sentence, and no address."""
+    """Whether a value is a number, a code or a time, not free text."""
     return not isinstance(value, str) or bool(_WORD.fullmatch(value) or _TIME.fullmatch(value))

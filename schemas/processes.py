@@ -1,4 +1,4 @@
-"""What every process of Curbside shares: exit codes, log levels, when threads take turns, how often workers are notified."""
+"""Constants of every process: exit codes, log levels, thread switching, and the rate of notifications."""
 
 NOT_DONE = 1
 """Exit code: the command was understood, and could not do all that was asked."""
@@ -10,4 +10,4 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 NOTIFY_INTERVAL_MS = 1_000
 """A queue is notified at most once in this time."""
 NOTIFICATION_EXPIRES_SECONDS = 60
-"""A notification that no worker took for so long is dropped: a newer one has been sent."""
+"""A notification expires after this time: a newer one has been sent."""

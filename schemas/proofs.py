@@ -1,7 +1,7 @@
-"""How a provider proves who it is, as data: the ingress checks it, `curbside send` makes it, the published documents tell it.
+"""Proofs: how a provider authenticates, as data. The ingress checks it, `curbside send` makes it, the published documents describe it.
 
-Credentials are no part of it: they are settings, under the provider's name (`schemas.settings.credentials`). A proof that cannot work is refused
-when it is made, with ValueError.
+Credentials are settings under the provider's name (`schemas.settings.credentials`), not part of the proof. The constructor of an invalid
+proof raises ValueError.
 """
 
 import re
@@ -27,7 +27,7 @@ class Basic:
 
 
 class Fields(NamedTuple):
-    """Where one header holds time and signatures: `t=1492774577,v1=5257a8…,v1=…`. Other names in it are passed over."""
+    """Where one header holds time and signatures: `t=1492774577,v1=5257a8…,v1=…`. Other names are ignored."""
 
     signature: str
     timestamp: str
@@ -57,7 +57,7 @@ class Hmac:
     endpoint_header: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Raise ValueError for an invalid proof."""
         for wrong, why in self._mistakes():
             if wrong:
                 raise ValueError(f"Hmac: {why}")
@@ -89,7 +89,7 @@ class StandardWebhooks:
     tolerance: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work."""
+        """Raise ValueError for an invalid proof."""
         if self.tolerance <= timedelta(0):
             raise ValueError("StandardWebhooks: tolerance: expected a duration above zero")
 

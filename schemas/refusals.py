@@ -1,4 +1,4 @@
-"""Why the ingress refused a request: the causes, how they are counted in Valkey, and what each one means to who looks after it.
+"""Refusals of the ingress: their causes, how they are counted in Valkey, and what each means to an operator.
 
 The ingress counts (`ingress/refusals.py`); `curbside status` and `/metrics` show.
 """
@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 NOBODY = "-"
-"""The provider of a request whose sender nobody knows, such as one to an address that does not exist."""
+"""The provider of a request that belongs to none, for example to a path that does not exist."""
 RECENT_MINUTES = 10
-"""Refusals of the last so many minutes are told in a sentence."""
+"""How many minutes of refusals are explained."""
 
 
 class Cause(StrEnum):
-    """Why a request was refused, for those who count. The value is stored: never change one."""
+    """The cause of a refusal. The value is stored: never change one."""
 
     TOKEN_MISSING = "token_missing"  # noqa: S105 - the name of a cause, as those below
     TOKEN_MALFORMED = "token_malformed"  # noqa: S105
@@ -53,7 +53,7 @@ class Cause(StrEnum):
     OVERLOADED = "overloaded"
     """More requests or connections are under way than memory and descriptors are set aside for."""
     STOPPING = "stopping"
-    """The ingress stops, and the body was not there yet."""
+    """The ingress is stopping, and the body was incomplete."""
     MALFORMED = "malformed"
     """It is not HTTP/1.1, or more than a body was sent around a body."""
     HEAD_TOO_LARGE = "head_too_large"
@@ -64,7 +64,7 @@ class Cause(StrEnum):
     MEMORY = "memory"
     """Valkey's memory is full, or nearly so."""
     UNREACHABLE = "unreachable"
-    """Valkey is away."""
+    """Valkey is unavailable."""
     VALKEY_SLOW = "valkey_slow"
     """Valkey did not confirm in time, or cannot keep up."""
     VALKEY_REFUSED = "valkey_refused"
@@ -74,7 +74,7 @@ class Cause(StrEnum):
 
 
 class Refused(NamedTuple):
-    """What is counted separately. `provider` is one that we know, or `NOBODY`: a stranger cannot make new ones."""
+    """The unit of counting. `provider` is a known one or `NOBODY`, so a stranger cannot create new ones."""
 
     provider: str
     status: int
@@ -87,7 +87,7 @@ class Refused(NamedTuple):
 
     @classmethod
     def read(cls, field: str) -> "Refused":
-        """The opposite of `field`; of any release, so the cause may be one that this one does not know."""
+        """Parse a `field` of any release: its cause may be unknown to this one."""
         provider, status, cause = field.rsplit("|", 2)
         return cls(provider, int(status), cause)
 
@@ -134,7 +134,7 @@ _EXPLANATIONS = {
 
 
 def explain(cause: str) -> tuple[str, str]:
-    """What a cause is, after "because of", and what to ask. Of one that this release does not know: its name."""
+    """The text of a cause, to follow "because of", and a question for the operator. An unknown cause: its name and no question."""
     return _EXPLANATIONS.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
 
 

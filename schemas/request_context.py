@@ -1,8 +1,8 @@
-"""What is kept of the HTTP request that brought an event: who sent it, in which form, and as part of which trace.
+"""The stored context of an event's HTTP request: its sender, its format and its trace.
 
-Few, named and bounded: the headers of `COMMON`, those that the provider's contract names (`kept_headers`), the sender's address. The
-ingress encodes them as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`); from there they go with the event to the handlers
-and into the record of a failure. Every value is a stranger's text in printable ASCII. Pure.
+It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client address, all bounded. The
+ingress encodes it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`). Handlers and failure records get it with the event.
+Every value is untrusted text in printable ASCII. Pure.
 """
 
 import re
@@ -10,9 +10,9 @@ import re
 import msgspec
 
 MAX_VALUE_BYTES = 256
-"""Of one header; the rest is cut off. Of `tracestate` whole members are left out, since half of one means something else."""
+"""Limit of one header; the rest is cut off. `tracestate` is cut at a member, since half of one means something else."""
 MAX_BYTES = 1024
-"""Of all of it, encoded. Where that is not enough, what matters least is left out."""
+"""Limit of the encoded context. The least important fields are left out to meet it."""
 
 COMMON = {
     b"user-agent": "user_agent",
@@ -24,7 +24,7 @@ COMMON = {
 """Headers kept for every provider, each with its field of `RequestContext`."""
 
 LEAST_FIRST = ("tracestate", "user_agent", "content_type", "content_encoding", "traceparent")
-"""In which order fields are left out."""
+"""The order in which fields are left out."""
 
 _CREDENTIAL = re.compile(
     r"authorization|\bauth\b|cookie|credential|signature|\bsig\b|hmac|jwt|token|secret|passw|api-?key", re.IGNORECASE
@@ -36,7 +36,7 @@ class KeptHeaderError(ValueError):
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Of one request. A field is empty where the header did not come. The wire only grows: a new field needs a default.
+    """The context of one request. The field of an absent header is empty. A new field needs a default.
 
     - `peer`: the sender's address, see `ingress.client_addresses`.
     - `traceparent`, `tracestate`: the sender's trace (W3C Trace Context), as sent and not checked.
@@ -53,14 +53,14 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 NO_CONTEXT = RequestContext()
-"""Of an event that was taken in by a release which kept nothing, or by hand."""
+"""The context of an event without one: from an older release, or injected without a request."""
 
 encode_context = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(RequestContext).decode
 
 
 def decode_context(encoded: bytes) -> RequestContext:
-    """Of an inbox entry's field. What this release cannot read is as if nothing was kept: no event fails because of it."""
+    """Decode the field of an inbox entry. Returns `NO_CONTEXT` if this release cannot read it: no event fails because of it."""
     if not encoded:
         return NO_CONTEXT
     try:

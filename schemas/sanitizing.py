@@ -1,6 +1,6 @@
-r"""Text from outside, made harmless for a terminal, a log line or a page: nothing in it hides, moves or colours what stands around it.
+r"""Sanitizes untrusted text for a terminal, a log line or a page.
 
-What is not to be seen is written as its escape: `\x1b`, `\n`, `\u202e`. Printable text of any script stays as it is.
+Invisible and control characters become escapes: `\x1b`, `\n`, `\u202e`. Printable text of any script is unchanged.
 """
 
 import re
@@ -15,14 +15,14 @@ The other invisible ones, of the categories Cc, Cf, Zl and Zp (ESC, bidirectiona
 
 
 def sanitize(text: str) -> str:
-    """The text on one line, with the escape of whatever cannot be seen: control characters, line ends, bidirectional overrides."""
+    """The text on one line: control characters, line ends, bidirectional overrides and invisible characters are escaped."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_shown, text))
 
 
 def sanitize_lines(text: str) -> str:
-    """The same of a text that has lines of its own, such as a traceback: line feeds and tabs stay."""
+    """Like `sanitize`, for multi-line text, for example a traceback: line feeds and tabs are kept."""
     return "".join(each if each in "\n\t" else _shown(each) for each in text)
 
 

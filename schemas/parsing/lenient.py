@@ -1,8 +1,8 @@
-"""Fields that nothing depends on: what comes in them fails no event, and yet the documented type is on record.
+"""Types of lenient fields: any content decodes, and the documented type is recorded.
 
-`Lenient` is read where it holds what it should. `Unread` is passed over, so that it may hold even what cannot be decoded at all: bytes that
-are no UTF-8, an integer of a thousand digits. From the documented types come the documents (`deploy.documents`) and the drift alarm
-(`schemas.drift`).
+A `Lenient` field is used if it has the expected type. An `Unread` field is skipped, so it may even hold bytes that cannot be decoded:
+invalid UTF-8, or an integer of a thousand digits. The published documents (`deploy.documents`) and drift findings (`schemas.drift`) use
+the documented types.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar

@@ -1,11 +1,11 @@
-"""Reading texts: the ones we use as keys are checked, the others are taken if they are texts and left if not."""
+"""Reads texts: keys are checked, other fields are None unless they are texts."""
 
 from typing import Any
 
 from schemas.failures import DecodeError, Reason
 
 MAX_KEY_CHARS = 255
-"""The longest order id, line key, event id or event name we take: the ledger and Valkey look rows up by them."""
+"""The longest accepted order id, line key, event id or event name: the ledger and Valkey index them."""
 
 
 def clean(text: str) -> str:
@@ -14,7 +14,7 @@ def clean(text: str) -> str:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Take a field that nothing depends on: the text if it is one and not empty, else None."""
+    """Read a lenient field: its text, or None if it is empty or not a text."""
     if not value or not isinstance(value, str):
         return None
     return clean(value)

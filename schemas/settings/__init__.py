@@ -1,4 +1,4 @@
-"""All settings of a process: what is declared, how each text is read, and what of it may be shown."""
+"""All settings of a process: their declarations, their parsing, and how they are displayed without secrets."""
 
 from schemas.settings.settings import DECLARED, SettingError, Settings, embedded_valkey_url, load, providers_named_in
 

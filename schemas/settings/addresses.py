@@ -1,7 +1,7 @@
-"""Addresses of services: which are understood, and what of one may be shown.
+"""Reads and masks the addresses of services.
 
-A password in an address is its owner's secret, and a wrong address is most often one whose password was not percent-encoded: so an
-error never quotes an address, and what is not understood in full is shown as `***`.
+An address may hold a password, and most wrong addresses have a password that is not percent-encoded. So an error never quotes an address,
+and an address that cannot be parsed in full is shown as `***`.
 """
 
 import re
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 MASK = "***"
 ENCODED = "in a password, special characters are written percent-encoded, such as %2F for /"
-"""What to say of an address that cannot be read."""
+"""The hint for an address that cannot be parsed."""
 
 _HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 _UNDERSTOOD = re.compile(
@@ -31,13 +31,13 @@ _BROKER_PARTS = {"transport", "hostname", "port", "userid", "password", "virtual
 
 
 def masked_addresses(text: str) -> str:
-    """One or several addresses, parted by `;`, without their passwords and parameters; `***` if any of them is not understood."""
+    """Mask passwords and parameters of addresses separated by `;`; `***` if any of them cannot be parsed."""
     found = [_UNDERSTOOD.fullmatch(each) for each in text.split(";")]
     return MASK if None in found else ";".join(_masked(each) for each in found if each)
 
 
 def shown(text: str) -> str:
-    """A value that should hold no secret, as an error or a table may quote it: what looks like an address is masked."""
+    """A value without secrets, for an error or a table. If it looks like an address, it is masked."""
     return masked_addresses(text) if "://" in text or "@" in text else text
 
 
@@ -53,7 +53,7 @@ def _masked(address: re.Match[str]) -> str:
 
 
 def is_readable(address: str) -> bool:
-    """Whether every client library reads the same in it: the port is a number, and no sign of the password cuts it short."""
+    """Whether all client libraries parse it alike: the port is a number, and no character of the password ends it early."""
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -64,7 +64,7 @@ def is_readable(address: str) -> bool:
 
 
 def scheme_of(address: str) -> str | None:
-    """The scheme, in lower case; None of what cannot be read. Python's own error would quote the password."""
+    """The scheme in lower case; None if it cannot be parsed. Python's own error would quote the password."""
     try:
         return urlsplit(address).scheme
     except ValueError:
@@ -72,14 +72,14 @@ def scheme_of(address: str) -> str | None:
 
 
 def read_valkey_url(text: str) -> str:
-    """Take the address of a Valkey or Redis. Raises ValueError, which quotes nothing."""
+    """Check the address of a Valkey or Redis. Raises ValueError, which quotes nothing."""
     if scheme_of(text) not in {"redis", "rediss"} or not is_readable(text):
         raise ValueError(f"expected redis://… or rediss://…; {ENCODED}")
     return text
 
 
 def read_broker_urls(text: str) -> str:
-    """Take the addresses of a broker, parted by `;`; empty for none. Raises ValueError, which quotes nothing."""
+    """Check the addresses of a broker, separated by `;`; empty for none. Raises ValueError, which quotes nothing."""
     addresses = text.split(";") if text else []
     if any(dict(parse_qsl(each.partition("?")[2])).keys() & _BROKER_PARTS for each in addresses):
         raise ValueError(
@@ -93,7 +93,7 @@ def read_broker_urls(text: str) -> str:
 
 
 def read_database_url(text: str) -> str:
-    """Take the address of a database, with the driver that we have. Raises ValueError, which quotes nothing."""
+    """Check the address of a database, and add our driver. Raises ValueError, which quotes nothing."""
     for asked, driver in (("postgresql://", "postgresql+psycopg://"), ("postgres://", "postgresql+psycopg://")):
         if text.startswith(asked):
             text = driver + text.removeprefix(asked)
@@ -103,7 +103,7 @@ def read_database_url(text: str) -> str:
 
 
 def read_http_url(text: str) -> str:
-    """Take a URL; empty for none. Raises ValueError, which quotes nothing."""
+    """Check a URL; empty for none. Raises ValueError, which quotes nothing."""
     if text and (scheme_of(text) not in {"http", "https"} or not is_readable(text)):
         raise ValueError(f"expected http://… or https://…; {ENCODED}")
     return text

@@ -1,4 +1,4 @@
-"""What each provider proves itself with: variables that follow from its name and its proof by one rule.
+"""The credentials of each provider. Its name and its proof determine its variables.
 
 | proof | variables of the provider `toyshop` |
 |---|---|
@@ -6,8 +6,8 @@
 | `Hmac(…)`, `StandardWebhooks()` | `TOYSHOP_SECRETS` |
 | `Basic()` | `TOYSHOP_BASIC_AUTH` |
 
-All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap. What a secret may
-look like is in `schemas.settings.secrets`.
+All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap. `schemas.settings.secrets`
+defines valid secrets.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ from schemas.settings.secrets import Secret, endpoint_secret, login, secret, sev
 
 @dataclass(frozen=True)
 class Credentials:
-    """One provider's. `secrets` are all valid; `client_id` is that of a provider with a token."""
+    """The credentials of one provider. All `secrets` are valid; `client_id` is set if the proof is a token."""
 
     secrets: tuple[Secret, ...]
     client_id: str = ""
@@ -61,7 +61,7 @@ def variables_of(provider: str, proof: Proof) -> tuple[Variable, ...]:
 
 
 def read_credentials(contracts: Mapping[str, Contract], given: Mapping[str, str], wrong: list[str]) -> dict[str, Credentials]:
-    """Each provider's credentials. What is missing or wrong is added to `wrong`, a line for each variable."""
+    """Each provider's credentials. Missing or wrong variables are added to `wrong`, one line each."""
     found: dict[str, Credentials] = {}
     for provider, contract in contracts.items():
         parts: dict[str, Any] = {"secrets": ()}
@@ -80,7 +80,7 @@ def read_credentials(contracts: Mapping[str, Contract], given: Mapping[str, str]
 
 
 def _clients_of_two(found: Mapping[str, Credentials]) -> Iterator[str]:
-    """A token names its client and nothing else: a client of two providers could open both routes with it."""
+    """Report client ids shared by two providers. A token names only its client, so it would be valid for both."""
     known: dict[str, str] = {}
     for provider, credentials in found.items():
         if credentials.client_id and known.setdefault(credentials.client_id, provider) != provider:

@@ -1,7 +1,7 @@
-"""How the text of a secret is read from a setting, and which texts are refused. Errors are ValueError, and quote no secret.
+"""Reads and checks the secrets in settings. Errors are ValueError and quote no secret.
 
-White space around a secret does not count. Quotes around it and invisible characters in it are refused: they come from copying, and no
-provider's secret has them. Every secret has 16 characters at least.
+White space around a secret is ignored. Quotes around it and invisible characters in it are refused: they are copying mistakes. A secret
+has at least 16 characters.
 """
 
 import binascii
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 MIN_SECRET_CHARS = 16
 MIN_KEY_BYTES = 16
 STANDARD_KEY_BYTES = range(24, 65)
-"""What Standard Webhooks asks of a key."""
+"""The key lengths that Standard Webhooks allows."""
 _QUOTES = (('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("„", "“"), ("‘", "’"), ("«", "»"))
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
 _ENDPOINT = re.compile(
@@ -27,14 +27,14 @@ _NAME = re.compile(r"(?:[a-z0-9]+|[A-Z0-9]+)(?:[-_.:/ ](?:[a-z0-9]+|[A-Z0-9]+))*
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret, and whose it is: an endpoint's UUID or a user's name; None: everybody's. Its text is not shown."""
+    """A secret and its owner: the UUID of an endpoint or a user name; None if it is shared. `repr` hides its text."""
 
     text: str = field(repr=False)
     owner: str | None = None
 
 
 def several(text: str, read: Callable[[str], _T]) -> tuple[_T, ...]:
-    """Read secrets separated by commas, all of which are valid. An error says which of them is wrong."""
+    """Read secrets separated by commas, all of which are valid. An error states which of them is wrong."""
     _refuse_quotes(text.strip())
     parts = [part for part in text.split(",") if part.strip()]
     if not parts:
@@ -66,14 +66,14 @@ def secret(text: str, least_chars: int = MIN_SECRET_CHARS, what: str = "every se
 
 
 def exact_secret(text: str) -> str:
-    """One secret that others read too, and as it is: white space around it is refused."""
+    """Read a secret that other programs read unchanged: white space around it is refused."""
     if visible(text) != text:
         raise ValueError("white space is around it")
     return secret(text)
 
 
 def endpoint_id(text: str) -> str | None:
-    """An endpoint's UUID in its usual spelling, from any other (capitals, braces, `urn:uuid:`, no hyphens); None: it is none."""
+    """Normalize the UUID of an endpoint (capitals, braces, `urn:uuid:`, no hyphens); None if it is not a UUID."""
     found = _ENDPOINT.fullmatch(text.strip())
     return "-".join(found.groups()[1:]).lower() if found else None
 
@@ -111,7 +111,7 @@ def key_of(text: str) -> bytes:
 
 
 def webhook_secret(text: str) -> str:
-    """A provider's Standard Webhooks secret. Its key has 16 bytes at least: how long it is, is the provider's choice."""
+    """A provider's Standard Webhooks secret. The provider chooses the length of its key, at least 16 bytes."""
     if (count := len(key_of(text))) < MIN_KEY_BYTES:
         raise ValueError(f"expected a key of at least {MIN_KEY_BYTES} bytes, which are 22 characters of Base64, got {count}")
     return visible(text)

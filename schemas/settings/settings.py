@@ -1,7 +1,7 @@
 # ruff: noqa: RUF009 - `_setting` is a field, as dataclasses.field is
 """Every setting, each with its environment variable, default and meaning. `curbside settings` prints this file's table.
 
-A value is taken from the environment, else from what `make run` generated into the data folder, else from its default.
+A value is taken from the environment, else from what `make run` generated into the data directory, else from its default.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from schemas.settings.secrets import own_webhook_secret
 
 
 class SettingError(Exception):
-    """A setting is missing or wrong. `str()` is one line for each such variable: its name, what is wrong, what to do."""
+    """A setting is missing or wrong. `str()` has one line for each such variable: its name, the error, and what to do."""
 
 
 def _setting(name: str, read: Callable[[str], Any], default: str | None, meaning: str, *, secret: bool = False) -> Any:
@@ -35,7 +35,9 @@ def _setting(name: str, read: Callable[[str], Any], default: str | None, meaning
 class Settings:
     """All settings, read and checked. `load` makes one; nothing else reads the environment."""
 
-    data_dir: Path = _setting("CURBSIDE_DATA_DIR", Path, ".data", "folder of the embedded parts' data and generated secrets")
+    data_dir: Path = _setting(
+        "CURBSIDE_DATA_DIR", Path, ".data", "directory of the embedded services' data and generated secrets"
+    )
     host: str = _setting("CURBSIDE_HOST", values.host, "127.0.0.1", "address the ingress and Flower listen on")
     port: int = _setting("CURBSIDE_PORT", values.whole(1, 65535), "8080", "port of the ingress")
     flower_port: int = _setting("CURBSIDE_FLOWER_PORT", values.whole(1, 65535), "5555", "port of Flower")
@@ -44,13 +46,17 @@ class Settings:
     )
     redis_url: str = _setting("REDIS_URL", read_valkey_url, None, "Valkey or Redis 7 and later; unset: embedded", secret=True)
     celery_broker_url: str = _setting(
-        "CELERY_BROKER_URL", read_broker_urls, "", "broker of the doorbells; unset: the next database of REDIS_URL", secret=True
+        "CELERY_BROKER_URL",
+        read_broker_urls,
+        "",
+        "broker of the Celery messages; unset: the next database of REDIS_URL",
+        secret=True,
     )
     database_url: str = _setting(
         "DATABASE_URL",
         read_database_url,
         None,
-        "ledger: sqlite:///… or postgresql://…; unset: SQLite in the data folder",
+        "ledger: sqlite:///… or postgresql://…; unset: SQLite in the data directory",
         secret=True,
     )
     token_signing_keys: tuple[str, ...] = _setting(
@@ -78,7 +84,7 @@ class Settings:
         "TRUSTED_PROXIES",
         values.networks,
         "127.0.0.1,::1",
-        "addresses or networks of your own proxies, separated by commas: their X-Forwarded-For is believed",
+        "addresses or networks of your own proxies, separated by commas: their X-Forwarded-For is trusted",
     )
     commit_timeout: timedelta = _setting(
         "COMMIT_TIMEOUT",
@@ -128,7 +134,7 @@ class Settings:
         "WORKER_PROCESSES",
         values.whole(1, 256),
         "2",
-        "worker processes that `make run` starts beside the one for what is urgent",
+        "worker processes that `make run` starts beside the urgent one",
     )
     credentials: Mapping[str, Credentials]
     """Each provider's, by its name: variables of their own (`schemas.settings.credentials`)."""
@@ -193,7 +199,7 @@ def _credentials(given: Mapping[str, str], wrong: list[str]) -> dict[str, Creden
 
 
 def _derive(given: dict[str, str]) -> dict[str, str]:
-    """Fill in what follows from other settings: the embedded servers' addresses, and the broker beside the inbox."""
+    """Derive unset settings: the addresses of the embedded servers, and the broker next to the inbox."""
     password = given.get("CURBSIDE_VALKEY_PASSWORD")
     if "REDIS_URL" not in given and password:
         port = given.get("CURBSIDE_VALKEY_PORT", "6390")

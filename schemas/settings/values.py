@@ -1,4 +1,4 @@
-"""How the text of a setting becomes its value. Each reader raises ValueError, which says what was expected and quotes no secret."""
+"""Parses the values of settings. Each reader raises ValueError, which states what was expected and quotes no secret."""
 
 import ipaddress
 import re
@@ -16,7 +16,7 @@ _ENTRY_POINT = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 
 def any_text(text: str) -> str:
-    """As it is."""
+    """The text unchanged."""
     return text
 
 
@@ -52,12 +52,12 @@ def networks(text: str) -> tuple[str, ...]:
 
 
 def signing_keys(text: str) -> tuple[str, ...]:
-    """Keys of enough characters."""
+    """Signing keys, each of at least `MIN_SIGNING_KEY_CHARS` characters."""
     return several(text, lambda part: secret(part, MIN_SIGNING_KEY_CHARS, "every key"))
 
 
 def logins(text: str) -> str:
-    """Logins as Flower reads them, which is by itself: white space around is refused."""
+    """Logins, unchanged, since Flower parses them itself: white space around them is refused."""
     if text and visible(text) != text:
         raise ValueError("white space is around it")
     if text:
