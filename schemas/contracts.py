@@ -1,8 +1,8 @@
 """The contract of each provider: how its bodies are decoded, their expected shape, and how it authenticates.
 
 A new provider is one schema file and one row: in `CONTRACTS` for a built-in one, or in `PROVIDERS` of a module that the setting
-`PROVIDER_MODULES` names (`schemas.provider_modules`). The row defines its path `/webhook/<name>`, its credentials, its decoding, its
-drift findings and its place in the published documents.
+`PROVIDER_MODULES` names (`schemas.provider_modules`). The row defines its path `/webhook/<name>`, its credentials, its
+decoding, its drift findings and its place in the published documents.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +17,12 @@ from schemas.providers.instacart import callbacks as instacart
 
 
 class Contract(NamedTuple):
-    """The contract of one provider. `decode(body, event_id, zone)` raises `DecodeError` and the errors of msgspec, and nothing else.
+    """The contract of one provider. `decode(body, event_id, zone)` raises only `DecodeError` and errors of msgspec.
 
     `kept_headers` are headers of this provider that are stored with each event, the most important first: see
     `schemas.request_context`.
     `models` are the wire models that the published documents show as its bodies.
+    
     """
 
     decode: Callable[[bytes, str, tzinfo], Event]

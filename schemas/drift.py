@@ -1,7 +1,8 @@
 """Drift: differences between a body and the contract that do not fail the event. Pure.
 
-A `Shape` is what the contract expects at a place of a document, read off the wire models; `compare` walks a document along it. Names
-of fields that are no plain names may be anything, a customer's address too, and are never documented_type; nor are values, only their types.
+A `Shape` is the expectation of the contract at a place of a document, derived from the wire models. `compare` walks a document
+along it. A difference never contains a value, only its type. A field name that is not a plain name may be personal data, such
+as an address, and is replaced by `OTHER_NAME`.
 """
 
 import re

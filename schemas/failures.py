@@ -55,10 +55,11 @@ class FailureState(StrEnum):
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
 
-    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds.
-    `task_id` is the Celery task that Flower shows: a manual retry is a new task, an automatic retry keeps its task. `message` and `traceback`
-    may quote the body; `frames` is the traceback without error texts. `away` counts consecutive attempts that ended in a dependency
-    outage; they do not count as `attempts`. `request` is the context of its HTTP request. A new field needs a default.
+    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds. `task_id`
+    is the Celery task that Flower shows: a manual retry is a new task, an automatic retry keeps its task. `message` and
+    `traceback` may quote the body; `frames` is the traceback without error texts. `away` counts consecutive attempts that ended
+    in a dependency outage; they do not count as `attempts`. `request` is the context of its HTTP request. A new field needs a
+    default.
     """
 
     event_id: str

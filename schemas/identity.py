@@ -23,8 +23,8 @@ def identity_of(*parts: str) -> str:
 def identity_of_content(provider: str, body: bytes) -> str:
     """Digest the content of a JSON document: white space and key order do not count, everything else does.
 
-    Fractions keep their literal form, so two different ones never become the same float. If a number cannot be decoded, the raw bytes are
-    digested: a redelivery may then count as a new event, but no event is lost. Raises `msgspec.DecodeError`.
+    Fractions keep their literal form, so two different ones never become the same float. If a number cannot be decoded, the raw
+    bytes are digested: a redelivery may then count as a new event, but no event is lost. Raises `msgspec.DecodeError`.
     """
     try:
         content = _encode_sorted(_decode_exactly(body))

@@ -12,8 +12,8 @@
 | `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
 | `unrecognised`          | hash   | event names we do not know, each with its count             | never                            |
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
-| `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
-| `in-flight`             | zset   | those being tried now, by the epoch ms their lease ends     | when the try ends                |
+| `retries`               | zset   | fields of `failures` by the epoch ms of the next attempt    | when retried                    |
+| `in-flight`             | zset   | those being retried now, by the epoch ms their lease ends    | when the attempt ends            |
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
@@ -58,7 +58,7 @@ FIELD_REQUEST = b"r"
 FIELD_EVENT = b"e"
 
 DISPATCH = "dispatch"
-"""The queue of the dispatcher, which empties the inbox; also the handler's name in the failure of a body that cannot be decoded."""
+"""The queue of the dispatcher, which empties the inbox; also the handler name in the failure of an undecodable body."""
 RELEASE_0_1_DISPATCH = "drain"
 """The name of `DISPATCH` in release 0.1: failures that it recorded keep it, and its ingress and Celery messages use it."""
 DISPATCH_NAMES = (DISPATCH, RELEASE_0_1_DISPATCH)

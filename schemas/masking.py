@@ -1,7 +1,7 @@
 """Masks personal data in a body: known harmless values are shown, everything else is masked.
 
-It is an allowlist, so a field that a provider adds later is masked. A key is allowed by its place: the `number` of an order is shown, that
-of a `phone_number` is not.
+It is an allowlist, so a field that a provider adds later is masked. A key is allowed by its place: the `number` of an order is
+shown, that of a `phone_number` is not.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Every message that the providers document: its name on the wire, what it says, and the wire model that reads it.
 
-From this table come the names we know, the published documents (`curbside schema`) and the test that drives every row. Instacart's
-documentation lists 28 callbacks by title; of those in `NOT_PUBLISHED` the exact strings are not public, and its list grows: an event of a name
-that is not here is kept under its own name as unrecognised.
+From this table come the names we know, the published documents (`curbside schema`) and the test that drives every row.
+Instacart's documentation lists 28 callbacks by title; of those in `NOT_PUBLISHED` the exact strings are not public, and its
+list grows: an event of a name that is not here is kept under its own name as unrecognised.
 """
 
 from typing import NamedTuple

@@ -6,7 +6,10 @@ WRONG_SET_UP = 2
 """Exit code: a setting or an option is wrong."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SWITCH_INTERVAL_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while another wants it. Python's default, 5 ms, delays an alert at each of its steps."""
+"""How long a thread may keep the interpreter while another wants it.
+
+Python's default, 5 ms, delays an alert at each of its steps.
+"""
 NOTIFY_INTERVAL_MS = 1_000
 """A queue is notified at most once in this time."""
 NOTIFICATION_EXPIRES_SECONDS = 60

@@ -1,7 +1,7 @@
-"""Proofs: how a provider authenticates, as data. The ingress checks it, `curbside send` makes it, the published documents describe it.
+"""Proofs: how a provider authenticates, as data. The ingress checks it, `curbside send` makes it, documents describe it.
 
-Credentials are settings under the provider's name (`schemas.settings.credentials`), not part of the proof. The constructor of an invalid
-proof raises ValueError.
+Credentials are settings under the provider's name (`schemas.settings.credentials`), not part of the proof. The constructor of
+an invalid proof raises ValueError.
 """
 
 import re

@@ -134,7 +134,7 @@ _EXPLANATIONS = {
 
 
 def explain(cause: str) -> tuple[str, str]:
-    """The text of a cause, to follow "because of", and a question for the operator. An unknown cause: its name and no question."""
+    """The text of a cause, to follow "because of", and a question for the operator. Unknown cause: its name, no question."""
     return _EXPLANATIONS.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
 
 

@@ -1,8 +1,8 @@
 """The stored context of an event's HTTP request: its sender, its format and its trace.
 
-It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client address, all bounded. The
-ingress encodes it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`). Handlers and failure records get it with the event.
-Every value is untrusted text in printable ASCII. Pure.
+It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client address, all
+bounded. The ingress encodes it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`). Handlers and failure records get
+it with the event. Every value is untrusted text in printable ASCII. Pure.
 """
 
 import re

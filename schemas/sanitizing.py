@@ -10,7 +10,8 @@ _INVISIBLE = re.compile(
 )
 """What Python calls printable and nobody can see: Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.
 
-The other invisible ones, of the categories Cc, Cf, Zl and Zp (ESC, bidirectional overrides, zero-width characters), are not printable.
+The other invisible ones, of the categories Cc, Cf, Zl and Zp (ESC, bidirectional overrides, zero-width characters), are not
+printable.
 """
 
 

@@ -1,7 +1,7 @@
 """Reads and masks the addresses of services.
 
-An address may hold a password, and most wrong addresses have a password that is not percent-encoded. So an error never quotes an address,
-and an address that cannot be parsed in full is shown as `***`.
+An address may hold a password, and most wrong addresses have a password that is not percent-encoded. So an error never quotes
+an address, and an address that cannot be parsed in full is shown as `***`.
 """
 
 import re

@@ -6,8 +6,8 @@
 | `Hmac(…)`, `StandardWebhooks()` | `TOYSHOP_SECRETS` |
 | `Basic()` | `TOYSHOP_BASIC_AUTH` |
 
-All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap. `schemas.settings.secrets`
-defines valid secrets.
+All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap.
+`schemas.settings.secrets` defines valid secrets.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,7 @@
 """Reads and checks the secrets in settings. Errors are ValueError and quote no secret.
 
-White space around a secret is ignored. Quotes around it and invisible characters in it are refused: they are copying mistakes. A secret
-has at least 16 characters.
+White space around a secret is ignored. Quotes around it and invisible characters in it are refused: they are copying mistakes.
+A secret has at least 16 characters.
 """
 
 import binascii

@@ -2,8 +2,8 @@
 
 *Flat* is the published AsyncAPI 2.6.0 document (`event`, `order_id`, `timestamp`, `items`). *Envelope* is what Instacart's own
 documentation shows (`event_name`, `event_id`, `event_timestamp`, `event_metadata`). Strict where the meaning depends on it
-(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere. A parsed document has no
-cycles, hence `gc=False`.
+(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere. A parsed document
+has no cycles, hence `gc=False`.
 """
 
 from collections.abc import Mapping

@@ -28,8 +28,8 @@ class Replacement(Struct, gc=False):
 class Item(Struct, gc=False):
     """A line of `items` (flat) or of `event_metadata.order_items` (envelope); all optional in both.
 
-    Published for flat: `product_id`, `name`, `quantity`, `status`, `refunded`, `replacement`. In the envelope: `line_num` (the retailer's), `qty`
-    (may be fractional), `qty_unit`, `replaced`, `refunded` and the codes; `item_upc` may be empty.
+    Published for flat: `product_id`, `name`, `quantity`, `status`, `refunded`, `replacement`. In the envelope: `line_num` (the
+    retailer's), `qty` (may be fractional), `qty_unit`, `replaced`, `refunded` and the codes; `item_upc` may be empty.
     """
 
     product_id: str | None = None
