@@ -22,7 +22,6 @@ class Contract(NamedTuple):
     `kept_headers` are headers of this provider that are stored with each event, the most important first: see
     `schemas.request_context`.
     `models` are the wire models that the published documents show as its bodies.
-    
     """
 
     decode: Callable[[bytes, str, tzinfo], Event]

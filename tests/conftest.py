@@ -1,16 +1,15 @@
-"""Fixtures of every test; each is defined where its noun is, in tests/support."""
+"""Register the fixtures that tests share."""
 
 pytest_plugins = [
-    "tests.support.valkey",
-    "tests.support.ledger",
-    "tests.support.house",
-    "tests.support.ingress",
-    "tests.support.books",
-    "tests.support.parts",
-    "tests.support.receiver",
-    "tests.support.office",
-    "tests.support.slow_lane",
-    "tests.support.witness",
-    "tests.support.wire",
-    "tests.support.proxy_fixtures",
+    "tests.support.valkey_servers",
+    "tests.support.postgresql_server",
+    "tests.support.leak_check",
+    "tests.support.ingress_client",
+    "tests.support.ledger_fixture",
+    "tests.support.worker_parts",
+    "tests.support.alert_worker",
+    "tests.support.stepped_deployment",
+    "tests.contract.context_deployment",
+    "tests.contract.raw_http",
+    "tests.e2e.proxy_fixtures",
 ]

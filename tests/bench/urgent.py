@@ -19,7 +19,7 @@ from tests.bench.contenders import Site, curbside, site
 from tests.bench.openloop import percentile
 from tests.bench.postgresql import Postgresql
 from tests.bench.report import Numbers, Report
-from tests.support.receiver import Post, Receiver, receiving
+from tests.support.alert_worker import Post, Receiver, receiving
 
 PART = "urgent"
 WAITING, QUICK_WAITING = 300_000, 20_000

@@ -9,10 +9,10 @@ import redis
 
 from schemas import keys
 from schemas.failures import FailureState
-from tests.support.outcomes import failures
-from tests.support.posting import Poster
-from tests.support.shop import open_shop, picking
-from tests.support.valkey import broker_of
+from tests.support.event_sums import failures
+from tests.support.ingress_client import ProviderClient
+from tests.support.retry_deployment import open_retry_deployment, picking
+from tests.support.valkey_servers import broker_of
 from tests.support.waiting import wait_for
 from workers.failures.failure_store import LEASE_MS, FailureStore
 
@@ -28,8 +28,8 @@ def test_every_event_ends_in_one_outcome_though_all_celery_messages_are_deleted_
     orders: list[str] = []
     with (
         redis.Redis.from_url(broker_of(real_valkey_url)) as broker,
-        open_shop(tmp_path, real_valkey_url, workers=2) as shop,
-        Poster(shop.deployment.ingress.url) as poster,
+        open_retry_deployment(tmp_path, real_valkey_url, workers=2) as deployment,
+        ProviderClient(deployment.processes.ingress.url) as poster,
     ):
         deleted = 0
         for number in range(ROUNDS):
@@ -41,27 +41,27 @@ def test_every_event_ends_in_one_outcome_though_all_celery_messages_are_deleted_
                     deleted += _delete_all(broker)
             orders += new
             target = rng.randrange(len(orders))
-            shop.wait_until(lambda now, target=target: now.count("applied:timeline") >= target, 20, "some progress")  # type: ignore[misc]
-            for worker in shop.deployment.workers:
+            deployment.wait_until(lambda now, target=target: now.count("applied:timeline") >= target, 20, "some progress")  # type: ignore[misc]
+            for worker in deployment.processes.workers:
                 worker.freeze()
             poster.post("instacart", picking(late := f"bug-{number}-late"))
             orders.append(late)
             deleted += _delete_all(broker)
             if number % 5 == 4:  # retries, sent and deleted at once
                 deleted += wait_for(
-                    lambda: len(FailureStore(shop.client).take_due(_now_ms())), LEASE_MS / 1000, "a retry to be due"
+                    lambda: len(FailureStore(deployment.client).take_due(_now_ms())), LEASE_MS / 1000, "a retry to be due"
                 )
-            for worker in shop.deployment.workers:
-                worker.thaw()
+            for worker in deployment.processes.workers:
+                worker.resume()
         assert deleted >= 2, deleted
-        assert {each.state for each in failures(shop.client).values()} == {FailureState.RETRYING}
-        shop.bug.unlink()
-        shop.wait_until_all_is_applied(LEASE_MS / 1000 + 20)
-        assert shop.in_the_pantry() == sorted(orders)
-        now = shop.sums()
+        assert {each.state for each in failures(deployment.client).values()} == {FailureState.RETRYING}
+        deployment.bug.unlink()
+        deployment.wait_until_all_applied(LEASE_MS / 1000 + 20)
+        assert deployment.applied_orders() == sorted(orders)
+        now = deployment.sums()
         assert now.received == now.count("routed") == len(orders)
-        assert now.count("applied:pantry") == now.count("applied:timeline") == len(orders)
-        wait_for(lambda: not shop.client.exists(keys.RETRIES, keys.IN_FLIGHT), 5, "no retry to be left")
+        assert now.count("applied:faulty") == now.count("applied:timeline") == len(orders)
+        wait_for(lambda: not deployment.client.exists(keys.RETRIES, keys.IN_FLIGHT), 5, "no retry to be left")
 
 
 def _now_ms() -> int:

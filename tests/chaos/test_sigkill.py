@@ -16,10 +16,10 @@ from schemas.decoding import decode
 from schemas.events import Event, Kind
 from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
-from tests.support.outcomes import failures, pending, sums
-from tests.support.posting import Posted, Poster
-from tests.support.processes import Deployment, deployed
-from tests.support.rows import Rows, reading
+from tests.support.event_sums import failures, pending, sums
+from tests.support.ingress_client import ProviderClient, ProviderPost
+from tests.support.ledger_fixture import LedgerReader, reading_ledger
+from tests.support.live_deployment import Deployment, deployed
 from tests.support.waiting import wait_for
 from workers.ledger.tables import customer_mia_alerts, order_events, outbox, refunds, replacements
 
@@ -39,7 +39,7 @@ def test_killed_workers_and_a_killed_ingress_lose_nothing_and_double_nothing(rea
     with (
         redis.Redis.from_url(real_valkey_url) as valkey,
         deployed(tmp_path, REDIS_URL=real_valkey_url, DATABASE_URL=ledger_url) as deployment,
-        reading(ledger_url) as rows,
+        reading_ledger(ledger_url) as rows,
         ThreadPoolExecutor(POSTERS) as pool,
     ):
         load = _load(rng)
@@ -54,16 +54,16 @@ def test_killed_workers_and_a_killed_ingress_lose_nothing_and_double_nothing(rea
         assert deployment.logs.count("ALERT ") >= len([row for row in rows.of(outbox) if row["sent_at"]])
 
 
-def _load(rng: random.Random) -> list[Posted]:
+def _load(rng: random.Random) -> list[ProviderPost]:
     """What providers post: good bodies, five in a hundred twice, and one in a hundred that nobody can read."""
-    load = [Posted(*posted) for posted in mixed(EVENTS, SEED)]
+    load = [ProviderPost(*posted) for posted in mixed(EVENTS, SEED)]
     for body, place in zip(itertools.cycle(BAD), sorted(rng.sample(range(EVENTS), EVENTS // 100)), strict=False):
-        load.insert(place, Posted("instacart", body))
+        load.insert(place, ProviderPost("instacart", body))
     return load
 
 
-def _post(url: str, load: list[Posted]) -> list[str]:
-    with Poster(url) as poster:
+def _post(url: str, load: list[ProviderPost]) -> list[str]:
+    with ProviderClient(url) as poster:
         return [poster.post_until_acknowledged(*posted) for posted in load]
 
 
@@ -108,7 +108,7 @@ def _check_outcomes(valkey: redis.Redis, acknowledged: list[str]) -> None:
     assert pending(valkey) == 0
 
 
-def _check_effects(valkey: redis.Redis, rows: Rows) -> None:
+def _check_effects(valkey: redis.Redis, rows: LedgerReader) -> None:
     """The ledger holds just what the bodies in the inbox say, as a set: no less, and nothing twice."""
     events = list(_decoded(_entries(valkey)))
     assert _keys(rows.of(order_events), "order_id", "identity") == sorted(
@@ -139,7 +139,7 @@ def _check_effects(valkey: redis.Redis, rows: Rows) -> None:
     assert len(refunded) > 10 < len(replaced), "the load had something to double"
 
 
-def _forgotten(rows: Rows) -> list[dict[str, Any]]:
+def _forgotten(rows: LedgerReader) -> list[dict[str, Any]]:
     """Alerts not sent, but for those that a killed worker had in hand: they are sent again when its lease is over, in a minute."""
     return [row for row in rows.of(outbox) if row["sent_at"] is None and row["leased_until"] is None]
 

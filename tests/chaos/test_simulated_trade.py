@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.command_line import Said, curbside
-from tests.support.outcomes import sums
-from tests.support.processes import deployed
+from tests.support.command_line import CommandResult, curbside
+from tests.support.event_sums import sums
+from tests.support.live_deployment import deployed
 from tests.support.settings import environment_for_tests
 from tests.support.waiting import wait_for
 
@@ -54,6 +54,6 @@ def test_every_worker_is_killed_twice_and_no_difference_is_found(real_valkey_url
         assert found["status"]["inbox"]["received"] > max(MOMENTS)
 
 
-def _has_received(valkey: redis.Redis, least: int, simulating: Future[Said]) -> bool:
+def _has_received(valkey: redis.Redis, least: int, simulating: Future[CommandResult]) -> bool:
     assert not simulating.done(), f"it ended before the kill: {simulating.result()}"
     return sums(valkey).received >= least

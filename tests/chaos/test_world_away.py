@@ -18,12 +18,12 @@ from schemas import keys
 from schemas.failures import FailureState
 from tests.bench.bodies import mixed
 from tests.payloads import recorded
-from tests.support.ledger import Postgresql
-from tests.support.outcomes import failures
-from tests.support.ports import LOOPBACK
-from tests.support.posting import Poster
-from tests.support.rows import reading
-from tests.support.shop import Shop, open_shop, picking
+from tests.support.event_sums import failures
+from tests.support.ingress_client import ProviderClient
+from tests.support.ledger_fixture import reading_ledger
+from tests.support.postgresql_server import PostgresqlServer
+from tests.support.retry_deployment import RetryDeployment, open_retry_deployment, picking
+from tests.support.settings import LOOPBACK
 from tests.support.waiting import wait_for
 from workers.ledger.tables import order_events, outbox
 
@@ -33,13 +33,13 @@ SECRET = "whsec_" + base64.b64encode(b"the secret of the alerts' webhook").decod
 
 
 @contextmanager
-def posting(shop: Shop) -> Iterator[list[str]]:
+def posting(deployment: RetryDeployment) -> Iterator[list[str]]:
     """Load: a provider that posts without a pause until this is left; gives the ids that were acknowledged."""
     acknowledged: list[str] = []
     stop = threading.Event()
 
     def post() -> None:
-        with Poster(shop.deployment.ingress.url) as poster:
+        with ProviderClient(deployment.processes.ingress.url) as poster:
             for provider, body in mixed(100_000, seed=3):
                 if stop.wait(0.005):
                     return
@@ -61,43 +61,49 @@ def last(begun: float) -> None:
 
 @pytest.mark.timeout(240)
 def test_a_database_that_is_stopped_under_load_blames_no_event_and_all_catch_up(
-    real_valkey_url: str, postgresql: Postgresql, postgresql_url: str, tmp_path: Path
+    real_valkey_url: str, postgresql: PostgresqlServer, postgresql_url: str, tmp_path: Path
 ) -> None:
-    with open_shop(tmp_path, real_valkey_url, workers=2, DATABASE_URL=postgresql_url) as shop:
-        shop.append("bug-1", "bug-2")
-        wait_for(lambda: shop.failed() == 2, 20, "two failures that are retried meanwhile")
-        with posting(shop) as acknowledged:
+    with open_retry_deployment(tmp_path, real_valkey_url, workers=2, DATABASE_URL=postgresql_url) as deployment:
+        deployment.append("bug-1", "bug-2")
+        wait_for(lambda: deployment.failed() == 2, 20, "two failures that are retried meanwhile")
+        with posting(deployment) as acknowledged:
             wait_for(lambda: len(acknowledged) > 50, 20, "load")
             postgresql.stop()
             begun = time.monotonic()
             before = len(acknowledged)
-            wait_for(lambda: shop.deployment.logs.count("lane timeline waits: the database") >= 5, 30, "growing pauses")
+            wait_for(lambda: deployment.processes.logs.count("queue timeline waits: the database") >= 5, 30, "growing pauses")
             assert len(acknowledged) > before + 50, "the providers notice nothing"
-            shop.bug.unlink()
-            wait_for(lambda: all(each.away for each in failures(shop.client).values()), 20, "retries that meet the outage")
-            attempts = {each.attempts for each in failures(shop.client).values()}
-            said = shop.command("status")
+            deployment.bug.unlink()
+            wait_for(
+                lambda: all(each.away for each in failures(deployment.client).values()),
+                20,
+                "retries that meet the outage",
+            )
+            attempts = {each.attempts for each in failures(deployment.client).values()}
+            said = deployment.command("status")
             assert said.exit_code == 0, "every event is somewhere"
             assert "unreachable for timeline: the database (OperationalError)" in said.errors
             assert "unreachable for status: the database" in said.errors
             assert "the sums hold" in said.output
-            now = shop.sums()
+            now = deployment.sums()
             assert now.waiting_for["timeline"] > 50
-            assert failures(shop.client).keys() == {key for key in failures(shop.client) if key.startswith("pantry:")}
+            assert failures(deployment.client).keys() == {
+                key for key in failures(deployment.client) if key.startswith("faulty:")
+            }
             last(begun)
-            assert {each.state for each in failures(shop.client).values()} == {FailureState.RETRYING}
+            assert {each.state for each in failures(deployment.client).values()} == {FailureState.RETRYING}
             postgresql.start()
-            wait_for(lambda: shop.sums().waiting_for["timeline"] < 50, 40, "the workers to catch up")
-            assert {each.attempts for each in failures(shop.client).values()} <= attempts, (
+            wait_for(lambda: deployment.sums().waiting_for["timeline"] < 50, 40, "the workers to catch up")
+            assert {each.attempts for each in failures(deployment.client).values()} <= attempts, (
                 "no try is counted while the world is away"
             )
-        shop.wait_until_all_is_applied(40)
-        now = shop.sums()
+        deployment.wait_until_all_applied(40)
+        now = deployment.sums()
         assert now.received == len(acknowledged) + 2
         assert now.count("routed") == now.count("applied:timeline")
-        assert shop.in_the_pantry().count("bug-1") == 1
-        wait_for(lambda: not shop.client.exists(keys.UNREACHABLE), 10, "nothing to be unreachable")
-        with reading(postgresql_url) as rows:
+        assert deployment.applied_orders().count("bug-1") == 1
+        wait_for(lambda: not deployment.client.exists(keys.UNREACHABLE), 10, "nothing to be unreachable")
+        with reading_ledger(postgresql_url) as rows:
             assert len({row["event_id"] for row in rows.of(order_events)}) == now.count("routed")
 
 
@@ -149,11 +155,13 @@ def test_an_alert_channel_that_is_away_is_tried_at_growing_pauses_and_slows_nobo
     real_valkey_url: str, tmp_path: Path, webhook: Webhook
 ) -> None:
     with (
-        open_shop(tmp_path, real_valkey_url, ALERT_WEBHOOK_URL=webhook.url, ALERT_WEBHOOK_SECRET=SECRET) as shop,
-        reading(shop.environment["DATABASE_URL"]) as rows,
-        Poster(shop.deployment.ingress.url) as poster,
+        open_retry_deployment(
+            tmp_path, real_valkey_url, ALERT_WEBHOOK_URL=webhook.url, ALERT_WEBHOOK_SECRET=SECRET
+        ) as deployment,
+        reading_ledger(deployment.environment["DATABASE_URL"]) as rows,
+        ProviderClient(deployment.processes.ingress.url) as poster,
     ):
-        shop.bug.unlink()
+        deployment.bug.unlink()
         poster.post("instacart", recorded("instacart/flat/customer_mia"))
         due: dict[int, Any] = {}
         begun = time.monotonic()
@@ -167,14 +175,14 @@ def test_an_alert_channel_that_is_away_is_tried_at_growing_pauses_and_slows_nobo
         webhook.status = 0
         for number in range(100):
             poster.post("instacart", picking(f"order-{number}"))
-        shop.wait_until(
-            lambda now: now.is_settled and now.count("applied:pantry") == 100, 10, "the others not to wait for the channel"
+        deployment.wait_until(
+            lambda now: now.is_settled and now.count("applied:faulty") == 100, 10, "the others not to wait for the channel"
         )
         assert webhook.taken == []
         wait_for(lambda: tries(4), 30, "two tries that are not answered at all")
         last(begun)
-        assert failures(shop.client) == {}, "no event is blamed"
-        status = shop.json("status")
+        assert failures(deployment.client) == {}, "no event is blamed"
+        status = deployment.json("status")
         assert (status["outbox"]["waiting"], status["outbox"]["failing"], status["balanced"]) == (1, 1, True)
         (row,) = rows.of(outbox, channel="webhook")
         assert "the webhook did not answer" in row["last_error"]
@@ -183,5 +191,5 @@ def test_an_alert_channel_that_is_away_is_tried_at_growing_pauses_and_slows_nobo
         webhook.status = 200
         wait_for(lambda: webhook.taken, 60, "the alert")
         wait_for(lambda: rows.of(outbox, channel="webhook")[0]["sent_at"] is not None, 10, "it to be marked as sent")
-        assert shop.json("status")["outbox"]["failing"] == 0
+        assert deployment.json("status")["outbox"]["failing"] == 0
         assert len(webhook.taken) == 1

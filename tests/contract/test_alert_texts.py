@@ -7,9 +7,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from schemas.events import Kind
-from tests.support.events import ORDER, event
-from tests.support.office import SECRET, WEBHOOK, Office, open_office, webhook_of
-from tests.support.receiver import Receiver
+from tests.contract.handler_events import ORDER, event
+from tests.support.alert_worker import SECRET, WEBHOOK, AlertWorker, Receiver, open_alert_worker, webhook_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
 
@@ -19,26 +18,26 @@ PLAIN = "＠everyone ＜!channel＞ ＜＠U123＞ ＊＊b＊＊ ［pay］(https�
 PLAIN_TITLE = PLAIN.replace("＼n", " ")
 
 
-def _alerted(books_url: str, valkey_url: str, receiver: Receiver, order: str) -> None:
+def _alerted(migrated_ledger_url: str, valkey_url: str, receiver: Receiver, order: str) -> None:
     """Tell the log, a webhook, and through Apprise a JSON service, Mattermost (Markdown) and a service of HTML of a missing customer."""
     host = receiver.url.removeprefix("http://")
     receiver.answers["/hooks/abcdefgh12345"] = 200
     urls = f"json://{host}/json,mmost://{host}/abcdefgh12345,json://{host}/html?format=html"
-    with open_office(books_url, valkey_url, **webhook_of(receiver), ALERT_URLS=urls) as office:
-        _report(office, order)
+    with open_alert_worker(migrated_ledger_url, valkey_url, **webhook_of(receiver), ALERT_URLS=urls) as alert_worker:
+        _report(alert_worker, order)
 
 
-def _report(office: Office, order: str) -> None:
-    office.books.tell(event(Kind.CUSTOMER_MIA, 1, order))
-    office.run()
-    assert all(row["sent_at"] for row in office.books.rows("outbox"))
+def _report(alert_worker: AlertWorker, order: str) -> None:
+    alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1, order))
+    alert_worker.run()
+    assert all(row["sent_at"] for row in alert_worker.ledger_fixture.rows("outbox"))
 
 
 def test_people_read_it_as_text_and_machines_as_it_was_sent(
-    books_url: str, fake_valkey_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    migrated_ledger_url: str, fake_valkey_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "curbside.alerts"):
-        _alerted(books_url, fake_valkey_url, receiver, HOSTILE)
+        _alerted(migrated_ledger_url, fake_valkey_url, receiver, HOSTILE)
     (webhook,) = receiver.at(WEBHOOK)
     assert Webhook(SECRET).verify(webhook.body, webhook.headers)["data"]["order_id"] == HOSTILE
     (json_service,) = receiver.at("/json")
@@ -52,8 +51,8 @@ def test_people_read_it_as_text_and_machines_as_it_was_sent(
             assert sign not in text, f"{sign} in {text}"
 
 
-def test_a_usual_order_id_is_the_same_everywhere(books_url: str, fake_valkey_url: str, receiver: Receiver) -> None:
-    _alerted(books_url, fake_valkey_url, receiver, ORDER)
+def test_a_usual_order_id_is_the_same_everywhere(migrated_ledger_url: str, fake_valkey_url: str, receiver: Receiver) -> None:
+    _alerted(migrated_ledger_url, fake_valkey_url, receiver, ORDER)
     assert len(receiver.posts) == 4
     for post in receiver.posts:
         assert ORDER in post.body.replace("&nbsp;", " ")

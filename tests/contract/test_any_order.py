@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.events import Event, Kind, Line, Provider, Window
 from schemas.identity import identity_of
-from tests.support.books import HANDLERS, Books, without
-from tests.support.events import at, event, line, replaced
+from tests.contract.handler_events import at, event, line, replaced
+from tests.support.ledger_fixture import HANDLERS, LedgerFixture, without
 
 STATE = ("orders", "order_events", "replacements", "refunds", "late_deliveries")
 _RUNS = settings(
@@ -86,10 +86,10 @@ def fresh_order() -> str:
     return next(_orders)
 
 
-def state(books: Books, order: str) -> dict[str, list[dict[str, Any]]]:
+def state(ledger_fixture: LedgerFixture, order: str) -> dict[str, list[dict[str, Any]]]:
     """All rows of an order that must not depend on arrival, under a name that does not depend on the order."""
-    rows = {table: without(books.rows(table, order), "order_id") for table in STATE}
-    still_open = [row for row in books.rows("customer_mia_alerts", order) if row["closed_at"] is None]
+    rows = {table: without(ledger_fixture.rows(table, order), "order_id") for table in STATE}
+    still_open = [row for row in ledger_fixture.rows("customer_mia_alerts", order) if row["closed_at"] is None]
     rows["open alerts"] = [{"last_reported_at": row["last_reported_at"]} for row in still_open]
     return rows
 
@@ -106,54 +106,58 @@ def in_batches(data: st.DataObject, events: Sequence[Event]) -> Iterator[tuple[s
                 yield name, batch
 
 
-def test_the_order_in_which_events_are_handled_changes_nothing(books: Books) -> None:
+def test_the_order_in_which_events_are_handled_changes_nothing(ledger_fixture: LedgerFixture) -> None:
     @_RUNS
     @given(story=_story_with_timeless, data=st.data())
     def check(story: list[News], data: st.DataObject) -> None:
         one, other, also = fresh_order(), fresh_order(), fresh_order()
-        books.tell(*(told(news, one, number) for number, news in enumerate(story)))
+        ledger_fixture.apply_each(*(told(news, one, number) for number, news in enumerate(story)))
         for handler, batch in in_batches(data, [told(news, other, number, also) for number, news in enumerate(story)]):
-            books.apply(handler, *batch)
-        assert state(books, one) == state(books, other) == state(books, also)
+            ledger_fixture.apply(handler, *batch)
+        assert state(ledger_fixture, one) == state(ledger_fixture, other) == state(ledger_fixture, also)
 
     check()
 
 
-def test_the_order_in_which_events_arrive_changes_nothing_but_when_we_heard_of_them(books: Books) -> None:
+def test_the_order_in_which_events_arrive_changes_nothing_but_when_we_heard_of_them(ledger_fixture: LedgerFixture) -> None:
     @_RUNS
     @given(story=_story, data=st.data())
     def check(story: list[News], data: st.DataObject) -> None:
         one, other = fresh_order(), fresh_order()
-        books.tell(*(told(news, one, number) for number, news in enumerate(story)))
-        books.tell(*(told(news, other, number) for number, news in enumerate(data.draw(st.permutations(story)))))
+        ledger_fixture.apply_each(*(told(news, one, number) for number, news in enumerate(story)))
+        ledger_fixture.apply_each(*(told(news, other, number) for number, news in enumerate(data.draw(st.permutations(story)))))
         ours = ("event_id", "received_at")
-        states = [{table: without(rows, *ours) for table, rows in state(books, order).items()} for order in (one, other)]
+        states = [
+            {table: without(rows, *ours) for table, rows in state(ledger_fixture, order).items()} for order in (one, other)
+        ]
         assert states[0] == states[1]
 
     check()
 
 
-def test_events_applied_twice_or_thrice_change_no_row(books: Books) -> None:
+def test_events_applied_twice_or_thrice_change_no_row(ledger_fixture: LedgerFixture) -> None:
     @_RUNS
     @given(story=_story_with_timeless, data=st.data())
     def check(story: list[News], data: st.DataObject) -> None:
         order = fresh_order()
         events = [told(news, order, number) for number, news in enumerate(story)]
         for handler, batch in in_batches(data, events):
-            books.apply(handler, *batch)
+            ledger_fixture.apply(handler, *batch)
         tables = (*STATE, "customer_mia_alerts")
-        before = [books.rows(table, order) for table in tables]
-        sent = [row for row in books.rows("outbox") if order in row["title"] and row["topic"] == "customer_mia"]
+        before = [ledger_fixture.rows(table, order) for table in tables]
+        sent = [row for row in ledger_fixture.rows("outbox") if order in row["title"] and row["topic"] == "customer_mia"]
         for _ in range(2):
             for handler, batch in in_batches(data, events):
-                books.apply(handler, *batch)
-            assert [books.rows(table, order) for table in tables] == before
-        assert [row for row in books.rows("outbox") if order in row["title"] and row["topic"] == "customer_mia"] == sent
+                ledger_fixture.apply(handler, *batch)
+            assert [ledger_fixture.rows(table, order) for table in tables] == before
+        assert [
+            row for row in ledger_fixture.rows("outbox") if order in row["title"] and row["topic"] == "customer_mia"
+        ] == sent
 
     check()
 
 
-def test_a_late_old_snapshot_of_afosto_never_overwrites_newer_state(books: Books) -> None:
+def test_a_late_old_snapshot_of_afosto_never_overwrites_newer_state(ledger_fixture: LedgerFixture) -> None:
     for arrivals in itertools.permutations(range(4)):
         order = fresh_order()
         story = [
@@ -162,13 +166,13 @@ def test_a_late_old_snapshot_of_afosto_never_overwrites_newer_state(books: Books
             event(Kind.IN_TRANSIT, 2, order, provider=Provider.AFOSTO, status="in_transit"),
             event(Kind.ORDER_CLOSED, 3, order, provider=Provider.AFOSTO, status="closed", number="1001-1"),
         ]
-        books.tell(*(story[number] for number in arrivals))
-        row = books.row("orders", order)
+        ledger_fixture.apply_each(*(story[number] for number in arrivals))
+        row = ledger_fixture.row("orders", order)
         assert (row["status"], row["status_at"], row["number"]) == ("closed", at(3), "1001-1")
         assert (row["first_event_at"], row["last_event_at"]) == (at(0), at(3))
 
 
-def test_the_same_events_from_two_workers_at_once_end_as_from_one(books: Books) -> None:
+def test_the_same_events_from_two_workers_at_once_end_as_from_one(ledger_fixture: LedgerFixture) -> None:
     orders = [fresh_order() for _ in range(12)]
     alone = [fresh_order() for _ in orders]
     kinds = [
@@ -185,30 +189,30 @@ def test_the_same_events_from_two_workers_at_once_end_as_from_one(books: Books) 
         for kind in kinds
     ]
     events = [told(news, order, number) for number, news in enumerate(story) for order in orders]
-    books.tell_at_once(*(told(news, order, number) for order in alone for number, news in enumerate(story)))
+    ledger_fixture.apply_in_batches(*(told(news, order, number) for order in alone for number, news in enumerate(story)))
 
     def work(start: threading.Barrier, events: Sequence[Event], size: int) -> None:
         start.wait(30)
         for handler in HANDLERS.values():
             wanted = [each for each in events if handler.wants(each.kind)]
             for first in range(0, len(wanted), size):
-                books.apply(handler.name, *wanted[first : first + size])
+                ledger_fixture.apply(handler.name, *wanted[first : first + size])
 
     barrier = threading.Barrier(3)
     with ThreadPoolExecutor(3) as pool:
         shares = [(events, 7), (events[::-1], 11), (events[::2] + events[1::2], len(events))]
         for done in [pool.submit(work, barrier, share, size) for share, size in shares]:
             done.result(60)
-    assert [state(books, order) for order in orders] == [state(books, order) for order in alone]
+    assert [state(ledger_fixture, order) for order in orders] == [state(ledger_fixture, order) for order in alone]
 
 
-def test_two_workers_that_meet_the_same_orders_in_opposite_order_never_block_each_other(books: Books) -> None:
+def test_two_workers_that_meet_the_same_orders_in_opposite_order_never_block_each_other(ledger_fixture: LedgerFixture) -> None:
     start = threading.Barrier(2)
 
     def work(handler: str, rounds: Sequence[Sequence[Event]]) -> None:
         for batch in rounds:
             start.wait(30)
-            books.apply(handler, *batch)
+            ledger_fixture.apply(handler, *batch)
 
     with ThreadPoolExecutor(2) as pool:
         for handler, kind in (

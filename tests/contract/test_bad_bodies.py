@@ -6,7 +6,7 @@ from schemas import keys
 from schemas.decoding import decode
 from schemas.failures import FailureState, Reason
 from tests.payloads import recorded
-from tests.support.slow_lane import SlowLane
+from tests.support.stepped_deployment import SteppedDeployment
 from tests.unit.test_undecodable import BAD, GOOD, SECRET
 from workers.errors import EventFailedError
 
@@ -19,12 +19,14 @@ ALL = [*BAD, *HUGE]
 REFUND = recorded("instacart/flat/order_item_refund")
 
 
-def test_every_kind_of_bad_body_ends_as_one_failure_with_its_bytes_and_the_place(queue: SlowLane) -> None:
+def test_every_kind_of_bad_body_ends_as_one_failure_with_its_bytes_and_the_place(stepped_deployment: SteppedDeployment) -> None:
     assert len(ALL) >= 40
-    bad = {queue.append(body, provider): (provider, body, reason, message) for provider, body, reason, message in ALL}
-    good = [queue.append(body) for body in GOOD]
-    queue.work()
-    found = {each.event_id: each for each in queue.failures.all()}
+    bad = {
+        stepped_deployment.append(body, provider): (provider, body, reason, message) for provider, body, reason, message in ALL
+    }
+    good = [stepped_deployment.append(body) for body in GOOD]
+    stepped_deployment.work()
+    found = {each.event_id: each for each in stepped_deployment.failures.all()}
     assert found.keys() == bad.keys(), "the odd ones that can be placed are no failures"
     for event_id, (provider, body, reason, message) in bad.items():
         failure = found[event_id]
@@ -32,20 +34,20 @@ def test_every_kind_of_bad_body_ends_as_one_failure_with_its_bytes_and_the_place
         assert failure.message.startswith(message)
         assert SECRET not in failure.message
         assert (failure.handler, failure.state, failure.traceback) == (keys.DISPATCH, FailureState.DEAD, None)
-    counters = queue.sums.counters
+    counters = stepped_deployment.sums.counters
     assert (counters["undecodable"], counters["routed"] + counters.get("duplicate", 0)) == (len(ALL), len(good))
-    assert len(queue.books.rows("order_events")) == counters["routed"]
+    assert len(stepped_deployment.ledger_fixture.rows("order_events")) == counters["routed"]
 
 
-def test_a_retry_that_still_cannot_decode_says_why_again(queue: SlowLane) -> None:
-    event_id = queue.append(b'{"event":"picking"}')
-    queue.dispatch()
-    before = queue.failures.get("dispatch", event_id)
-    queue.failures.retry("dispatch", event_id, 1)
-    (told,) = queue.try_due()
+def test_a_retry_that_still_cannot_decode_says_why_again(stepped_deployment: SteppedDeployment) -> None:
+    event_id = stepped_deployment.append(b'{"event":"picking"}')
+    stepped_deployment.dispatch()
+    before = stepped_deployment.failures.get("dispatch", event_id)
+    stepped_deployment.failures.retry("dispatch", event_id, 1)
+    (told,) = stepped_deployment.run_due_retries()
     assert isinstance(told, EventFailedError)
     assert str(told) == f"no_order: DecodeError: {before.message} (curbside failed show dispatch:{event_id})"
-    after = queue.failures.get("dispatch", event_id)
+    after = stepped_deployment.failures.get("dispatch", event_id)
     assert (after.state, after.reason, after.message, after.body) == (
         FailureState.DEAD,
         before.reason,
@@ -55,71 +57,73 @@ def test_a_retry_that_still_cannot_decode_says_why_again(queue: SlowLane) -> Non
 
 
 @pytest.mark.parametrize("trimmed", [False, True], ids=["kept", "trimmed"])
-def test_a_release_that_can_decode_it_carries_on_as_if_it_were_new(queue: SlowLane, trimmed: bool) -> None:
-    event_id = queue.append(REFUND)
-    queue.append(b'{"event":"an event of tomorrow","order_id":"o"}')
-    queue.dispatch_with_an_older_release()
-    assert queue.sums.count("undecodable") == 2
+def test_a_release_that_can_decode_it_carries_on_as_if_it_were_new(
+    stepped_deployment: SteppedDeployment, trimmed: bool
+) -> None:
+    event_id = stepped_deployment.append(REFUND)
+    stepped_deployment.append(b'{"event":"an event of tomorrow","order_id":"o"}')
+    stepped_deployment.dispatch_with_an_older_release()
+    assert stepped_deployment.sums.count("undecodable") == 2
     if trimmed:
-        queue.client.xtrim(keys.INBOX, maxlen=0, approximate=False)
-    for failure in list(queue.failures.all()):
-        queue.failures.retry(failure.handler, failure.event_id, 1)
-    assert queue.try_due() == [None, None]
-    queue.work()
-    assert queue.failures.count() == 0
-    assert [row["event_id"] for row in queue.books.rows("refunds")] == [event_id]
-    counters = queue.sums.counters
+        stepped_deployment.client.xtrim(keys.INBOX, maxlen=0, approximate=False)
+    for failure in list(stepped_deployment.failures.all()):
+        stepped_deployment.failures.retry(failure.handler, failure.event_id, 1)
+    assert stepped_deployment.run_due_retries() == [None, None]
+    stepped_deployment.work()
+    assert stepped_deployment.failures.count() == 0
+    assert [row["event_id"] for row in stepped_deployment.ledger_fixture.rows("refunds")] == [event_id]
+    counters = stepped_deployment.sums.counters
     assert (counters["undecodable"], counters["routed"], counters["unrecognised"]) == (0, 2, 1)
-    assert queue.client.hgetall(keys.UNRECOGNISED) == {b"an event of tomorrow": b"1"}
+    assert stepped_deployment.client.hgetall(keys.UNRECOGNISED) == {b"an event of tomorrow": b"1"}
 
 
-def test_redeliveries_of_it_are_dropped_whichever_was_decoded_first(queue: SlowLane) -> None:
-    first = queue.append(REFUND)
-    second = queue.append(REFUND)
-    queue.dispatch_with_an_older_release()
-    queue.append(REFUND)  # the newer release is there, and routes this one
-    queue.work()
+def test_redeliveries_of_it_are_dropped_whichever_was_decoded_first(stepped_deployment: SteppedDeployment) -> None:
+    first = stepped_deployment.append(REFUND)
+    second = stepped_deployment.append(REFUND)
+    stepped_deployment.dispatch_with_an_older_release()
+    stepped_deployment.append(REFUND)  # the newer release is there, and routes this one
+    stepped_deployment.work()
     for event_id in (first, second):
-        queue.failures.retry("dispatch", event_id, 1)
-    assert queue.try_due() == [None, None]
-    queue.work()
-    counters = queue.sums.counters
+        stepped_deployment.failures.retry("dispatch", event_id, 1)
+    assert stepped_deployment.run_due_retries() == [None, None]
+    stepped_deployment.work()
+    counters = stepped_deployment.sums.counters
     assert (counters["routed"], counters["duplicate"], counters["undecodable"]) == (1, 2, 0)
-    assert len(queue.books.rows("refunds")) == 1
+    assert len(stepped_deployment.ledger_fixture.rows("refunds")) == 1
 
 
-def test_a_redelivery_after_it_was_decoded_at_last_is_dropped(queue: SlowLane) -> None:
-    event_id = queue.append(REFUND)
-    queue.dispatch_with_an_older_release()
-    queue.failures.retry("dispatch", event_id, 1)
-    queue.try_due()
-    queue.append(REFUND)
-    queue.work()
-    assert (queue.sums.counters["routed"], queue.sums.counters["duplicate"]) == (1, 1)
+def test_a_redelivery_after_it_was_decoded_at_last_is_dropped(stepped_deployment: SteppedDeployment) -> None:
+    event_id = stepped_deployment.append(REFUND)
+    stepped_deployment.dispatch_with_an_older_release()
+    stepped_deployment.failures.retry("dispatch", event_id, 1)
+    stepped_deployment.run_due_retries()
+    stepped_deployment.append(REFUND)
+    stepped_deployment.work()
+    assert (stepped_deployment.sums.counters["routed"], stepped_deployment.sums.counters["duplicate"]) == (1, 1)
 
 
-def test_one_that_was_discarded_while_it_was_decoded_stays_discarded(queue: SlowLane) -> None:
-    event_id = queue.append(REFUND)
-    queue.dispatch_with_an_older_release()
-    queue.failures.retry("dispatch", event_id, 1)
-    (taken,) = queue.take_due()
-    discarded = queue.failures.discard("dispatch", event_id, "a test order")
+def test_one_that_was_discarded_while_it_was_decoded_stays_discarded(stepped_deployment: SteppedDeployment) -> None:
+    event_id = stepped_deployment.append(REFUND)
+    stepped_deployment.dispatch_with_an_older_release()
+    stepped_deployment.failures.retry("dispatch", event_id, 1)
+    (taken,) = stepped_deployment.take_due()
+    discarded = stepped_deployment.failures.discard("dispatch", event_id, "a test order")
 
-    event = decode("instacart", taken.body, event_id, queue.zone)
-    assert not queue.failures.resolve_decoded(taken, event, ["refunds"], queue.seen_ms)
-    assert queue.failures.get("dispatch", event_id) == discarded
-    assert queue.sums.count("undecodable") == 1
+    event = decode("instacart", taken.body, event_id, stepped_deployment.zone)
+    assert not stepped_deployment.failures.resolve_decoded(taken, event, ["refunds"], stepped_deployment.seen_ms)
+    assert stepped_deployment.failures.get("dispatch", event_id) == discarded
+    assert stepped_deployment.sums.count("undecodable") == 1
 
 
-def test_one_whose_body_was_lost_says_so_at_every_retry(queue: SlowLane) -> None:
-    event_id = queue.append(REFUND)
-    queue.dispatch()
-    queue.client.xdel(keys.INBOX, event_id)
-    queue.handle()
-    fields = {each.field: each for each in queue.failures.all()}
+def test_one_whose_body_was_lost_says_so_at_every_retry(stepped_deployment: SteppedDeployment) -> None:
+    event_id = stepped_deployment.append(REFUND)
+    stepped_deployment.dispatch()
+    stepped_deployment.client.xdel(keys.INBOX, event_id)
+    stepped_deployment.handle()
+    fields = {each.field: each for each in stepped_deployment.failures.all()}
     assert fields.keys() == {f"timeline:{event_id}", f"refunds:{event_id}"}
     for _ in range(2):
-        queue.failures.retry("refunds", event_id, 1)
-        (told,) = queue.try_due()
+        stepped_deployment.failures.retry("refunds", event_id, 1)
+        (told,) = stepped_deployment.run_due_retries()
         assert "body_missing: DecodeError: its body is no longer in the inbox" in str(told)
-    assert queue.sums.count("failed:refunds") == 1
+    assert stepped_deployment.sums.count("failed:refunds") == 1

@@ -7,16 +7,16 @@ import pytest
 from redis import Redis
 
 from schemas.drift import DriftKind, Finding
-from tests.support.command_line import Said, curbside, in_process
+from tests.support.command_line import CommandResult, curbside, in_process
 from tests.support.settings import environment_for_tests
 from workers.contract_drift import read_drift, record
 
-Shell = Callable[..., Said]
+Shell = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def shell(valkey_url: str) -> Shell:
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> CommandResult:
         return in_process("drift", *arguments, environment=environment_for_tests(REDIS_URL=valkey_url))
 
     return run

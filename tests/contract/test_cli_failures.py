@@ -12,10 +12,10 @@ import pytest
 
 from schemas import keys
 from tests.payloads import recorded
-from tests.support.books import HANDLERS
-from tests.support.command_line import CURBSIDE, REPOSITORY, Said, in_process, only
+from tests.support.command_line import CURBSIDE, REPOSITORY, CommandResult, in_process, only
+from tests.support.ledger_fixture import HANDLERS
 from tests.support.settings import NOBODY_LISTENS, environment_for_tests
-from tests.support.slow_lane import Clumsy, SlowLane, slow_lane
+from tests.support.stepped_deployment import FailingHandler, SteppedDeployment, open_stepped_deployment
 from workers.failures.retry_policy import NO_RETRY
 
 SECRET = "jane.roe@example.org"
@@ -34,11 +34,11 @@ ASKED = {
 class Shell:
     """A deployment with failures, and a person's shell beside it. `ids` are those of the failed refunds."""
 
-    def __init__(self, queue: SlowLane, environment: dict[str, str]) -> None:
-        self.queue, self.environment = queue, environment_for_tests(**environment)
+    def __init__(self, stepped_deployment: SteppedDeployment, environment: dict[str, str]) -> None:
+        self.stepped_deployment, self.environment = stepped_deployment, environment_for_tests(**environment)
         self.ids: list[str] = []
 
-    def __call__(self, *arguments: str, given: str = "") -> Said:
+    def __call__(self, *arguments: str, given: str = "") -> CommandResult:
         return in_process(*arguments, environment=self.environment, given=given)
 
     def json(self, *arguments: str) -> Any:
@@ -47,7 +47,7 @@ class Shell:
         return json.loads(said.output)
 
     def states(self) -> list[str]:
-        return sorted(each.state.value for each in self.queue.failures.all())
+        return sorted(each.state.value for each in self.stepped_deployment.failures.all())
 
 
 def refund(order: str) -> bytes:
@@ -61,15 +61,15 @@ def shell(real_valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterat
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
     environment = {"REDIS_URL": real_valkey_url, "DATABASE_URL": f"sqlite:///{database}"}
-    bug = Clumsy("refunds", KeyError(SECRET), frozenset({"o-0", "o-1", "o-2"}))
+    bug = FailingHandler("refunds", KeyError(SECRET), frozenset({"o-0", "o-1", "o-2"}))
     handlers = [bug.handler(NO_RETRY) if name == "refunds" else HANDLERS[name] for name in HANDLERS]
-    with slow_lane(real_valkey_url, environment["DATABASE_URL"], handlers) as queue:
-        shell = Shell(queue, environment)
-        shell.ids = [f"refunds:{queue.append(refund(f'o-{number}'))}" for number in range(3)]
-        queue.append(recorded("afosto/order_opened"), "afosto")
-        queue.append(b'{"event":"picking"}')
-        queue.append(b"{\x1b[31m")
-        queue.work()
+    with open_stepped_deployment(real_valkey_url, environment["DATABASE_URL"], handlers) as stepped_deployment:
+        shell = Shell(stepped_deployment, environment)
+        shell.ids = [f"refunds:{stepped_deployment.append(refund(f'o-{number}'))}" for number in range(3)]
+        stepped_deployment.append(recorded("afosto/order_opened"), "afosto")
+        stepped_deployment.append(b'{"event":"picking"}')
+        stepped_deployment.append(b"{\x1b[31m")
+        stepped_deployment.work()
         yield shell
 
 
@@ -121,7 +121,7 @@ def test_one_failure_is_shown_without_the_customer_unless_asked_for(shell: Shell
     assert SECRET not in masked.output
     assert '"order_id": "o-0"' in masked.output
     assert "KeyError: (--unmask shows its text)" in masked.output
-    assert "slow_lane.py" in masked.output, "the frames are shown"
+    assert "stepped_deployment.py" in masked.output, "the frames are shown"
     assert shell("failed", "show", event_id).output == masked.output, "an event that failed once needs no handler's name"
     unmasked = shell("failed", "show", shell.ids[0], "--unmask").output
     assert unmasked.count(SECRET) >= 3
@@ -154,8 +154,8 @@ def test_a_retry_by_reason_is_asked_for_with_its_count_and_done_with_yes(shell: 
     done = shell("retry", "--reason", "handler_error", "--yes")
     assert (done.exit_code, done.output) == (0, "3 of 3 are being retried: see `curbside failed`, or Flower\n")
     assert shell.states() == ["dead"] * 2 + ["retrying"] * 3
-    assert shell.queue.client.zcard(keys.RETRIES) == 3
-    assert shell.queue.sums
+    assert shell.stepped_deployment.client.zcard(keys.RETRIES) == 3
+    assert shell.stepped_deployment.sums
 
 
 def test_retry_and_discard_by_id_and_what_a_script_reads(shell: Shell) -> None:
@@ -205,17 +205,17 @@ def test_replay_says_how_many_before_it_asks_and_nothing_moves_before_a_yes(shel
         0,
         "4 events to timeline, replacements, refunds, late_deliveries, customer_mia",
     )
-    before = shell.queue.sums
+    before = shell.stepped_deployment.sums
     unasked = shell("replay", "--since", "1h")
-    assert (unasked.exit_code, shell.queue.sums) == (1, before)
+    assert (unasked.exit_code, shell.stepped_deployment.sums) == (1, before)
     assert "Replay 4 events? There is no terminal to ask in" in unasked.errors
     assert shell.json("replay", "--since", "1h", "--dry-run") == {
         "events": 4, "handlers": list(HANDLERS), "seconds": 1
     }  # fmt: skip
     done = shell.json("replay", "--since", "1h", "--yes")
     assert (done["replayed"], done["claim_checks"]) == (4, 4), "the three failed refunds go on the timeline alone"
-    shell.queue.handle()
-    assert shell.queue.sums.is_settled
+    shell.stepped_deployment.handle()
+    assert shell.stepped_deployment.sums.is_settled
     some = shell.json(
         "replay", "--since", "1h", "--kind", "order_opened", "--provider", "afosto", "--handler", "timeline", "--dry-run"
     )
@@ -250,8 +250,8 @@ def test_failures_need_no_ledger(shell: Shell) -> None:
 
 def test_a_pipe_that_closes_early_is_no_bug(shell: Shell) -> None:
     for _ in range(2000):
-        shell.queue.append(b"{")
-    shell.queue.dispatch()
+        shell.stepped_deployment.append(b"{")
+    shell.stepped_deployment.dispatch()
     command = [*CURBSIDE, "failed", "--each"]
     for arguments in (command, [*command, "--json"]):
         with subprocess.Popen(

@@ -9,10 +9,10 @@ import pytest
 
 from schemas import keys
 from tests.payloads import FLAT_ORDER, FOLDER, recorded
-from tests.support.books import HANDLERS
-from tests.support.command_line import Said, curbside, in_process
+from tests.support.command_line import CommandResult, curbside, in_process
+from tests.support.ledger_fixture import HANDLERS
 from tests.support.settings import environment_for_tests
-from tests.support.slow_lane import Clumsy, SlowLane, slow_lane
+from tests.support.stepped_deployment import FailingHandler, SteppedDeployment, open_stepped_deployment
 from workers.failures.retry_policy import NO_RETRY
 
 NOWHERE = "postgresql://me:hunter2@127.0.0.1:1/nowhere"
@@ -21,10 +21,10 @@ NOWHERE = "postgresql://me:hunter2@127.0.0.1:1/nowhere"
 class Shell:
     """A deployment, and a person's shell beside it."""
 
-    def __init__(self, queue: SlowLane, environment: dict[str, str]) -> None:
-        self.queue, self.environment = queue, environment_for_tests(**environment)
+    def __init__(self, stepped_deployment: SteppedDeployment, environment: dict[str, str]) -> None:
+        self.stepped_deployment, self.environment = stepped_deployment, environment_for_tests(**environment)
 
-    def __call__(self, *arguments: str) -> Said:
+    def __call__(self, *arguments: str) -> CommandResult:
         return in_process(*arguments, environment=self.environment)
 
     def json(self, *arguments: str) -> Any:
@@ -37,19 +37,19 @@ def shell(valkey_url: str, migrated_sqlite: Path, tmp_path: Path) -> Iterator[Sh
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
     environment = {"REDIS_URL": valkey_url, "DATABASE_URL": f"sqlite:///{database}"}
-    bug = Clumsy("refunds", KeyError("a bug"))
+    bug = FailingHandler("refunds", KeyError("a bug"))
     handlers = [bug.handler(NO_RETRY) if name == "refunds" else HANDLERS[name] for name in HANDLERS]
-    with slow_lane(valkey_url, environment["DATABASE_URL"], handlers) as queue:
-        queue.append(recorded("instacart/flat/customer_mia"))
-        queue.work()  # before the order's end, after which nobody is called
+    with open_stepped_deployment(valkey_url, environment["DATABASE_URL"], handlers) as stepped_deployment:
+        stepped_deployment.append(recorded("instacart/flat/customer_mia"))
+        stepped_deployment.work()  # before the order's end, after which nobody is called
         for path in sorted((FOLDER / "instacart" / "flat").glob("*.json")):
-            queue.append(path.read_bytes())
-        queue.append(recorded("instacart/flat/picking"))
-        queue.append(b"{")
-        queue.append(b'{"event":"\\u001b[31mred","order_id":"o-new"}')
-        queue.work()
-        queue.append(recorded("afosto/order_opened"), "afosto")
-        yield Shell(queue, environment)
+            stepped_deployment.append(path.read_bytes())
+        stepped_deployment.append(recorded("instacart/flat/picking"))
+        stepped_deployment.append(b"{")
+        stepped_deployment.append(b'{"event":"\\u001b[31mred","order_id":"o-new"}')
+        stepped_deployment.work()
+        stepped_deployment.append(recorded("afosto/order_opened"), "afosto")
+        yield Shell(stepped_deployment, environment)
 
 
 def test_status_counts_every_event_and_the_sums_hold(shell: Shell) -> None:
@@ -74,17 +74,17 @@ def test_a_name_that_a_provider_sends_cannot_command_the_terminal(shell: Shell) 
 
 
 def test_a_sum_that_does_not_hold_is_exit_code_1(shell: Shell) -> None:
-    shell.queue.client.hincrby(keys.COUNTERS, "routed:refunds", 1)
+    shell.stepped_deployment.client.hincrby(keys.COUNTERS, "routed:refunds", 1)
     said = shell("status")
     assert said.exit_code == 1
     assert "A sum does not hold" in said.errors
     assert said.output.splitlines()[-1] == "the sums do NOT hold"
-    shell.queue.client.hincrby(keys.COUNTERS, "routed:refunds", -1)
+    shell.stepped_deployment.client.hincrby(keys.COUNTERS, "routed:refunds", -1)
 
 
 def test_status_works_without_the_ledger_and_says_that_it_is_away(shell: Shell) -> None:
     shell.environment["DATABASE_URL"] = NOWHERE
-    shell.queue.store.note_unreachable("timeline", "the database (OperationalError)")
+    shell.stepped_deployment.store.note_unreachable("timeline", "the database (OperationalError)")
     said, status = shell("status"), shell.json("status")
     assert said.exit_code == 0
     assert "unreachable for status: the database (OperationalError)" in said.errors

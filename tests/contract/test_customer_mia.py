@@ -7,109 +7,113 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from schemas.events import Event, Kind
-from tests.support.books import Books
-from tests.support.events import ORDER, at, event
+from tests.contract.handler_events import ORDER, at, event
+from tests.support.ledger_fixture import LedgerFixture
 
 MIA = Kind.CUSTOMER_MIA
 ROUNDS = 25
 
 
-def open_alerts(books: Books, order: str = ORDER) -> list[str]:
-    return [row["identity"] for row in books.rows("customer_mia_alerts", order) if row["closed_at"] is None]
+def open_alerts(ledger_fixture: LedgerFixture, order: str = ORDER) -> list[str]:
+    return [row["identity"] for row in ledger_fixture.rows("customer_mia_alerts", order) if row["closed_at"] is None]
 
 
-def test_a_missing_customer_is_reported_to_people_once_while_it_lasts(books: Books) -> None:
+def test_a_missing_customer_is_reported_to_people_once_while_it_lasts(ledger_fixture: LedgerFixture) -> None:
     first = event(MIA, 1)
-    books.tell(first, event(MIA, 2), event(MIA, 3))
-    row = books.row("customer_mia_alerts")
+    ledger_fixture.apply_each(first, event(MIA, 2), event(MIA, 3))
+    row = ledger_fixture.row("customer_mia_alerts")
     assert (row["identity"], row["occurred_at"], row["received_at"]) == (first.identity, at(1), first.received_at)
     assert (row["first_reported_at"], row["last_reported_at"], row["closed_at"]) == (at(1), at(3), None)
-    assert books.alerts() == [f"Customer of order {ORDER} cannot be found"]
+    assert ledger_fixture.alerts() == [f"Customer of order {ORDER} cannot be found"]
 
 
-def test_two_reports_in_one_batch_are_one_alert(books: Books) -> None:
-    assert books.apply("customer_mia", event(MIA, 2), event(MIA, 1))
-    assert books.row("customer_mia_alerts")["last_reported_at"] == at(2)
-    assert len(books.alerts()) == 1
+def test_two_reports_in_one_batch_are_one_alert(ledger_fixture: LedgerFixture) -> None:
+    assert ledger_fixture.apply("customer_mia", event(MIA, 2), event(MIA, 1))
+    assert ledger_fixture.row("customer_mia_alerts")["last_reported_at"] == at(2)
+    assert len(ledger_fixture.alerts()) == 1
 
 
 @pytest.mark.parametrize("end", [Kind.DELIVERED, Kind.CANCELED])
-def test_the_end_of_the_order_closes_its_alert(books: Books, end: Kind) -> None:
+def test_the_end_of_the_order_closes_its_alert(ledger_fixture: LedgerFixture, end: Kind) -> None:
     over = event(end, 5)
-    books.tell(event(MIA, 1), over)
-    row = books.row("customer_mia_alerts")
+    ledger_fixture.apply_each(event(MIA, 1), over)
+    row = ledger_fixture.row("customer_mia_alerts")
     assert (row["closed_at"], row["closed_by"]) == (at(5), over.event_id)
 
 
 @pytest.mark.parametrize("news", [Kind.DELIVERING, Kind.RESCHEDULED, Kind.LATE_DELIVERY])
-def test_no_other_news_closes_it(books: Books, news: Kind) -> None:
-    books.tell(event(MIA, 1), event(news, 5))
-    assert len(open_alerts(books)) == 1
+def test_no_other_news_closes_it(ledger_fixture: LedgerFixture, news: Kind) -> None:
+    ledger_fixture.apply_each(event(MIA, 1), event(news, 5))
+    assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_an_end_before_the_report_does_not_close_it(books: Books) -> None:
-    books.tell(event(MIA, 3), event(Kind.DELIVERED, 1))
-    assert len(open_alerts(books)) == 1
+def test_an_end_before_the_report_does_not_close_it(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(MIA, 3), event(Kind.DELIVERED, 1))
+    assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_the_end_of_another_order_does_not_close_it(books: Books) -> None:
-    books.tell(event(MIA, 1), event(Kind.DELIVERED, 5, "another"))
-    assert len(open_alerts(books)) == 1
+def test_the_end_of_another_order_does_not_close_it(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(MIA, 1), event(Kind.DELIVERED, 5, "another"))
+    assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_a_later_report_opens_a_new_alert_and_calls_people_again(books: Books) -> None:
+def test_a_later_report_opens_a_new_alert_and_calls_people_again(ledger_fixture: LedgerFixture) -> None:
     again = event(MIA, 9)
-    books.tell(event(MIA, 1), event(Kind.DELIVERED, 5), again)
-    assert open_alerts(books) == [again.identity]
-    assert len(books.rows("customer_mia_alerts")) == 2
-    assert len(books.alerts()) == 2
+    ledger_fixture.apply_each(event(MIA, 1), event(Kind.DELIVERED, 5), again)
+    assert open_alerts(ledger_fixture) == [again.identity]
+    assert len(ledger_fixture.rows("customer_mia_alerts")) == 2
+    assert len(ledger_fixture.alerts()) == 2
 
 
-def test_an_old_report_that_arrives_after_the_end_opens_nothing(books: Books) -> None:
+def test_an_old_report_that_arrives_after_the_end_opens_nothing(ledger_fixture: LedgerFixture) -> None:
     over = event(Kind.DELIVERED, 5)
-    books.tell(over, event(MIA, 1), event(MIA, 5))
-    assert books.rows("customer_mia_alerts") == []
-    assert books.alerts() == []
+    ledger_fixture.apply_each(over, event(MIA, 1), event(MIA, 5))
+    assert ledger_fixture.rows("customer_mia_alerts") == []
+    assert ledger_fixture.alerts() == []
 
 
-def test_a_report_that_arrived_before_the_end_but_is_handled_after_it_is_kept_closed_and_calls_nobody(books: Books) -> None:
+def test_a_report_that_arrived_before_the_end_but_is_handled_after_it_is_kept_closed_and_calls_nobody(
+    ledger_fixture: LedgerFixture,
+) -> None:
     report, over = event(MIA, 1), event(Kind.DELIVERED, 5)
-    books.apply("timeline", report, over)
-    assert not books.apply("customer_mia", report)
-    row = books.row("customer_mia_alerts")
+    ledger_fixture.apply("timeline", report, over)
+    assert not ledger_fixture.apply("customer_mia", report)
+    row = ledger_fixture.row("customer_mia_alerts")
     assert (row["identity"], row["closed_at"], row["closed_by"]) == (report.identity, at(5), over.event_id)
-    assert books.alerts() == []
+    assert ledger_fixture.alerts() == []
 
 
-def test_an_alert_that_a_later_report_kept_open_stays_open_when_an_old_end_arrives(books: Books) -> None:
-    books.tell(event(MIA, 1), event(MIA, 9), event(Kind.DELIVERED, 5))
-    assert len(open_alerts(books)) == 1
+def test_an_alert_that_a_later_report_kept_open_stays_open_when_an_old_end_arrives(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(MIA, 1), event(MIA, 9), event(Kind.DELIVERED, 5))
+    assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_a_report_noted_out_of_order_is_not_noted_again_when_it_is_repeated_after_the_end(books: Books) -> None:
+def test_a_report_noted_out_of_order_is_not_noted_again_when_it_is_repeated_after_the_end(
+    ledger_fixture: LedgerFixture,
+) -> None:
     late, early = event(MIA, 9), event(MIA, 1)
-    books.tell(late, early, event(Kind.DELIVERED, 5))
-    before = books.rows("customer_mia_alerts")
-    books.tell(early)
-    assert books.rows("customer_mia_alerts") == before
+    ledger_fixture.apply_each(late, early, event(Kind.DELIVERED, 5))
+    before = ledger_fixture.rows("customer_mia_alerts")
+    ledger_fixture.apply_each(early)
+    assert ledger_fixture.rows("customer_mia_alerts") == before
 
 
-def test_a_report_without_a_time_is_as_old_as_its_receipt(books: Books) -> None:
-    books.tell(event(Kind.DELIVERED, 5), event(MIA, None))
-    assert len(open_alerts(books)) == 1
+def test_a_report_without_a_time_is_as_old_as_its_receipt(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(Kind.DELIVERED, 5), event(MIA, None))
+    assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_what_people_are_told_names_the_order_and_no_person(books: Books) -> None:
+def test_what_people_are_told_names_the_order_and_no_person(ledger_fixture: LedgerFixture) -> None:
     report = event(MIA, 1)
-    books.tell(report)
-    row = books.row("outbox")
+    ledger_fixture.apply_each(report)
+    row = ledger_fixture.row("outbox")
     assert row["idempotency_key"] == f"customer_mia:instacart:{ORDER}:{report.identity}"
     assert f'"order_id":"{ORDER}"' in row["payload"]
 
 
 @pytest.mark.parametrize("minutes", list(itertools.permutations((1, 5, 9))), ids=str)
 def test_a_report_and_an_end_handled_at_the_same_moment_leave_nothing_open_and_miss_nothing(
-    books: Books, minutes: tuple[int, int, int]
+    ledger_fixture: LedgerFixture, minutes: tuple[int, int, int]
 ) -> None:
     """The lanes run side by side: whichever commits first, an alert is open if, and only if, the last report is after the end."""
     over_at, *reported_at = minutes
@@ -117,7 +121,7 @@ def test_a_report_and_an_end_handled_at_the_same_moment_leave_nothing_open_and_m
 
     def at_once(handler: str, *events: Event) -> None:
         start.wait(30)
-        books.apply(handler, *events)
+        ledger_fixture.apply(handler, *events)
 
     with ThreadPoolExecutor(2) as pool:
         for number in range(ROUNDS):
@@ -129,17 +133,17 @@ def test_a_report_and_an_end_handled_at_the_same_moment_leave_nothing_open_and_m
             timeline.result(60)
             mia.result(60)
     expected = [] if over_at > max(reported_at) else [f"fc-{number}" for number in range(ROUNDS)]
-    still_open = [row["order_id"] for row in books.rows("customer_mia_alerts") if row["closed_at"] is None]
+    still_open = [row["order_id"] for row in ledger_fixture.rows("customer_mia_alerts") if row["closed_at"] is None]
     assert sorted(still_open) == sorted(expected)
 
 
-def test_a_batch_of_reports_takes_as_many_statements_as_one_report(books: Books) -> None:
+def test_a_batch_of_reports_takes_as_many_statements_as_one_report(ledger_fixture: LedgerFixture) -> None:
     def statements_for(count: int, start: int) -> int:
         batch = [event(MIA, 1, f"{start}-{number}") for number in range(count)]
-        with books.counting() as statements:
-            books.apply("customer_mia", *batch)
+        with ledger_fixture.recording_statements() as statements:
+            ledger_fixture.apply("customer_mia", *batch)
         return len([each for each in statements if not each.startswith("BEGIN")])
 
-    books.tell(event(MIA, 1))
+    ledger_fixture.apply_each(event(MIA, 1))
     assert statements_for(1, 1) == 5
     assert statements_for(10, 2) == 5

@@ -17,7 +17,7 @@ from schemas.events import Provider
 from tests.examples.proofs import PROVIDERS
 from tests.examples.toyshop import PROVIDERS as TOYSHOP
 from tests.support.command_line import curbside, in_process
-from tests.support.ingress import Serve, bearer
+from tests.support.ingress_client import Serve, bearer
 
 CHECKER = Path(__file__).parents[1] / "asyncapi"
 REQUIRED = os.environ.get("CURBSIDE_ASYNCAPI_PARSER") == "required"

@@ -12,12 +12,12 @@ from sqlalchemy import text
 from schemas import keys
 from schemas.events import Event, Kind
 from schemas.failures import Reason
-from tests.support.ledger import Postgresql
-from tests.support.outcomes import failures
-from tests.support.parts import Parts, refund, status
-from tests.support.rows import reading
+from tests.support.event_sums import failures
+from tests.support.ledger_fixture import reading_ledger
+from tests.support.postgresql_server import PostgresqlServer
+from tests.support.redis_monitor import RedisMonitor
 from tests.support.settings import make_settings
-from tests.support.wiretap import Wiretap
+from tests.support.worker_parts import WorkerParts, refund, status
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import Dispatcher, Router
@@ -36,21 +36,21 @@ TIMELINE = next(each for each in registered() if each.name == "timeline")
 class Bench:
     """One handler at work on one ledger, fed by a dispatcher."""
 
-    def __init__(self, parts: Parts, ledger: Ledger, handler: Handler) -> None:
-        self.parts, self.handler, self.stream = parts, handler, keys.todo(handler.name)
-        self._dispatcher = Dispatcher(parts.store, parts.notifier, Router([handler]), zone=UTC, seen_ms=60_000)
-        self.relay = OutboxRelay(ledger, parts.store, parts.notifier, Channels(make_settings()))
-        self.process = HandlerRunner(handler, parts.store, ledger, self.relay, UTC).process
+    def __init__(self, worker_parts: WorkerParts, ledger: Ledger, handler: Handler) -> None:
+        self.parts, self.handler, self.stream = worker_parts, handler, keys.todo(handler.name)
+        self._dispatcher = Dispatcher(worker_parts.store, worker_parts.notifier, Router([handler]), zone=UTC, seen_ms=60_000)
+        self.relay = OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings()))
+        self.process = HandlerRunner(handler, worker_parts.store, ledger, self.relay, UTC).process
 
     def feed(self, *bodies: bytes) -> list[str]:
         """Have events routed to the handler; their ids."""
         ids = self.parts.append(*bodies)
-        self._dispatcher.process(self.parts.take())
+        self._dispatcher.process(self.parts.read_new())
         return ids
 
     def work(self) -> None:
         """Take all that waits, and handle it."""
-        self.process(self.parts.take(self.stream))
+        self.process(self.parts.read_new(self.stream))
 
     def work_again(self) -> None:
         """Handle what was taken and not acknowledged, as after a restart."""
@@ -64,9 +64,9 @@ class Bench:
 
 
 @contextmanager
-def bench(parts: Parts, ledger_url: str, handler: Handler = TIMELINE) -> Iterator[Bench]:
+def bench(worker_parts: WorkerParts, ledger_url: str, handler: Handler = TIMELINE) -> Iterator[Bench]:
     ledger = Ledger(make_settings(DATABASE_URL=ledger_url))
-    made = Bench(parts, ledger, handler)
+    made = Bench(worker_parts, ledger, handler)
     try:
         yield made
     finally:
@@ -107,16 +107,16 @@ def writes_nonsense(work: UnitOfWork, _: Event) -> None:
     ],
 )
 def test_one_bad_event_of_two_hundred_fails_alone_and_says_why(
-    real_parts: Parts, ledger_url: str, refuse: Callable[[UnitOfWork, Event], None], reason: Reason, said: str
+    real_worker_parts: WorkerParts, ledger_url: str, refuse: Callable[[UnitOfWork, Event], None], reason: Reason, said: str
 ) -> None:
-    with bench(real_parts, ledger_url, picky(refuse)) as it, reading(ledger_url) as rows:
+    with bench(real_worker_parts, ledger_url, picky(refuse)) as it, reading_ledger(ledger_url) as rows:
         ids = it.feed(*(status(f"order-{number}") for number in range(EVENTS)))
         assert it.counts() == {"routed": EVENTS, "applied": 0, "failed": 0, "waiting": EVENTS}
         it.work()
         assert it.counts() == {"routed": EVENTS, "applied": EVENTS - 1, "failed": 1, "waiting": 0}
         written = {row["order_id"] for row in rows.of(order_events)}
         assert written == {f"order-{number}" for number in range(EVENTS)} - {BAD}
-    (field, failure), = failures(real_parts.client).items()  # fmt: skip
+    (field, failure), = failures(real_worker_parts.client).items()  # fmt: skip
     assert field == f"picky:{ids[117]}"
     assert failure.reason == reason
     assert failure.order_ids == (BAD,)
@@ -125,57 +125,59 @@ def test_one_bad_event_of_two_hundred_fails_alone_and_says_why(
     assert refuse.__name__ in str(failure.traceback)
 
 
-def test_several_bad_events_in_a_batch_fail_each_for_itself(real_parts: Parts, tmp_path: Path) -> None:
-    with bench(real_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(rejects)) as it:
+def test_several_bad_events_in_a_batch_fail_each_for_itself(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
+    with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(rejects)) as it:
         it.feed(*(status(BAD if number % 3 == 0 else f"order-{number}") for number in range(30)))
         it.work()
         assert it.counts() == {"routed": 30, "applied": 20, "failed": 10, "waiting": 0}
-    assert len(failures(real_parts.client)) == 10
+    assert len(failures(real_worker_parts.client)) == 10
 
 
 def test_what_a_failing_handler_says_of_a_customer_is_in_the_record_and_not_in_the_log(
-    real_parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    real_worker_parts: WorkerParts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def gossips(_: UnitOfWork, __: Event) -> None:
         raise ValueError("jane.roe@example.org lives at Keizersgracht 123")
 
-    with bench(real_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(gossips)) as it, caplog.at_level(logging.DEBUG):
+    with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(gossips)) as it, caplog.at_level(logging.DEBUG):
         it.feed(status(BAD))
         it.work()
-    (failure,) = failures(real_parts.client).values()
+    (failure,) = failures(real_worker_parts.client).values()
     assert "jane.roe" in failure.message
     assert "picky" in caplog.text
     assert "jane.roe" not in caplog.text
 
 
-def test_a_batch_handled_twice_counts_once_and_has_its_effects_once(real_parts: Parts, ledger_url: str) -> None:
+def test_a_batch_handled_twice_counts_once_and_has_its_effects_once(real_worker_parts: WorkerParts, ledger_url: str) -> None:
     handler = next(each for each in registered() if each.name == "refunds")
-    with bench(real_parts, ledger_url, handler) as it, reading(ledger_url) as rows:
+    with bench(real_worker_parts, ledger_url, handler) as it, reading_ledger(ledger_url) as rows:
         it.feed(refund("a", "bread", "milk"), refund("b", "bread"), refund("a", "bread"))
-        taken = real_parts.take(it.stream)
+        taken = real_worker_parts.read_new(it.stream)
         for _ in range(3):
             it.process(taken)
             assert it.counts() == {"routed": 3, "applied": 3, "failed": 0, "waiting": 0}
         assert [(row["order_id"], row["line"]) for row in rows.of(refunds)] == [("a", "bread"), ("a", "milk"), ("b", "bread")]
 
 
-def test_a_failed_batch_settled_twice_counts_once(real_parts: Parts, tmp_path: Path) -> None:
-    with bench(real_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(rejects)) as it:
+def test_a_failed_batch_settled_twice_counts_once(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
+    with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(rejects)) as it:
         it.feed(status(BAD), status("good"))
-        taken = real_parts.take(it.stream)
+        taken = real_worker_parts.read_new(it.stream)
         for _ in range(2):
             it.process(taken)
             assert it.counts() == {"routed": 2, "applied": 1, "failed": 1, "waiting": 0}
 
 
-def test_a_crash_between_the_ledgers_commit_and_the_acknowledgement_doubles_nothing(real_parts: Parts, ledger_url: str) -> None:
+def test_a_crash_between_the_ledgers_commit_and_the_acknowledgement_doubles_nothing(
+    real_worker_parts: WorkerParts, ledger_url: str
+) -> None:
     handler = next(each for each in registered() if each.name == "customer_mia")
-    with bench(real_parts, ledger_url, handler) as it, reading(ledger_url) as rows:
+    with bench(real_worker_parts, ledger_url, handler) as it, reading_ledger(ledger_url) as rows:
         it.feed(status("a", "customer_mia"))
-        taken = real_parts.take(it.stream)
+        taken = real_worker_parts.read_new(it.stream)
         it.process(taken)
-        real_parts.client.xadd(it.stream, {keys.FIELD_EVENT: taken[0].fields[keys.FIELD_EVENT]})
-        real_parts.client.hincrby(keys.COUNTERS, "routed:customer_mia", 1)  # as if it had never been acknowledged
+        real_worker_parts.client.xadd(it.stream, {keys.FIELD_EVENT: taken[0].fields[keys.FIELD_EVENT]})
+        real_worker_parts.client.hincrby(keys.COUNTERS, "routed:customer_mia", 1)  # as if it had never been acknowledged
         it.work()
         assert len(rows.of(outbox)) == 1
 
@@ -193,31 +195,33 @@ def away(request: pytest.FixtureRequest, tmp_path: Path) -> Away:
         folder = tmp_path / "not mounted yet"
         return Away(f"sqlite:///{folder / 'ledger.db'}", folder.mkdir)
     url: str = request.getfixturevalue("postgresql_url")
-    server: Postgresql = request.getfixturevalue("postgresql")
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
     server.stop()
     return Away(url, server.start)
 
 
-def test_a_database_that_is_away_blames_no_event_and_all_catch_up_by_themselves(real_parts: Parts, away: Away) -> None:
-    with bench(real_parts, away.url, picky(rejects)) as it:
+def test_a_database_that_is_away_blames_no_event_and_all_catch_up_by_themselves(
+    real_worker_parts: WorkerParts, away: Away
+) -> None:
+    with bench(real_worker_parts, away.url, picky(rejects)) as it:
         it.feed(*(status(name) for name in ("a", "b", BAD)))
         with pytest.raises(DependencyUnavailableError):
             it.work()
         assert it.counts() == {"routed": 3, "applied": 0, "failed": 0, "waiting": 3}
-        assert failures(real_parts.client) == {}
+        assert failures(real_worker_parts.client) == {}
         away.come()
         it.work_again()
         assert it.counts() == {"routed": 3, "applied": 2, "failed": 1, "waiting": 0}
 
 
-def test_a_service_that_a_handler_cannot_reach_blames_no_event(real_parts: Parts, tmp_path: Path) -> None:
+def test_a_service_that_a_handler_cannot_reach_blames_no_event(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
     answers: list[Apply] = []
 
     def call_out(_: UnitOfWork, event: Event) -> None:
         if not answers:
             raise DependencyUnavailableError("the loyalty service")
 
-    with bench(real_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(call_out)) as it:
+    with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(call_out)) as it:
         it.feed(status("a"), status(BAD), status("b"))
         with pytest.raises(DependencyUnavailableError, match="the loyalty service"):
             it.work()
@@ -227,47 +231,53 @@ def test_a_service_that_a_handler_cannot_reach_blames_no_event(real_parts: Parts
         assert it.counts() == {"routed": 3, "applied": 3, "failed": 0, "waiting": 0}
 
 
-def test_an_event_whose_body_is_gone_is_kept_as_failed_and_the_others_are_handled(real_parts: Parts, tmp_path: Path) -> None:
-    with bench(real_parts, f"sqlite:///{tmp_path / 'ledger.db'}") as it:
+def test_an_event_whose_body_is_gone_is_kept_as_failed_and_the_others_are_handled(
+    real_worker_parts: WorkerParts, tmp_path: Path
+) -> None:
+    with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}") as it:
         gone, _ = it.feed(status("a"), status("b"))
-        real_parts.client.xdel(keys.INBOX, gone)
+        real_worker_parts.client.xdel(keys.INBOX, gone)
         it.work()
         assert it.counts() == {"routed": 2, "applied": 1, "failed": 1, "waiting": 0}
-    (failure,) = failures(real_parts.client).values()
+    (failure,) = failures(real_worker_parts.client).values()
     assert (failure.event_id, failure.reason) == (gone, Reason.BODY_MISSING)
 
 
-def test_a_claim_check_deleted_while_a_worker_held_it_stops_nobody_else(real_parts: Parts, ledger_url: str) -> None:
-    with bench(real_parts, ledger_url) as it, reading(ledger_url) as rows:
+def test_a_claim_check_deleted_while_a_worker_held_it_stops_nobody_else(
+    real_worker_parts: WorkerParts, ledger_url: str
+) -> None:
+    with bench(real_worker_parts, ledger_url) as it, reading_ledger(ledger_url) as rows:
         it.feed(status("a"))
         it.feed(status("b"))
-        taken = real_parts.take(it.stream)
-        real_parts.client.xdel(it.stream, taken[0].id)
+        taken = real_worker_parts.read_new(it.stream)
+        real_worker_parts.client.xdel(it.stream, taken[0].id)
         it.work_again()
         assert [row["order_id"] for row in rows.of(orders)] == ["b"]
-    assert real_parts.client.hget(keys.COUNTERS, "applied:timeline") == b"1"
+    assert real_worker_parts.client.hget(keys.COUNTERS, "applied:timeline") == b"1"
 
 
 @pytest.mark.parametrize("count", [1, 200])
-def test_a_batch_costs_three_round_trips_however_many_events_it_has(real_parts: Parts, ledger_url: str, count: int) -> None:
-    with bench(real_parts, ledger_url) as it:
+def test_a_batch_costs_three_round_trips_however_many_events_it_has(
+    real_worker_parts: WorkerParts, ledger_url: str, count: int
+) -> None:
+    with bench(real_worker_parts, ledger_url) as it:
         it.feed(status("first"))
         it.work()  # loads the scripts
         it.feed(*(status(f"order-{number}") for number in range(count)))
-        with Wiretap(real_parts.url) as wiretap:
-            it.process(real_parts.store.read(it.stream, "one", 1000))
-    commands = [command.partition(" ")[0] for command in wiretap.commands]
+        with RedisMonitor(real_worker_parts.url) as monitor:
+            it.process(real_worker_parts.store.read(it.stream, "one", 1000))
+    commands = [command.partition(" ")[0] for command in monitor.commands]
     assert commands == ["XREADGROUP", "XRANGE", "EVALSHA"], "take, redeem, settle"
 
 
-def test_a_handler_gets_the_kinds_it_asked_for(real_parts: Parts, tmp_path: Path) -> None:
+def test_a_handler_gets_the_kinds_it_asked_for(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
     seen: list[Kind] = []
 
     def note(_: UnitOfWork, events: Sequence[Event]) -> None:
         seen.extend(event.kind for event in events)
 
     handler = Handler("picky", frozenset({Kind.DELIVERED, Kind.CANCELED}), note, NO_RETRY)
-    with bench(real_parts, f"sqlite:///{tmp_path / 'ledger.db'}", handler) as it:
+    with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", handler) as it:
         it.feed(*(status("a", name) for name in ("picking", "delivered", "canceled", "staging")))
         it.work()
     assert seen == [Kind.DELIVERED, Kind.CANCELED]

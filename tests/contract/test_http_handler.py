@@ -14,11 +14,10 @@ import redis
 from schemas import keys
 from schemas.failures import FailureState, Reason
 from tests.support.command_line import curbside
-from tests.support.outcomes import BUILT_IN, Sums, failures, sums
-from tests.support.ports import LOOPBACK
-from tests.support.posting import Poster
-from tests.support.processes import deployed
-from tests.support.settings import environment_for_tests
+from tests.support.event_sums import BUILT_IN, Sums, failures, sums
+from tests.support.ingress_client import ProviderClient
+from tests.support.live_deployment import deployed
+from tests.support.settings import LOOPBACK, environment_for_tests
 from tests.support.waiting import wait_for
 
 HANDLERS = (*BUILT_IN, "loyalty")
@@ -82,7 +81,7 @@ def test_it_tells_the_service_under_one_key_waits_out_an_outage_and_blames_only_
             now.check()
             return now if now.is_settled else None
 
-        with deployed(tmp_path, workers=1, **environment) as deployment, Poster(deployment.ingress.url) as poster:
+        with deployed(tmp_path, workers=1, **environment) as deployment, ProviderClient(deployment.ingress.url) as poster:
             service.answers = 503
             service.says["refused"] = 422
             for order in ("one", "two", "refused", "three"):

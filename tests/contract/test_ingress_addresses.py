@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from schemas.contracts import CONTRACTS
-from tests.support.ingress import Serve, bearer, signed, stored
+from tests.support.ingress_client import Serve, bearer, signed, stored
 from tests.support.settings import AFOSTO_SECRET, CLIENT_ID, CLIENT_SECRET, SIGNING_KEY
 
 PATHS = ["/webhook", "/webhook/", *(f"/webhook/{name}{slash}" for name in CONTRACTS for slash in ("", "/"))]

@@ -9,9 +9,8 @@ import pytest
 
 from ingress.app import Ingress, create_app
 from tests.examples.request_ids import HEADER, RequestIds
-from tests.support.ingress import Serve, bearer, ingress_command, running_ingress, stored
-from tests.support.ports import free_port
-from tests.support.settings import environment_for_tests, make_settings
+from tests.support.ingress_client import Serve, bearer, ingress_command, running_ingress, stored
+from tests.support.settings import environment_for_tests, free_port, make_settings
 
 HERE = "tests.examples.request_ids"
 IDS = f"{HERE}:RequestIds"

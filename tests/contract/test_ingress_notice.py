@@ -12,18 +12,17 @@ import redis
 
 from schemas import keys
 from schemas.refusals import NOBODY
-from tests.support.command_line import Said, in_process
-from tests.support.ingress import IngressProcess, Serve, bearer, running_ingress, signed
-from tests.support.ports import free_port
-from tests.support.settings import CLIENT_ID, environment_for_tests, make_settings
-from tests.support.valkey import RealValkey
+from tests.support.command_line import CommandResult, in_process
+from tests.support.ingress_client import IngressProcess, Serve, bearer, running_ingress, signed
+from tests.support.settings import CLIENT_ID, environment_for_tests, free_port, make_settings
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 GRANT = {"grant_type": "client_credentials"}
 Counts = dict[tuple[str, int, str], int]
 
 
-def status(url: str, *arguments: str) -> Said:
+def status(url: str, *arguments: str) -> CommandResult:
     environment = environment_for_tests(REDIS_URL=url, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere")
     return in_process("status", *arguments, environment=environment)
 
@@ -161,7 +160,7 @@ def test_the_causes_of_a_503_are_told_apart(serve: Serve, real_valkey: RealValke
         valkey.execute_command("REPLICAOF", "NO", "ONE")
     real_valkey.freeze()
     assert post() == 503
-    real_valkey.thaw()
+    real_valkey.resume()
     causes = ("memory", "valkey_refused", "valkey_slow")
     wait_for(lambda: counted(real_valkey.url) == {("afosto", 503, cause): 1 for cause in causes}, what="three causes")
 

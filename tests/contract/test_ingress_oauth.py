@@ -12,7 +12,7 @@ import pytest
 
 from ingress.bearer import issue
 from ingress.oauth import MAX_FORM_BYTES
-from tests.support.ingress import Serve, running_ingress, stored
+from tests.support.ingress_client import Serve, running_ingress, stored
 from tests.support.settings import CLIENT_ID, CLIENT_SECRET, SIGNING_KEY, make_settings
 
 GRANT = {"grant_type": "client_credentials"}

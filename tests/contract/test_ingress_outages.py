@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from schemas import keys
-from tests.support.ingress import Serve, bearer, stored
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.valkey import RealValkey
+from tests.support.ingress_client import Serve, bearer, stored
+from tests.support.settings import LOOPBACK, free_port
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 COMMIT_TIMEOUT = "500ms"
@@ -35,7 +35,7 @@ def until_accepted(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("outage", "recovery"),
-    [(RealValkey.freeze, RealValkey.thaw), (RealValkey.stop, RealValkey.start), (RealValkey.kill, RealValkey.start)],
+    [(RealValkey.freeze, RealValkey.resume), (RealValkey.stop, RealValkey.start), (RealValkey.kill, RealValkey.start)],
     ids=["frozen", "stopped", "killed"],
 )
 def test_an_outage_of_valkey_is_503_within_seconds_and_over_when_it_is_over(

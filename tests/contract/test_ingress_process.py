@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.ingress import IngressProcess, bearer, signed, stored
+from tests.support.ingress_client import IngressProcess, bearer, signed, stored
 from tests.support.settings import AFOSTO_SECRET, CLIENT_ID, CLIENT_SECRET, SIGNING_KEY
-from tests.support.valkey import RealValkey
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 STOP_SECONDS = 20.0

@@ -8,11 +8,11 @@ import redis
 from schemas import keys
 from schemas.contracts import CONTRACTS
 from schemas.request_context import MAX_BYTES, RequestContext, decode_context
+from tests.contract.context_deployment import ENDPOINT, TRACEPARENT, ContextDeployment
 from tests.examples import toyshop
 from tests.payloads import recorded
-from tests.support.ingress import Serve, bearer, signed
-from tests.support.valkey import RealValkey
-from tests.support.witness import ENDPOINT, TRACEPARENT, WitnessedShop
+from tests.support.ingress_client import Serve, bearer, signed
+from tests.support.valkey_servers import RealValkey
 
 OPENED = recorded("afosto/order_opened")
 REFUND = b'{"event":"order_item_refund","order_id":"o-1","items":[{"line_num":"1","refunded":true}]}'
@@ -98,17 +98,17 @@ def test_a_header_of_sixty_kilobytes_and_other_bytes_is_cut_and_made_printable(s
 
 
 def test_no_credential_reaches_valkey_whatever_becomes_of_the_event(
-    serve: Serve, real_valkey: RealValkey, real_witnessed_shop: WitnessedShop
+    serve: Serve, real_valkey: RealValkey, real_context_deployment: ContextDeployment
 ) -> None:
     client = serve(REDIS_URL=real_valkey.url)
-    real_witnessed_shop.witness.bug = KeyError("a bug")
+    real_context_deployment.recording_handler.bug = KeyError("a bug")
     secrets = {"Cookie": "session=cookie-of-a-stranger", "Proxy-Authorization": "Basic c3RyYW5nZXI6cHc="}
     token, bodies = bearer(), (b'{"event":"picking","order_id":"marked-17"}', b'{"marked-18')
     for body in bodies:
         assert client.post("/webhook", content=body, headers=token | secrets).status_code == 200
         assert client.post("/webhook/afosto", content=body, headers=token | signed(body) | secrets).status_code == 200
-    real_witnessed_shop.queue.work()
-    assert real_witnessed_shop.queue.failures.count() == 4, "one of a handler, three that cannot be decoded"
+    real_context_deployment.stepped_deployment.work()
+    assert real_context_deployment.stepped_deployment.failures.count() == 4, "one of a handler, three that cannot be decoded"
     written = b"".join(path.read_bytes() for path in sorted((real_valkey.folder / "appendonlydir").iterdir()))
     assert b"marked-17" in written
     assert b"marked-18" in written

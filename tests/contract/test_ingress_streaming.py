@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.support.ingress import Serve, bearer, stored
+from tests.support.ingress_client import Serve, bearer, stored
 
 LIMIT_BYTES = 64 << 10
 AUTHORIZATION = b"Authorization: " + bearer()["Authorization"].encode() + b"\r\n"

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from schemas.events import Provider
-from tests.support.ingress import Serve, bearer, rung, running_ingress, signed, stored
+from tests.support.ingress_client import Serve, bearer, notifications, running_ingress, signed, stored
 from tests.support.settings import SIGNING_KEY, make_settings
 from tests.support.waiting import wait_for
 
@@ -165,5 +165,5 @@ def test_many_events_ring_the_drain_once(serve: Serve, valkey_url: str) -> None:
     for _ in range(5):
         assert client.post("/webhook", content=BODY, headers=bearer()).status_code == 200
 
-    wait_for(lambda: rung(valkey_url), what="a doorbell")
-    assert rung(valkey_url) == 1
+    wait_for(lambda: notifications(valkey_url), what="a doorbell")
+    assert notifications(valkey_url) == 1

@@ -9,8 +9,8 @@ import pytest
 
 from schemas.decoding import decode
 from schemas.events import Event, Kind, Window
-from tests.support.books import Books, open_books
-from tests.support.events import ORDER, at, event
+from tests.contract.handler_events import ORDER, at, event
+from tests.support.ledger_fixture import LedgerFixture, open_ledger_fixture
 
 LATE = Kind.LATE_DELIVERY
 
@@ -31,13 +31,13 @@ def promise(minutes: float, promised: float, kind: Kind = Kind.ORDER_CREATED, or
     return event(kind, minutes, order, promised_at=at(promised))
 
 
-def test_a_moved_window_says_itself_how_late_it_is(books: Books) -> None:
-    books.tell(windows(1, Window(at(60), at(90)), Window(at(80), at(110))))
-    row = books.row("late_deliveries")
+def test_a_moved_window_says_itself_how_late_it_is(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(windows(1, Window(at(60), at(90)), Window(at(80), at(110))))
+    row = ledger_fixture.row("late_deliveries")
     assert (row["old_window_starts_at"], row["old_window_ends_at"]) == (at(60), at(90))
     assert (row["new_window_starts_at"], row["new_window_ends_at"]) == (at(80), at(110))
     assert (row["promised_at"], row["expected_at"], row["minutes_late"]) == (at(90), at(110), 20)
-    assert books.alerts() == [f"Order {ORDER} will be late by 20 minutes"]
+    assert ledger_fixture.alerts() == [f"Order {ORDER} will be late by 20 minutes"]
 
 
 @pytest.mark.parametrize(
@@ -55,31 +55,31 @@ def test_a_moved_window_says_itself_how_late_it_is(books: Books) -> None:
     ids=["ends before they start", "half of each", "no later", "earlier", "old only", "new only", "none", "all of time"],
 )  # fmt: skip
 def test_a_nonsense_window_is_kept_as_it_was_sent(
-    books: Books, old: Window | None, new: Window | None, minutes: int | None
+    ledger_fixture: LedgerFixture, old: Window | None, new: Window | None, minutes: int | None
 ) -> None:
-    books.tell(windows(1, old, new))
-    row = books.row("late_deliveries")
+    ledger_fixture.apply_each(windows(1, old, new))
+    row = ledger_fixture.row("late_deliveries")
     assert row["minutes_late"] == minutes
     assert (row["old_window_starts_at"], row["new_window_ends_at"]) == (old and old.starts_at, new and new.ends_at)
 
 
-def test_an_estimate_is_measured_against_what_was_promised(books: Books) -> None:
-    books.tell(promise(0, 60), flat(10, 90))
-    row = books.row("late_deliveries")
+def test_an_estimate_is_measured_against_what_was_promised(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(promise(0, 60), flat(10, 90))
+    row = ledger_fixture.row("late_deliveries")
     assert (row["promised_at"], row["expected_at"], row["minutes_late"]) == (at(60), at(90), 30)
 
 
-def test_an_estimate_that_arrives_before_the_promise_is_measured_when_that_arrives(books: Books) -> None:
+def test_an_estimate_that_arrives_before_the_promise_is_measured_when_that_arrives(ledger_fixture: LedgerFixture) -> None:
     late = flat(10, 90)
-    books.tell(late)
-    assert books.row("late_deliveries")["minutes_late"] is None
-    assert books.alerts() == [f"Order {ORDER} will be late by an unknown time"]
-    books.tell(promise(0, 60))
-    assert books.row("late_deliveries")["minutes_late"] == 30
-    assert len(books.alerts()) == 1
+    ledger_fixture.apply_each(late)
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] is None
+    assert ledger_fixture.alerts() == [f"Order {ORDER} will be late by an unknown time"]
+    ledger_fixture.apply_each(promise(0, 60))
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] == 30
+    assert len(ledger_fixture.alerts()) == 1
 
 
-def test_lateness_is_measured_against_the_promise_of_that_time_not_a_later_one(books: Books) -> None:
+def test_lateness_is_measured_against_the_promise_of_that_time_not_a_later_one(ledger_fixture: LedgerFixture) -> None:
     for order, arrivals in enumerate(itertools.permutations(range(4))):
         name = f"fc-{order}"
         story = [
@@ -88,60 +88,60 @@ def test_lateness_is_measured_against_the_promise_of_that_time_not_a_later_one(b
             flat(10, 90, name),
             promise(20, 200, Kind.RESCHEDULED, name),
         ]
-        books.tell(*(story[number] for number in arrivals))
-        row = books.row("late_deliveries", name)
+        ledger_fixture.apply_each(*(story[number] for number in arrivals))
+        row = ledger_fixture.row("late_deliveries", name)
         assert (row["promised_at"], row["minutes_late"]) == (at(70), 20)
-        assert books.row("orders", name)["promised_at"] == at(200)
+        assert ledger_fixture.row("orders", name)["promised_at"] == at(200)
 
 
-def test_the_newest_lateness_wins_in_whatever_order_they_arrive(books: Books) -> None:
+def test_the_newest_lateness_wins_in_whatever_order_they_arrive(ledger_fixture: LedgerFixture) -> None:
     for order, arrivals in enumerate(itertools.permutations(range(3))):
         name = f"fc-{order}"
         story = [promise(0, 60, order=name), flat(10, 90, name), flat(20, 80, name)]
-        books.tell(*(story[number] for number in arrivals))
-        row = books.row("late_deliveries", name)
+        ledger_fixture.apply_each(*(story[number] for number in arrivals))
+        row = ledger_fixture.row("late_deliveries", name)
         assert (row["occurred_at"], row["event_id"], row["minutes_late"]) == (at(20), story[2].event_id, 20)
 
 
-def test_an_old_lateness_that_arrives_late_alerts_nobody(books: Books) -> None:
-    books.tell(promise(0, 60), flat(20, 61), flat(10, 120))
-    assert books.alerts() == []
+def test_an_old_lateness_that_arrives_late_alerts_nobody(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(promise(0, 60), flat(20, 61), flat(10, 120))
+    assert ledger_fixture.alerts() == []
 
 
 @pytest.mark.parametrize(("minutes", "is_told"), [(14, False), (14.99, False), (15, True), (16, True)])
-def test_people_are_told_at_the_threshold_and_above(books: Books, minutes: float, is_told: bool) -> None:
-    books.tell(promise(0, 60), flat(10, 60 + minutes))
-    assert bool(books.alerts()) is is_told
+def test_people_are_told_at_the_threshold_and_above(ledger_fixture: LedgerFixture, minutes: float, is_told: bool) -> None:
+    ledger_fixture.apply_each(promise(0, 60), flat(10, 60 + minutes))
+    assert bool(ledger_fixture.alerts()) is is_told
 
 
-def test_the_threshold_can_be_set(books_url: str) -> None:
-    with open_books(books_url, LATE_ALERT_MINUTES="45") as books:
-        books.tell(promise(0, 60), flat(10, 104))
-        assert books.alerts() == []
-        books.tell(flat(11, 105))
-        assert books.alerts() == [f"Order {ORDER} will be late by 45 minutes"]
+def test_the_threshold_can_be_set(migrated_ledger_url: str) -> None:
+    with open_ledger_fixture(migrated_ledger_url, LATE_ALERT_MINUTES="45") as ledger_fixture:
+        ledger_fixture.apply_each(promise(0, 60), flat(10, 104))
+        assert ledger_fixture.alerts() == []
+        ledger_fixture.apply_each(flat(11, 105))
+        assert ledger_fixture.alerts() == [f"Order {ORDER} will be late by 45 minutes"]
 
 
 @pytest.mark.parametrize("end", [Kind.DELIVERED, Kind.CANCELED])
-def test_nobody_is_told_that_a_finished_order_will_be_late(books: Books, end: Kind) -> None:
-    books.tell(promise(0, 60), event(end, 30), flat(10, 200))
-    assert books.row("late_deliveries")["minutes_late"] == 140
-    assert books.alerts() == []
+def test_nobody_is_told_that_a_finished_order_will_be_late(ledger_fixture: LedgerFixture, end: Kind) -> None:
+    ledger_fixture.apply_each(promise(0, 60), event(end, 30), flat(10, 200))
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] == 140
+    assert ledger_fixture.alerts() == []
 
 
-def test_an_order_that_was_delivered_before_and_is_late_again_is_told(books: Books) -> None:
-    books.tell(promise(0, 60), event(Kind.DELIVERED, 30), flat(40, 200))
-    assert len(books.alerts()) == 1
+def test_an_order_that_was_delivered_before_and_is_late_again_is_told(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(promise(0, 60), event(Kind.DELIVERED, 30), flat(40, 200))
+    assert len(ledger_fixture.alerts()) == 1
 
 
-def test_the_same_lateness_is_told_once(books: Books) -> None:
+def test_the_same_lateness_is_told_once(ledger_fixture: LedgerFixture) -> None:
     late = flat(10, 200)
-    books.tell(late, late)
-    books.apply("late_deliveries", late, late)
-    assert len(books.alerts()) == 1
+    ledger_fixture.apply_each(late, late)
+    ledger_fixture.apply("late_deliveries", late, late)
+    assert len(ledger_fixture.alerts()) == 1
 
 
-def test_windows_without_a_zone_are_read_in_the_store_s_own(books: Books) -> None:
+def test_windows_without_a_zone_are_read_in_the_store_s_own(ledger_fixture: LedgerFixture) -> None:
     body = {
         "event_name": "fulfillment.late_delivery",
         "event_id": 1201895966044343904,
@@ -152,18 +152,18 @@ def test_windows_without_a_zone_are_read_in_the_store_s_own(books: Books) -> Non
             "new_window": {"starts_at": "2026-07-01 15:00:00", "ends_at": "2026-07-01T14:00:00Z"},
         },
     }
-    books.tell(decode("instacart", orjson.dumps(body), "1782900000000-0", ZoneInfo("Europe/Amsterdam")))
-    row = books.row("late_deliveries")
+    ledger_fixture.apply_each(decode("instacart", orjson.dumps(body), "1782900000000-0", ZoneInfo("Europe/Amsterdam")))
+    row = ledger_fixture.row("late_deliveries")
     assert row["occurred_at"] == datetime(2026, 7, 1, 10, tzinfo=ZoneInfo("UTC"))
     assert row["old_window_ends_at"] == datetime(2026, 7, 1, 13, tzinfo=ZoneInfo("UTC"))
     assert row["minutes_late"] == 60
 
 
-def test_a_large_batch_costs_as_many_statements_as_a_small_one(books: Books) -> None:
-    books.tell(promise(0, 60))
+def test_a_large_batch_costs_as_many_statements_as_a_small_one(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(promise(0, 60))
     counts = []
     for size in (1, 100):
-        with books.counting() as statements:
-            books.apply("late_deliveries", *(flat(n, 60, f"{size}-{n}") for n in range(size)))
+        with ledger_fixture.recording_statements() as statements:
+            ledger_fixture.apply("late_deliveries", *(flat(n, 60, f"{size}-{n}") for n in range(size)))
         counts.append(len([each for each in statements if not each.startswith("BEGIN")]))
     assert counts == [7, 7]

@@ -2,7 +2,7 @@
 
 from sqlalchemy import insert, select
 
-from tests.support.books import Books
+from tests.support.ledger_fixture import LedgerFixture
 from workers.ledger.lookups import Lookup, parameters
 from workers.ledger.tables import orders
 
@@ -10,20 +10,20 @@ ORDERS = Lookup(orders, select(orders.c.provider, orders.c.order_id))
 ODD = ["1", "", " ", 'a"b', "back\\slash", "{1,2}", "NULL", "a,b", "new\nline", "🛒", "it's", "%s", "1 1"]
 
 
-def test_exactly_the_orders_that_are_asked_for_are_found(books: Books) -> None:
+def test_exactly_the_orders_that_are_asked_for_are_found(ledger_fixture: LedgerFixture) -> None:
     written = [(provider, order_id) for provider in ("afosto", "instacart") for order_id in ODD]
     asked = [*written[::2], ("afosto", "nowhere")]
-    with books.ledger.begin() as connection:
+    with ledger_fixture.ledger.begin() as connection:
         connection.execute(insert(orders), [{"provider": provider, "order_id": order_id} for provider, order_id in written])
         assert sorted(tuple(row) for row in ORDERS.rows(connection, asked)) == sorted(written[::2])
         assert ORDERS.rows(connection, []) == []
 
 
-def test_a_plan_made_while_a_table_is_small_reads_its_index(books: Books) -> None:
+def test_a_plan_made_while_a_table_is_small_reads_its_index(ledger_fixture: LedgerFixture) -> None:
     """PostgreSQL keeps the plan while the table grows to millions of rows."""
-    if books.ledger.engine.dialect.name == "sqlite":
+    if ledger_fixture.ledger.engine.dialect.name == "sqlite":
         return
-    with books.ledger.begin() as connection:
+    with ledger_fixture.ledger.begin() as connection:
         connection.execute(insert(orders), [{"provider": "afosto", "order_id": "1"}])
         connection.exec_driver_sql("ANALYZE orders")  # the planner knows now that there is but one row
         query = ORDERS.on_postgresql.compile(dialect=connection.dialect)

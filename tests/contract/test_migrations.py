@@ -17,9 +17,9 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
 from schemas.events import Event, Kind, Product
-from tests.support.books import Books, open_books
-from tests.support.events import event, line, replaced
-from tests.support.ledger import Postgresql
+from tests.contract.handler_events import event, line, replaced
+from tests.support.ledger_fixture import LedgerFixture, open_ledger_fixture
+from tests.support.postgresql_server import PostgresqlServer
 from tests.support.settings import make_settings
 from workers.errors import DependencyUnavailableError, PermanentError
 from workers.ledger import migrations
@@ -46,12 +46,12 @@ def test_an_empty_database_becomes_a_ledger_and_stays_one(ledger_url: str) -> No
     assert upgrade(engine) is None
     assert upgrade(engine) is not None
     engine.dispose()
-    with open_books(ledger_url) as books:
-        assert books.rows("orders") == []
+    with open_ledger_fixture(ledger_url) as ledger_fixture:
+        assert ledger_fixture.rows("orders") == []
 
 
-def test_the_tables_in_the_database_are_those_the_code_writes_to(books: Books) -> None:
-    with books.ledger.begin() as connection:
+def test_the_tables_in_the_database_are_those_the_code_writes_to(ledger_fixture: LedgerFixture) -> None:
+    with ledger_fixture.ledger.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
         assert compare_metadata(context, metadata) == []
 
@@ -71,8 +71,8 @@ def test_four_workers_that_start_at_once_make_one_schema(ledger_url: str) -> Non
         each.stdin.flush()
     said = [each.communicate(timeout=60)[0].decode() for each in workers]
     assert [each.returncode for each in workers] == [0, 0, 0, 0], said
-    with open_books(ledger_url) as books:
-        assert books.rows("orders") == []
+    with open_ledger_fixture(ledger_url) as ledger_fixture:
+        assert ledger_fixture.rows("orders") == []
 
 
 def test_four_threads_that_start_at_once_make_one_schema(ledger_url: str) -> None:
@@ -108,33 +108,36 @@ def test_workers_that_open_a_new_file_at_once_never_find_it_locked(tmp_path: Pat
 
 
 def test_a_schema_of_a_newer_release_makes_the_batch_wait_and_blames_no_event(ledger_url: str) -> None:
-    with open_books(ledger_url) as newer, newer.ledger.begin() as connection:
+    with open_ledger_fixture(ledger_url) as newer, newer.ledger.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with open_books(ledger_url) as older, pytest.raises(DependencyUnavailableError, match="newer release"):
-        older.tell(event(Kind.PICKING, 1))
+    with open_ledger_fixture(ledger_url) as older, pytest.raises(DependencyUnavailableError, match="newer release"):
+        older.apply_each(event(Kind.PICKING, 1))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
 def test_a_postgresql_that_nobody_answers_for_is_unreachable(host: str) -> None:
     with (
-        open_books(f"postgresql+psycopg://postgres@{host}/x") as books,
+        open_ledger_fixture(f"postgresql+psycopg://postgres@{host}/x") as ledger_fixture,
         pytest.raises(DependencyUnavailableError, match="database"),
     ):
-        books.tell(event(Kind.PICKING, 1))
+        ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
 def test_a_sqlite_file_that_cannot_be_opened_is_unreachable(tmp_path: Path) -> None:
     with (
-        open_books(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}") as books,
+        open_ledger_fixture(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}") as ledger_fixture,
         pytest.raises(DependencyUnavailableError),
     ):
-        books.tell(event(Kind.PICKING, 1))
+        ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
 def test_a_sqlite_file_that_is_damaged_is_unreachable(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 1000)
-    with open_books(f"sqlite:///{tmp_path / 'ledger.db'}") as books, pytest.raises(DependencyUnavailableError):
-        books.tell(event(Kind.PICKING, 1))
+    with (
+        open_ledger_fixture(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger_fixture,
+        pytest.raises(DependencyUnavailableError),
+    ):
+        ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
 def test_a_sqlite_file_that_another_program_holds_too_long_is_unreachable(
@@ -142,21 +145,26 @@ def test_a_sqlite_file_that_another_program_holds_too_long_is_unreachable(
 ) -> None:
     monkeypatch.setattr("workers.ledger.ledger.BUSY_TIMEOUT_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with open_books(url) as holder, open_books(url) as books, holder.ledger.begin(), pytest.raises(DependencyUnavailableError):
-        books.tell(event(Kind.PICKING, 1))
+    with (
+        open_ledger_fixture(url) as holder,
+        open_ledger_fixture(url) as ledger_fixture,
+        holder.ledger.begin(),
+        pytest.raises(DependencyUnavailableError),
+    ):
+        ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
 def test_a_postgresql_that_dies_is_unreachable_and_serves_again_when_it_is_back(
-    postgresql: Postgresql, postgresql_url: str
+    postgresql: PostgresqlServer, postgresql_url: str
 ) -> None:
-    with open_books(postgresql_url) as books:
-        books.tell(event(Kind.PICKING, 1))
+    with open_ledger_fixture(postgresql_url) as ledger_fixture:
+        ledger_fixture.apply_each(event(Kind.PICKING, 1))
         postgresql.kill()
         with pytest.raises(DependencyUnavailableError):
-            books.tell(event(Kind.STAGING, 2))
+            ledger_fixture.apply_each(event(Kind.STAGING, 2))
         postgresql.start()
-        books.tell(event(Kind.STAGING, 2))
-        assert books.row("orders")["status"] == "staging"
+        ledger_fixture.apply_each(event(Kind.STAGING, 2))
+        assert ledger_fixture.row("orders")["status"] == "staging"
 
 
 class _Writes:
@@ -180,46 +188,46 @@ class _Writes:
     ids=["twice the same key", "no key", "no text"],
 )
 def test_rows_the_database_refuses_are_the_event_s_fault_and_none_of_the_batch_is_written(
-    books: Books, rows: list[dict[str, Any]]
+    ledger_fixture: LedgerFixture, rows: list[dict[str, Any]]
 ) -> None:
     with pytest.raises(DBAPIError):
-        books.ledger.apply(_Writes({"provider": "a", "order_id": "0"}, *rows), [])
-    assert books.rows("orders") == []
+        ledger_fixture.ledger.apply(_Writes({"provider": "a", "order_id": "0"}, *rows), [])
+    assert ledger_fixture.rows("orders") == []
 
 
-def test_a_wrong_statement_is_the_handler_s_fault(books: Books) -> None:
+def test_a_wrong_statement_is_the_handler_s_fault(ledger_fixture: LedgerFixture) -> None:
     class Wrong:
         def apply(self, work: UnitOfWork, events: object) -> None:
             work.connection.execute(text("SELECT nothing FROM nowhere"))
 
     with pytest.raises(DBAPIError):
-        books.ledger.apply(Wrong(), [])
+        ledger_fixture.ledger.apply(Wrong(), [])
 
 
-def test_a_refusal_passes_through_as_it_is(books: Books) -> None:
+def test_a_refusal_passes_through_as_it_is(ledger_fixture: LedgerFixture) -> None:
     class Refuses:
         def apply(self, work: UnitOfWork, events: object) -> None:
             raise PermanentError("not ours")
 
     with pytest.raises(PermanentError):
-        books.ledger.apply(Refuses(), [])
+        ledger_fixture.ledger.apply(Refuses(), [])
 
 
-def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(books: Books) -> None:
+def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(ledger_fixture: LedgerFixture) -> None:
     """Three keys of 255 characters of four bytes, so mixed that they do not compress: PostgreSQL calls it an operational error."""
     names = ["".join(chr(0x1F300 + (position * step) % 600) for position in range(255)) for step in (7, 11, 13)]
     lines = (replaced(names[1], names[2]),)
     huge: Event = event(Kind.ORDER_ITEM_REPLACEMENT, 1, names[0], lines=lines)
-    if books.ledger.engine.dialect.name == "sqlite":
-        books.apply("replacements", huge)
+    if ledger_fixture.ledger.engine.dialect.name == "sqlite":
+        ledger_fixture.apply("replacements", huge)
         return
     with pytest.raises(DBAPIError):
-        books.apply("replacements", huge)
-    assert books.rows("orders") == []
-    books.apply(
+        ledger_fixture.apply("replacements", huge)
+    assert ledger_fixture.rows("orders") == []
+    ledger_fixture.apply(
         "replacements", event(Kind.ORDER_ITEM_REPLACEMENT, 1, lines=(line("1", substitute=Product("2", quantity=Decimal(1))),))
     )
-    assert len(books.rows("replacements")) == 1
+    assert len(ledger_fixture.rows("replacements")) == 1
 
 
 def test_the_revision_a_worker_looks_for_is_the_newest_migration() -> None:
@@ -228,12 +236,12 @@ def test_the_revision_a_worker_looks_for_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-def test_a_ledger_that_is_up_to_date_is_opened_without_alembic(books_url: str) -> None:
+def test_a_ledger_that_is_up_to_date_is_opened_without_alembic(migrated_ledger_url: str) -> None:
     script = f"""
 import sys
 from tests.support.settings import make_settings
 from workers.ledger.ledger import Ledger
-ledger = Ledger(make_settings(DATABASE_URL={books_url!r}))
+ledger = Ledger(make_settings(DATABASE_URL={migrated_ledger_url!r}))
 with ledger.begin():
     pass
 assert not [name for name in sys.modules if name.partition(".")[0] in ("alembic", "apprise", "httpx")]

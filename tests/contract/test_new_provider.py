@@ -24,12 +24,11 @@ from openapi_spec_validator import validate
 from ingress.bearer import issue
 from schemas.drift import DriftKind
 from schemas.failures import Reason
-from tests.support.command_line import REPOSITORY, Said
-from tests.support.ingress import stored
-from tests.support.outcomes import failures, sums
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.processes import Program
-from tests.support.settings import CLIENT_ID, SIGNING_KEY, environment_for_tests
+from tests.support.command_line import REPOSITORY, CommandResult
+from tests.support.event_sums import failures, sums
+from tests.support.ingress_client import stored
+from tests.support.live_deployment import Program
+from tests.support.settings import CLIENT_ID, LOOPBACK, SIGNING_KEY, environment_for_tests, free_port
 from tests.support.waiting import wait_for
 from workers.contract_drift import read_drift
 
@@ -61,7 +60,7 @@ class User:
         }
         self.url = f"http://{LOOPBACK}:{self.port}"
 
-    def runs(self, *arguments: str, given: str = "", **environment: str) -> Said:
+    def runs(self, *arguments: str, given: str = "", **environment: str) -> CommandResult:
         """Run a command to its end."""
         known = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
         done = subprocess.run(
@@ -74,7 +73,7 @@ class User:
             timeout=60,
             check=False,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def starts(self, *arguments: str) -> Program:
         """Start a command that runs until it is stopped."""
@@ -96,7 +95,7 @@ def running(user: User) -> Iterator[User]:
         wait_for(lambda: "toys@test ready." in programs[1].log, 30, "the worker to be ready")
         yield user
         for each in programs:
-            each.ask_to_stop()
+            each.terminate()
         for each in programs:
             each.wait()
     finally:

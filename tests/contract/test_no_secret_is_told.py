@@ -19,11 +19,10 @@ from hypothesis import strategies as st
 import workers.app
 from ingress.app import create_app
 from schemas.settings import SettingError, load
+from tests.e2e.flower_client import CONFIGURATION
 from tests.support.command_line import in_process, only
-from tests.support.flower import CONFIGURATION
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.processes import Program
-from tests.support.settings import environment_for_tests
+from tests.support.live_deployment import Program
+from tests.support.settings import LOOPBACK, environment_for_tests, free_port
 from tests.support.waiting import wait_for
 from workers.alerts.channels import Channels
 from workers.errors import DeliveryError

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from schemas import keys
+from tests.contract.pages.commands import NOT_RUN_HERE, CommandRunner
+from tests.contract.pages.markdown import Block, Page, all_pages, page
+from tests.contract.pages.names import missing
+from tests.e2e.local_run import run_with_refused_orders
 from tests.support.command_line import REPOSITORY, curbside, only
-from tests.support.local_run import run_with_refused_orders
-from tests.support.page_commands import ELSEWHERE, Reader
-from tests.support.page_names import missing
-from tests.support.pages import Block, Page, all_pages, page
 from tests.support.waiting import wait_for
 
 PAGES = all_pages()
@@ -33,34 +33,34 @@ def at(value: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+def command_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandRunner]:
     """A second terminal beside `make run`, with the events of an order, of which one has failed."""
     with run_with_refused_orders(tmp_path_factory.mktemp("reader")) as run:
 
         def fail() -> str:
             """Have one more event fail for good; the id of its failure."""
             event_id = curbside("send", "-", environment=run.environment, given="{").output.split()[-1]
-            wait_for(lambda: run.say("failed", "show", event_id).exit_code == 0, 20, "the failure on record")
+            wait_for(lambda: run.run_command("failed", "show", event_id).exit_code == 0, 20, "the failure on record")
             return f"{keys.DISPATCH}:{event_id}"
 
-        assert run.say("send", "tests/payloads/instacart/flat", "tests/payloads/afosto").exit_code == 0
-        wait_for(lambda: "rejected" in run.say("failed").output, 20, "a refused order on record")
-        yield Reader(only(run.environment), fail)
+        assert run.run_command("send", "tests/payloads/instacart/flat", "tests/payloads/afosto").exit_code == 0
+        wait_for(lambda: "rejected" in run.run_command("failed").output, 20, "a refused order on record")
+        yield CommandRunner(only(run.environment), fail)
 
 
 @pytest.mark.parametrize(("each", "block"), SCRIPTS, ids=at)
-def test_the_commands_of_a_block_run(each: Page, block: Block, reader: Reader) -> None:
-    done = reader.run(block)
+def test_the_commands_of_a_block_run(each: Page, block: Block, command_runner: CommandRunner) -> None:
+    done = command_runner.run(block)
     assert done is None or done.returncode == 0, f"{each.name}:{block.line}\n{done.stderr}\n{done.stdout}"
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS & ELSEWHERE.keys()))
+@pytest.mark.parametrize("command", sorted(COMMANDS & NOT_RUN_HERE.keys()))
 def test_a_command_that_cannot_run_here_is_right_all_the_same(command: str) -> None:
-    ELSEWHERE[command].check(command)
+    NOT_RUN_HERE[command].check(command)
 
 
 def test_every_command_that_is_said_not_to_run_here_is_on_a_page() -> None:
-    assert not ELSEWHERE.keys() - COMMANDS
+    assert not NOT_RUN_HERE.keys() - COMMANDS
 
 
 @of_each_page

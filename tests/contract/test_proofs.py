@@ -19,7 +19,7 @@ from schemas.settings import Settings
 from tests.examples import proofs
 from tests.examples.proofs import PROOFS, PROVIDERS
 from tests.support.command_line import REPOSITORY
-from tests.support.ingress import bearer, running_ingress, signed, stored
+from tests.support.ingress_client import bearer, running_ingress, signed, stored
 from tests.support.settings import make_settings
 
 SECRET, OTHER = "a secret of sixteen and more", "another of sixteen and more"

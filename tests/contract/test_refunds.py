@@ -5,69 +5,69 @@ from decimal import Decimal
 import pytest
 
 from schemas.events import Kind
-from tests.support.books import Books
-from tests.support.events import at, event, line
+from tests.contract.handler_events import at, event, line
+from tests.support.ledger_fixture import LedgerFixture
 
 REFUND = Kind.ORDER_ITEM_REFUND
 
 
-def test_a_line_is_refunded_once_though_every_event_repeats_the_whole_list(books: Books) -> None:
+def test_a_line_is_refunded_once_though_every_event_repeats_the_whole_list(ledger_fixture: LedgerFixture) -> None:
     milk, eggs, rice = line("milk", refunded=True), line("eggs", refunded=True), line("rice")
     first, second = event(REFUND, 1, lines=(milk, line("eggs"), rice)), event(REFUND, 2, lines=(milk, eggs, rice))
-    books.tell(first, second, second)
-    assert [(row["line"], row["event_id"]) for row in books.rows("refunds")] == [
+    ledger_fixture.apply_each(first, second, second)
+    assert [(row["line"], row["event_id"]) for row in ledger_fixture.rows("refunds")] == [
         ("eggs", second.event_id),
         ("milk", first.event_id),
     ]
 
 
-def test_a_refund_keeps_the_time_it_was_first_said_though_that_arrives_last(books: Books) -> None:
+def test_a_refund_keeps_the_time_it_was_first_said_though_that_arrives_last(ledger_fixture: LedgerFixture) -> None:
     late = event(REFUND, 5, lines=(line("milk", refunded=True, quantity=Decimal(2)),))
     early = event(REFUND, 1, lines=(line("milk", refunded=True, quantity=Decimal(1)),))
-    books.tell(late, early)
-    row = books.row("refunds")
+    ledger_fixture.apply_each(late, early)
+    row = ledger_fixture.row("refunds")
     assert (row["occurred_at"], row["event_id"], row["quantity"]) == (at(1), early.event_id, 1)
     assert row["received_at"] == early.received_at
 
 
-def test_two_lines_of_the_same_product_are_refunded_both(books: Books) -> None:
+def test_two_lines_of_the_same_product_are_refunded_both(ledger_fixture: LedgerFixture) -> None:
     lines = (line("milk", refunded=True, unit="each"), line("milk#2", refunded=True, unit="each"))
-    books.tell(event(REFUND, 1, lines=lines), event(REFUND, 2, lines=lines))
-    assert [row["line"] for row in books.rows("refunds")] == ["milk", "milk#2"]
+    ledger_fixture.apply_each(event(REFUND, 1, lines=lines), event(REFUND, 2, lines=lines))
+    assert [row["line"] for row in ledger_fixture.rows("refunds")] == ["milk", "milk#2"]
 
 
-def test_the_same_line_of_two_orders_is_refunded_in_both(books: Books) -> None:
-    books.tell(
+def test_the_same_line_of_two_orders_is_refunded_in_both(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(
         event(REFUND, 1, "a", lines=(line("1", refunded=True),)), event(REFUND, 1, "b", lines=(line("1", refunded=True),))
     )
-    assert [row["order_id"] for row in books.rows("refunds")] == ["a", "b"]
+    assert [row["order_id"] for row in ledger_fixture.rows("refunds")] == ["a", "b"]
 
 
-def test_an_event_that_refunds_nothing_writes_nothing(books: Books) -> None:
-    books.tell(event(REFUND, 1, lines=(line("milk"),)), event(REFUND, 2))
-    assert books.rows("refunds") == []
+def test_an_event_that_refunds_nothing_writes_nothing(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(REFUND, 1, lines=(line("milk"),)), event(REFUND, 2))
+    assert ledger_fixture.rows("refunds") == []
 
 
 @pytest.mark.parametrize(
     "digits",
     ["0.453", "1.50", "1e-10", "123456789012345678901234567890", "0.000000000000000000000000000001", "1E+3", "0", "-1.5"],
 )
-def test_a_quantity_is_kept_to_the_last_digit(books: Books, digits: str) -> None:
-    books.tell(event(REFUND, 1, lines=(line("apples", refunded=True, quantity=Decimal(digits), unit="lb"),)))
-    row = books.row("refunds")
+def test_a_quantity_is_kept_to_the_last_digit(ledger_fixture: LedgerFixture, digits: str) -> None:
+    ledger_fixture.apply_each(event(REFUND, 1, lines=(line("apples", refunded=True, quantity=Decimal(digits), unit="lb"),)))
+    row = ledger_fixture.row("refunds")
     assert format(row["quantity"], "f") == format(Decimal(digits), "f")
     assert row["unit"] == "lb"
 
 
-def test_a_refund_without_a_quantity_is_one_without_a_quantity(books: Books) -> None:
-    books.tell(event(REFUND, 1, lines=(line("milk", refunded=True),)))
-    assert books.row("refunds")["quantity"] is None
+def test_a_refund_without_a_quantity_is_one_without_a_quantity(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(REFUND, 1, lines=(line("milk", refunded=True),)))
+    assert ledger_fixture.row("refunds")["quantity"] is None
 
 
-def test_a_large_batch_of_refunds_costs_one_statement(books: Books) -> None:
-    books.apply("refunds", event(REFUND, 0, "other", lines=(line("1", refunded=True),)))
+def test_a_large_batch_of_refunds_costs_one_statement(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply("refunds", event(REFUND, 0, "other", lines=(line("1", refunded=True),)))
     batch = [event(REFUND, n, f"order-{n}", lines=tuple(line(str(i), refunded=True) for i in range(3))) for n in range(100)]
-    with books.counting() as statements:
-        books.apply("refunds", *batch)
+    with ledger_fixture.recording_statements() as statements:
+        ledger_fixture.apply("refunds", *batch)
     assert len([text for text in statements if not text.startswith("BEGIN")]) == 1
-    assert len(books.rows("refunds")) == 301
+    assert len(ledger_fixture.rows("refunds")) == 301

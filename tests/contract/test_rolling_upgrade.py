@@ -21,12 +21,12 @@ from schemas.events import Event, Kind
 from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
 from tests.support.command_line import REPOSITORY, curbside
-from tests.support.outcomes import failures, pending, sums
-from tests.support.posting import Posted, Poster
-from tests.support.processes import Ingress, Program, Worker
-from tests.support.rows import reading
+from tests.support.event_sums import failures, pending, sums
+from tests.support.ingress_client import ProviderClient, ProviderPost
+from tests.support.ledger_fixture import reading_ledger
+from tests.support.live_deployment import Ingress, Program, Worker
 from tests.support.settings import environment_for_tests
-from tests.support.valkey import broker_of
+from tests.support.valkey_servers import broker_of
 from tests.support.waiting import wait_for
 from workers.ledger.tables import order_events, outbox, refunds, replacements
 
@@ -63,10 +63,10 @@ class Deployment:
     def __init__(self, folder: Path, old: Path, **environment: str) -> None:
         for name in ("old-ingress", "new-ingress"):
             (folder / name).mkdir()
-        self.old_ingress = Ingress(folder / "old-ingress", **environment).with_code_of(old)
+        self.old_ingress = Ingress(folder / "old-ingress", **environment).with_code_from(old)
         self.new_ingress = Ingress(folder / "new-ingress", **environment)
         self.old_worker, self.new_worker = (
-            Worker("old", folder, **environment).with_code_of(old),
+            Worker("old", folder, **environment).with_code_from(old),
             Worker("new", folder, **environment),
         )
         self.all: list[Program] = [self.old_ingress, self.new_ingress, self.old_worker, self.new_worker]
@@ -80,7 +80,7 @@ class Deployment:
             each.wait_until_ready()
         for each in self.all:
             if each not in wanted and each.is_running:
-                each.ask_to_stop()
+                each.terminate()
                 each.wait()
 
     def stages(self) -> list[tuple[Ingress, tuple[Program, ...]]]:
@@ -111,7 +111,7 @@ def test_old_and_new_processes_side_by_side_lose_nothing_and_double_nothing(
     real_valkey_url: str, tmp_path: Path, old: Path
 ) -> None:
     ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    load = [Posted(*posted) for posted in mixed(EVENTS, SEED)]
+    load = [ProviderPost(*posted) for posted in mixed(EVENTS, SEED)]
     acknowledged: list[str] = []
     with (
         redis.Redis.from_url(real_valkey_url) as valkey,
@@ -120,8 +120,8 @@ def test_old_and_new_processes_side_by_side_lose_nothing_and_double_nothing(
     ):
         for number, (ingress, workers) in enumerate(deployment.stages()):
             deployment.run_just(ingress, *workers)
-            with Poster(ingress.url) as poster:
-                acknowledged += [poster.post(*posted) for posted in (*load[number::STAGES], Posted("instacart", BAD))]
+            with ProviderClient(ingress.url) as poster:
+                acknowledged += [poster.post(*posted) for posted in (*load[number::STAGES], ProviderPost("instacart", BAD))]
             wait_for(lambda: sums(valkey).is_settled, 30, f"the events of stage {number} to be done")
         wait_for(lambda: _all_sent(ledger_url), 45, "every alert to be sent")
         wait_for(lambda: not any(map(broker.llen, broker.scan_iter(_type="list"))), 30, "every message to be taken")
@@ -139,7 +139,7 @@ def test_a_retry_by_todays_name_that_an_old_worker_meets_is_not_lost(real_valkey
     with redis.Redis.from_url(real_valkey_url) as valkey, both_releases(tmp_path, old, **environment) as deployment:
         for worker in (deployment.old_worker, deployment.new_worker):
             deployment.run_just(deployment.new_ingress, worker)
-            with Poster(deployment.new_ingress.url) as poster:
+            with ProviderClient(deployment.new_ingress.url) as poster:
                 poster.post("instacart", BAD)
             wait_for(lambda: sums(valkey).is_settled, 30, "it to be on record")
         ids, tasks = set(failures(valkey)), {each.task_id for each in failures(valkey).values()}
@@ -160,7 +160,7 @@ def _states(valkey: redis.Redis) -> list[str]:
 
 
 def _all_sent(ledger_url: str) -> bool:
-    with reading(ledger_url) as rows:
+    with reading_ledger(ledger_url) as rows:
         return all(row["sent_at"] for row in rows.of(outbox))
 
 
@@ -179,7 +179,7 @@ def _check_outcomes(valkey: redis.Redis, acknowledged: list[str]) -> None:
 def _check_rows(valkey: redis.Redis, ledger_url: str) -> None:
     """The ledger holds just what the bodies say."""
     events = list(_events(valkey))
-    with reading(ledger_url) as rows:
+    with reading_ledger(ledger_url) as rows:
         assert sorted((row["order_id"], row["identity"]) for row in rows.of(order_events)) == sorted(
             {(order_id, event.identity) for event in events for order_id in event.order_ids}
         )

@@ -12,9 +12,9 @@ from deploy.generated import generate_missing, path_in, read_generated
 from schemas.contracts import BUILT_IN
 from schemas.settings import DECLARED
 from schemas.settings.credentials import variables_of
-from tests.support.ingress import running_ingress, signed
+from tests.support.ingress_client import running_ingress, signed
 from tests.support.settings import CLIENT_ID, CLIENT_SECRET, make_settings
-from tests.support.valkey import RealValkey
+from tests.support.valkey_servers import RealValkey
 from workers.valkey.connection import connect
 
 TEXT = (Path(__file__).parents[2] / "SECURITY.md").read_text()

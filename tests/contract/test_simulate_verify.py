@@ -19,7 +19,7 @@ from deploy.simulator.received import Received, received_of
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason
-from tests.support.books import Books
+from tests.support.ledger_fixture import LedgerFixture
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, refunds, replacements
 
 PLAN = make_plan(
@@ -43,8 +43,11 @@ BATCH = 25
 class Trade:
     """A plan that was posted and handled; what `judge` says of it."""
 
-    def __init__(self, books: Books, plan: Plan) -> None:
-        self.books, self.fates = books, [self._answered(place, fate) for place, fate in enumerate(map(Fate, plan.posts))]
+    def __init__(self, ledger_fixture: LedgerFixture, plan: Plan) -> None:
+        self.ledger_fixture, self.fates = (
+            ledger_fixture,
+            [self._answered(place, fate) for place, fate in enumerate(map(Fate, plan.posts))],
+        )
         self.plan = plan
         self.failures: dict[tuple[int, int], list[Failure]] = defaultdict(list)
         self._handle()
@@ -66,7 +69,7 @@ class Trade:
                 seen.setdefault(event.identity, event)
         events = list(seen.values())
         for first in range(0, len(events), BATCH):
-            self.books.tell_at_once(*events[first : first + BATCH])
+            self.ledger_fixture.apply_in_batches(*events[first : first + BATCH])
 
     @property
     def received(self) -> Received:
@@ -74,7 +77,7 @@ class Trade:
 
     def verdict(self) -> Verdict:
         received = self.received
-        return judge(received, read_orders(self.books.ledger, [*received.heard, *received.forged]), self.failures)
+        return judge(received, read_orders(self.ledger_fixture.ledger, [*received.heard, *received.forged]), self.failures)
 
     def the_difference(self) -> Difference:
         (difference,) = self.verdict().differences
@@ -83,7 +86,7 @@ class Trade:
     def spoil(self, table: Table, **values: object) -> str:
         """Delete the first row of a table, or change it; the order it is of."""
         its_key = list(table.primary_key)
-        with self.books.ledger.begin() as connection:
+        with self.ledger_fixture.ledger.begin() as connection:
             row = connection.execute(select(*its_key).order_by(*its_key).limit(1)).mappings().one()
             where = [column == row[column.name] for column in its_key]
             connection.execute(update(table).where(*where).values(values) if values else delete(table).where(*where))
@@ -91,7 +94,7 @@ class Trade:
 
     def invent(self, table: Table, **values: object) -> str:
         """Add a row like the table's first, with some things different; the order it is of."""
-        with self.books.ledger.begin() as connection:
+        with self.ledger_fixture.ledger.begin() as connection:
             row = connection.execute(select(table).order_by(*table.primary_key).limit(1)).mappings().one()
             connection.execute(insert(table).values(dict(row) | values))
         return str(row["order_id"])
@@ -102,8 +105,8 @@ def failure(event_id: tuple[int, int], handler: str, reason: Reason) -> Failure:
 
 
 @pytest.fixture
-def trade(books: Books) -> Trade:
-    return Trade(books, PLAN)
+def trade(ledger_fixture: LedgerFixture) -> Trade:
+    return Trade(ledger_fixture, PLAN)
 
 
 def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
@@ -111,9 +114,9 @@ def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
     assert verdict.differences == []
     assert verdict.orders == len(trade.received.heard) >= 80
     for table in (refunds, replacements, late_deliveries, customer_mia_alerts):
-        assert trade.books.rows(table.name), f"{table.name}: nothing to compare"
-    assert any(row["superseded_by"] for row in trade.books.rows("replacements"))
-    assert {row["closed_at"] is None for row in trade.books.rows("customer_mia_alerts")} == {True, False}
+        assert trade.ledger_fixture.rows(table.name), f"{table.name}: nothing to compare"
+    assert any(row["superseded_by"] for row in trade.ledger_fixture.rows("replacements"))
+    assert {row["closed_at"] is None for row in trade.ledger_fixture.rows("customer_mia_alerts")} == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_what_happened_twice_is_named(trade: Trade) -> None:
 
 
 def test_an_alert_that_was_never_closed_is_named(trade: Trade) -> None:
-    with trade.books.ledger.begin() as connection:
+    with trade.ledger_fixture.ledger.begin() as connection:
         its = customer_mia_alerts.c
         closed = connection.execute(select(its.order_id).where(its.closed_at.is_not(None))).scalars().first()
         connection.execute(update(customer_mia_alerts).where(its.order_id == closed).values(closed_at=None))
@@ -212,7 +215,7 @@ def test_an_order_of_which_nobody_knows_what_came_in_is_not_compared(trade: Trad
     for place, fate in enumerate(trade.fates):
         if fate.post.fact == told:
             trade.fates[place] = replace(fate, answers=[Answer(None, None, 5.0)])
-    with trade.books.ledger.begin() as connection:
+    with trade.ledger_fixture.ledger.begin() as connection:
         connection.execute(delete(order_events).where(order_events.c.order_id == order_id))
     verdict = trade.verdict()
     assert (verdict.unclear, verdict.differences) == (1, [])

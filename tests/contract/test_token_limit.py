@@ -6,10 +6,10 @@ import redis
 
 from ingress.limiter import FAILURES_OF_A_CLIENT, FAILURES_OF_AN_ADDRESS
 from schemas.keys import LIMIT_PREFIX
-from tests.support.ingress import Serve
+from tests.support.ingress_client import Serve
+from tests.support.redis_monitor import RedisMonitor
 from tests.support.settings import CLIENT_ID, CLIENT_SECRET
-from tests.support.valkey import RealValkey
-from tests.support.wiretap import Wiretap
+from tests.support.valkey_servers import RealValkey
 
 GRANT = {"grant_type": "client_credentials"}
 WRONG = GRANT | {"client_id": CLIENT_ID, "client_secret": "a wrong secret of the client"}
@@ -64,9 +64,9 @@ def test_the_same_is_asked_of_valkey_for_a_client_that_exists_and_one_that_does_
     work = []
     for form, address in ((WRONG, "203.0.113.5"), (UNKNOWN, "198.51.100.9")):
         ask(client, form, "192.0.2.1")  # the scripts are loaded
-        with Wiretap(real_valkey_url) as tap:
+        with RedisMonitor(real_valkey_url) as monitor:
             statuses(client, form, FAILURES_OF_A_CLIENT + 2, address)
-        work.append([command.split()[0] for command in tap.commands if LIMIT_PREFIX in command])
+        work.append([command.split()[0] for command in monitor.commands if LIMIT_PREFIX in command])
     assert work[0] == work[1]
     assert len(work[0]) == 2 * (FAILURES_OF_A_CLIENT + 1) + 2, "two counts for each failure; then the end of the window, once"
 
@@ -74,9 +74,9 @@ def test_the_same_is_asked_of_valkey_for_a_client_that_exists_and_one_that_does_
 def test_whoever_is_slowed_down_costs_valkey_nothing(serve: Serve, real_valkey_url: str) -> None:
     client = serve(REDIS_URL=real_valkey_url)
     assert statuses(client, WRONG, FAILURES_OF_A_CLIENT + 1)[-1] == 429
-    with Wiretap(real_valkey_url) as tap:
+    with RedisMonitor(real_valkey_url) as monitor:
         assert set(statuses(client, WRONG, 50)) == {429}
-    assert [command for command in tap.commands if LIMIT_PREFIX in command] == []
+    assert [command for command in monitor.commands if LIMIT_PREFIX in command] == []
 
 
 def test_an_address_that_tries_many_client_ids_is_slowed_down_too(client: httpx.Client) -> None:
@@ -132,4 +132,4 @@ def test_without_valkey_nobody_is_slowed_down_and_nothing_fails(serve: Serve, re
     real_valkey.freeze()
     assert statuses(client, WRONG, 2) == [401, 401]
     assert ask(client, RIGHT).status_code == 200
-    real_valkey.thaw()
+    real_valkey.resume()

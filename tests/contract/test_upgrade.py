@@ -11,8 +11,8 @@ import pytest
 
 from tests.releases.present import HANDLERS, Seen, counts
 from tests.releases.upgraded import FRESH, NEW, OLD, Upgraded, no_order, today, upgrade
-from tests.support.ledger import Postgresql
-from tests.support.valkey import RealValkey
+from tests.support.postgresql_server import PostgresqlServer
+from tests.support.valkey_servers import RealValkey
 
 REDIS = shutil.which("redis-server")
 PLACES = [
@@ -29,7 +29,7 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("upgrade")
     database_url = f"sqlite:///{folder / 'ledger.db'}"
     if ledger_name == "postgresql":
-        postgresql: Postgresql = request.getfixturevalue("postgresql_process")
+        postgresql: PostgresqlServer = request.getfixturevalue("postgresql_process")
         database_url = postgresql.url(postgresql.create_database())
     server = RealValkey(REDIS if server_name == "redis" else None)
     try:

@@ -5,11 +5,10 @@ import time
 
 import pytest
 
-from tests.support.ingress import IngressProcess
-from tests.support.raw_client import RawClient
-from tests.support.valkey import RealValkey
+from tests.contract.raw_http import EVENT, HEALTH, RawClient, Start, bodies, is_served, post
+from tests.support.ingress_client import IngressProcess
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
-from tests.support.wire import EVENT, HEALTH, Start, bodies, is_served, post
 
 
 @pytest.mark.parametrize(

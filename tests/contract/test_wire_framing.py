@@ -4,10 +4,9 @@ import time
 
 import pytest
 
-from tests.support.ingress import IngressProcess, bearer, signed
-from tests.support.raw_client import RawClient
-from tests.support.valkey import RealValkey
-from tests.support.wire import AUTHORIZATION, EVENT, UPGRADES, bodies, post
+from tests.contract.raw_http import AUTHORIZATION, EVENT, UPGRADES, RawClient, bodies, post
+from tests.support.ingress_client import IngressProcess, bearer, signed
+from tests.support.valkey_servers import RealValkey
 
 
 @pytest.mark.parametrize("offer", UPGRADES.values(), ids=UPGRADES)

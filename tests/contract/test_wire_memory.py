@@ -4,10 +4,20 @@ import threading
 
 import pytest
 
-from tests.support.ingress import IngressProcess
-from tests.support.raw_client import RawClient
-from tests.support.valkey import RealValkey
-from tests.support.wire import AUTHORIZATION, CLOSED_SECONDS, EVENT, GROWTH_MB, HEALTH, UPGRADES, bodies, is_served, post
+from tests.contract.raw_http import (
+    AUTHORIZATION,
+    CLOSED_SECONDS,
+    EVENT,
+    GROWTH_MB,
+    HEALTH,
+    UPGRADES,
+    RawClient,
+    bodies,
+    is_served,
+    post,
+)
+from tests.support.ingress_client import IngressProcess
+from tests.support.valkey_servers import RealValkey
 
 SIGNED = b"POST /webhook/afosto\r\nX-Afosto-Hmac-Sha256: " + b"0" * 64 + b"\r\n"
 

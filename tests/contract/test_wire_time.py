@@ -5,11 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ingress import IngressProcess
-from tests.support.raw_client import RawClient
-from tests.support.valkey import RealValkey
+from tests.contract.raw_http import (
+    CLOSED_SECONDS,
+    EVENT,
+    GROWTH_MB,
+    HEALTH,
+    UPGRADES,
+    RawClient,
+    Start,
+    bodies,
+    is_served,
+    post,
+)
+from tests.support.ingress_client import IngressProcess
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
-from tests.support.wire import CLOSED_SECONDS, EVENT, GROWTH_MB, HEALTH, UPGRADES, Start, bodies, is_served, post
 
 
 def test_whoever_does_not_finish_is_closed_within_seconds(ingress: IngressProcess) -> None:

@@ -10,11 +10,11 @@ from playwright import sync_api
 
 from deploy.generated import path_in, read_generated
 from deploy.local.ports import url_of
+from tests.e2e.local_run import LocalRun, run_with_refused_orders
 from tests.e2e.test_flower_in_browser import BROWSERS, FLAGS
 from tests.payloads import FLAT_ORDER, recorded
 from tests.support.command_line import REPOSITORY, curbside
-from tests.support.local_run import LocalRun, run_with_refused_orders
-from tests.support.ports import LOOPBACK
+from tests.support.settings import LOOPBACK
 from tests.support.waiting import wait_for
 
 PICTURE = REPOSITORY / "deploy" / "flower" / "failures.png"
@@ -30,7 +30,7 @@ def fail(run: LocalRun) -> None:
     for body in [*(delivered.replace(FLAT_ORDER.encode(), each.encode()) for each in _REFUSED), _WITHOUT_ORDER, _WRONG]:
         sent = curbside("send", "-", environment=run.environment, given=body.decode())
         assert sent.exit_code == 0, sent
-    wait_for(lambda: run.say("failed", "--each").output.count("dead") == len(_REFUSED) + 2, 30, "all failures")
+    wait_for(lambda: run.run_command("failed", "--each").output.count("dead") == len(_REFUSED) + 2, 30, "all failures")
 
 
 def take(run: LocalRun, path: Path) -> None:

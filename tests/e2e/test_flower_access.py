@@ -10,10 +10,9 @@ import httpx
 import pytest
 
 from deploy.flower.guard import HEADERS
-from tests.support.flower import CONFIGURATION, OPERATOR, PASSWORD, Flower
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.processes import Program
-from tests.support.settings import environment_for_tests
+from tests.e2e.flower_client import CONFIGURATION, OPERATOR, PASSWORD, Flower
+from tests.support.live_deployment import Program
+from tests.support.settings import LOOPBACK, environment_for_tests, free_port
 from tests.support.waiting import wait_for
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - never bound: it is refused, or only read

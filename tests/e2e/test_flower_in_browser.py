@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from schemas.failures import FailureState
-from tests.support.buggy_handler import CUSTOMER
-from tests.support.flower import OPERATOR, PASSWORD, Site
-from tests.support.outcomes import BUILT_IN, failures, sums
-from tests.support.ports import LOOPBACK
+from tests.e2e.buggy_handler import CUSTOMER
+from tests.e2e.flower_client import OPERATOR, PASSWORD, FlowerDeployment
+from tests.support.event_sums import BUILT_IN, failures, sums
+from tests.support.settings import LOOPBACK
 from tests.support.waiting import wait_for
 from workers.failures.failure_store import first_task_id, next_task_id
 
@@ -28,9 +28,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @pytest.fixture
-def site(real_valkey_url: str, tmp_path: Path) -> Iterator[Site]:
-    with Site(real_valkey_url, tmp_path, PAUSE_OF_THE_TESTS="4000") as site:
-        yield site
+def flower_deployment(real_valkey_url: str, tmp_path: Path) -> Iterator[FlowerDeployment]:
+    with FlowerDeployment(real_valkey_url, tmp_path, PAUSE_OF_THE_TESTS="4000") as flower_deployment:
+        yield flower_deployment
 
 
 def _no_browser(why: str) -> NoReturn:
@@ -64,73 +64,73 @@ def page() -> "Iterator[Page]":
 
 
 def test_one_bad_event_of_two_hundred_is_seen_failing_and_applied_once_when_the_bug_is_fixed(
-    site: Site, page: "Page", tmp_path: Path
+    flower_deployment: FlowerDeployment, page: "Page", tmp_path: Path
 ) -> None:
-    site.bug.touch()
-    site.restart_flower()
+    flower_deployment.bug.touch()
+    flower_deployment.restart_flower()
     good = [f"fc-{number}" for number in range(199)]
-    bad_id = site.receive([*good[:77], "bug-1", *good[77:]])[77]
-    site.start_worker()
-    wait_for(lambda: len(site.applied()) == 199, 20, "199 to be applied at once")
-    (failure,) = wait_for(lambda: list(failures(site.valkey).values()), what="the one to be on record")
+    bad_id = flower_deployment.receive([*good[:77], "bug-1", *good[77:]])[77]
+    flower_deployment.start_worker()
+    wait_for(lambda: len(flower_deployment.applied()) == 199, 20, "199 to be applied at once")
+    (failure,) = wait_for(lambda: list(failures(flower_deployment.valkey).values()), what="the one to be on record")
     assert failure.state is FailureState.RETRYING
     task_id = first_task_id("buggy", bad_id)
-    shows(site, page, task_id, "RETRY")
+    shows(flower_deployment, page, task_id, "RETRY")
     page.screenshot(path=tmp_path / "1-retry.png", animations="disabled")
     assert "handler_error: ValueError" in page.inner_text("#task-page")
-    shows(site, page, task_id, "FAILURE")
+    shows(flower_deployment, page, task_id, "FAILURE")
     page.screenshot(path=tmp_path / "2-failure.png", animations="disabled", full_page=True)
     told = page.inner_text("#task-page")
     assert "in _find_shelf" in told
     assert CUSTOMER not in told
 
-    site.bug.unlink()
+    flower_deployment.bug.unlink()
     page.dblclick("#curbside-retry")
     page.wait_for_selector(".toast.show.text-bg-success:not(.showing)")
     page.screenshot(path=tmp_path / "3-retried.png", animations="disabled")
     page.click(".toast.show a")
     page.wait_for_url(f"**/task/{next_task_id(task_id)}")
-    shows(site, page, next_task_id(task_id), "SUCCESS")
+    shows(flower_deployment, page, next_task_id(task_id), "SUCCESS")
     page.screenshot(path=tmp_path / "4-success.png", animations="disabled")
-    assert site.applied() == dict.fromkeys([*good, "bug-1"], 1)
-    assert not failures(site.valkey)
-    sums(site.valkey, (*BUILT_IN, "buggy")).check()
+    assert flower_deployment.applied() == dict.fromkeys([*good, "bug-1"], 1)
+    assert not failures(flower_deployment.valkey)
+    sums(flower_deployment.valkey, (*BUILT_IN, "buggy")).check()
 
-    page.goto(f"{site.flower.url}/task/{task_id}")
+    page.goto(f"{flower_deployment.flower.url}/task/{task_id}")
     page.click("#curbside-retry")
     page.wait_for_selector(".toast.show:not(.showing) >> text=applied since")
     page.screenshot(path=tmp_path / "5-gone.png", animations="disabled")
 
 
 def test_all_that_a_search_finds_or_a_group_of_the_page_of_failures_is_retried_after_a_question_that_counts(
-    site: Site, page: "Page", tmp_path: Path
+    flower_deployment: FlowerDeployment, page: "Page", tmp_path: Path
 ) -> None:
-    site.bug.touch()
-    site.restart_flower()
-    site.receive([f"reject-{number}" for number in range(30)], [b"{", b'{"event": 3}'])
-    site.start_worker()
-    wait_for(lambda: len(site.flower.failed_tasks()) == 32, 20, "Flower to show all 32")
-    page.goto(f"{site.flower.url}/tasks?state=FAILURE")
+    flower_deployment.bug.touch()
+    flower_deployment.restart_flower()
+    flower_deployment.receive([f"reject-{number}" for number in range(30)], [b"{", b'{"event": 3}'])
+    flower_deployment.start_worker()
+    wait_for(lambda: len(flower_deployment.flower.failed_tasks()) == 32, 20, "Flower to show all 32")
+    page.goto(f"{flower_deployment.flower.url}/tasks?state=FAILURE")
     page.wait_for_selector("#tasks-table tbody tr >> nth=14")
     page.fill("#tasks-table_filter input", "state:FAILURE reject-1")
     page.wait_for_selector("#tasks-table_info >> text=of 11 tasks")
     page.click("#curbside-retry-all")
     page.wait_for_selector("#curbside-question.show >> text=Retry 11 failed tasks that “state:FAILURE reject-1” finds?")
     page.screenshot(path=tmp_path / "1-question.png", animations="disabled")
-    site.bug.unlink()
+    flower_deployment.bug.unlink()
     page.click("#curbside-yes")
     page.wait_for_selector(".toast.show:not(.showing) >> text=11 tasks are being retried.")
     page.screenshot(path=tmp_path / "2-retried.png", animations="disabled")
-    wait_for(lambda: len(site.applied()) == 11, 20, "11 to be applied")
+    wait_for(lambda: len(flower_deployment.applied()) == 11, 20, "11 to be applied")
 
     page.click(".toast.show a")
     page.wait_for_selector("#failures-page >> text=19 dead")
     page.screenshot(path=tmp_path / "3-failures.png", animations="disabled")
-    assert page.inner_text(".nav-link.active") == "FailureStore"
+    assert page.inner_text(".nav-link.active") == "Failures"
     page.click("text=Retry all 19")
     page.wait_for_selector("#curbside-question.show >> text=Retry 19 dead of buggy (rejected)?")
     page.click("#curbside-yes")
-    wait_for(lambda: len(site.applied()) == 30, 20, "all to be applied")
+    wait_for(lambda: len(flower_deployment.applied()) == 30, 20, "all to be applied")
     page.reload()
     page.wait_for_selector(".curbside-retry-event")
     assert "rejected" not in page.inner_text("#failures-page")
@@ -139,28 +139,28 @@ def test_all_that_a_search_finds_or_a_group_of_the_page_of_failures_is_retried_a
     page.emulate_media(color_scheme="dark")
     page.screenshot(path=tmp_path / "4-failures-dark.png", animations="disabled")
     page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(f"{site.flower.url}/failures")
+    page.goto(f"{flower_deployment.flower.url}/failures")
     page.screenshot(path=tmp_path / "5-failures-phone.png", animations="disabled")
 
 
-def shows(site: Site, page: "Page", task_id: str, state: str) -> None:
+def shows(flower_deployment: FlowerDeployment, page: "Page", task_id: str, state: str) -> None:
     """Open a task's page by its link, until it shows the state."""
 
     def look() -> bool:
-        page.goto(f"{site.flower.url}/task/{task_id}")
+        page.goto(f"{flower_deployment.flower.url}/task/{task_id}")
         badge = page.query_selector("#task-page .badge")
         return badge is not None and re.sub(r"\s", "", badge.inner_text()) == state
 
     wait_for(look, 30, f"{state} on the page of task {task_id}")
 
 
-def test_a_site_that_frames_flower_shows_nothing_of_it(site: Site, page: "Page") -> None:
-    site.restart_flower()
+def test_a_site_that_frames_flower_shows_nothing_of_it(flower_deployment: FlowerDeployment, page: "Page") -> None:
+    flower_deployment.restart_flower()
     refusals: list[str] = []
     page.on("console", lambda message: refusals.append(message.text))
-    with _framing(site.flower.url) as other_site:
+    with _framing(flower_deployment.flower.url) as other_site:
         for path in ("/failures", "/tasks", "/", "/no-such-page", "/healthcheck"):
-            page.goto(f"{site.flower.url}{path}")  # the operator is logged in
+            page.goto(f"{flower_deployment.flower.url}{path}")  # the operator is logged in
             refusals.clear()
             page.goto(f"{other_site}{path}", wait_until="load")
             (_, framed) = page.frames

@@ -16,12 +16,12 @@ from schemas.drift import DriftKind
 from schemas.events import Provider
 from tests.bench.bodies import mixed
 from tests.payloads import AFOSTO_DELIVERY, AFOSTO_ORDER, AFOSTO_OTHER_ORDER, ENVELOPE_ORDER, FLAT_ORDER, recorded
-from tests.support.house import complaints
-from tests.support.outcomes import BUILT_IN, failures, pending, sums
-from tests.support.posting import Poster
-from tests.support.processes import Deployment, deployed
-from tests.support.rows import Row, Rows, reading
-from tests.support.valkey import RealValkey, broker_of
+from tests.support.event_sums import BUILT_IN, failures, pending, sums
+from tests.support.ingress_client import ProviderClient
+from tests.support.leak_check import find_leaks
+from tests.support.ledger_fixture import LedgerReader, Row, reading_ledger
+from tests.support.live_deployment import Deployment, deployed
+from tests.support.valkey_servers import RealValkey, broker_of
 from tests.support.waiting import wait_for
 from workers.contract_drift import read_drift
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, outbox, refunds, replacements
@@ -37,7 +37,9 @@ AFOSTO_IDS = (AFOSTO_ORDER, AFOSTO_OTHER_ORDER, AFOSTO_DELIVERY)
 class Route:
     """A deployment, a provider, and the ledger at the far end."""
 
-    def __init__(self, deployment: Deployment, poster: Poster, rows: Rows, valkey: redis.Redis, valkey_url: str) -> None:
+    def __init__(
+        self, deployment: Deployment, poster: ProviderClient, rows: LedgerReader, valkey: redis.Redis, valkey_url: str
+    ) -> None:
         self.deployment, self.poster, self.rows, self.valkey = deployment, poster, rows, valkey
         self.valkey_url = valkey_url
 
@@ -56,8 +58,8 @@ class Route:
 def route(valkey_url: str, ledger_url: str, folder: Path) -> Iterator[Route]:
     with (
         deployed(folder, REDIS_URL=valkey_url, DATABASE_URL=ledger_url) as deployment,
-        Poster(deployment.ingress.url) as poster,
-        reading(ledger_url) as rows,
+        ProviderClient(deployment.ingress.url) as poster,
+        reading_ledger(ledger_url) as rows,
         redis.Redis.from_url(valkey_url) as valkey,
     ):
         yield Route(deployment, poster, rows, valkey, valkey_url)
@@ -91,7 +93,7 @@ def test_every_message_of_both_providers_ends_as_the_right_rows(real_valkey_url:
         assert it.deployment.logs.count("ALERT") == 4
 
 
-def _check_instacart_order(rows: Rows, order_id: str) -> None:
+def _check_instacart_order(rows: LedgerReader, order_id: str) -> None:
     of_order = {"provider": "instacart", "order_id": order_id}
     order = only(rows.of(orders, **of_order), "status", "status_at", "expected_at", "promised_at", "fulfillment_type")
     assert order == {
@@ -111,7 +113,7 @@ def _check_instacart_order(rows: Rows, order_id: str) -> None:
     assert sorted(topics) == ["customer_mia", "late_delivery"]
 
 
-def _check_items(rows: Rows) -> None:
+def _check_items(rows: LedgerReader) -> None:
     columns = ("line", "product", "quantity", "unit")
     assert only(rows.of(refunds, order_id=FLAT_ORDER), *columns) == dict(
         zip(columns, ("0042-sourdough", "0042-sourdough", Decimal(1), None), strict=True)
@@ -130,7 +132,7 @@ def _check_items(rows: Rows) -> None:
     assert "1201895966044343939" in ids, "an event id above 2^53 survives exactly"
 
 
-def _check_afosto(rows: Rows) -> None:
+def _check_afosto(rows: LedgerReader) -> None:
     states = {each: only(rows.of(orders, provider="afosto", order_id=each), "status", "number") for each in AFOSTO_IDS}
     assert states == {
         AFOSTO_ORDER: {"status": "closed", "number": "1042"},
@@ -157,7 +159,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Route]:
         valkey.start()
         with route(valkey.url, f"sqlite:///{folder / 'ledger.db'}", folder) as it:
             yield it
-        assert complaints(valkey.url) == []
+        assert find_leaks(valkey.url) == []
     finally:
         valkey.discard()
 
@@ -208,7 +210,7 @@ def test_workers_told_to_stop_under_load_end_soon_and_lose_nothing(on_sqlite: Ro
         posting = pool.submit(lambda: [on_sqlite.poster.post(*posted) for posted in bodies])
         wait_for(lambda: sums(on_sqlite.valkey).received > before + 100, what="load")
         for worker in workers:
-            worker.ask_to_stop()
+            worker.terminate()
         assert [worker.wait() for worker in workers] == [0, 0]
         for worker in workers:
             worker.start()

@@ -8,13 +8,13 @@ import redis
 
 from schemas.events import Provider
 from tests.payloads import recorded
-from tests.support.outcomes import failures, sums
-from tests.support.posting import Poster
-from tests.support.processes import deployed
+from tests.support.event_sums import failures, sums
+from tests.support.ingress_client import ProviderClient
+from tests.support.live_deployment import deployed
+from tests.support.redis_monitor import RedisMonitor
 from tests.support.settings import AFOSTO_SECRET, CLIENT_SECRET, SIGNING_KEY
-from tests.support.valkey import RealValkey, broker_of
+from tests.support.valkey_servers import RealValkey, broker_of
 from tests.support.waiting import wait_for
-from tests.support.wiretap import Wiretap
 
 PASSWORD = "valkey-password-of-the-tests"
 PERSONAL = ("jane.roe@example.org", "+31612345678", "Keizersgracht 123", "1015 CJ", "Roe-Janssen")
@@ -58,9 +58,9 @@ def test_no_secret_and_nothing_of_a_customer_is_in_any_log_line_or_task_argument
 def _check(admin: redis.Redis, real_valkey: RealValkey, folder: Path) -> None:
     url = urlsplit(real_valkey.url)._replace(netloc=f"curbside:{PASSWORD}@127.0.0.1:{real_valkey.port}").geturl()
     with (
-        Wiretap(broker_of(real_valkey.url)) as wiretap,
+        RedisMonitor(broker_of(real_valkey.url)) as monitor,
         deployed(folder, REDIS_URL=url, DATABASE_URL=f"sqlite:///{folder / 'ledger.db'}") as deployment,
-        Poster(deployment.ingress.url) as poster,
+        ProviderClient(deployment.ingress.url) as poster,
     ):
         for provider, body in BODIES:
             poster.post(provider, body)
@@ -68,8 +68,8 @@ def _check(admin: redis.Redis, real_valkey: RealValkey, folder: Path) -> None:
         wait_for(lambda: deployment.logs.count("ALERT ") >= 2, what="the alerts in the log")
         assert len(failures(admin)) == 4
         token = poster.token
-    told = {"a log": deployment.logs, "a Celery message": "\n".join([*wiretap.commands, *wiretap.message_bodies])}
-    assert len(wiretap.message_bodies) >= 3, "the messages were heard"
+    told = {"a log": deployment.logs, "a Celery message": "\n".join([*monitor.commands, *monitor.message_bodies])}
+    assert len(monitor.message_bodies) >= 3, "the messages were heard"
     assert deployment.logs.count("succeeded in") >= 3, "the logs were read"
     for where, text in told.items():
         shown = [value for value in (*PERSONAL, *SECRETS, token) if value in _unfolded(text)]

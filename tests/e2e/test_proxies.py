@@ -8,11 +8,10 @@ import warnings
 import pytest
 
 from ingress.body_reader import BODY_TIMEOUT_SECONDS
-from tests.support.ports import LOOPBACK
-from tests.support.proxies import FOLDER, NAME, Proxy
-from tests.support.proxy_fixtures import HOST, POST, ask, status_of
-from tests.support.recorder import Recorder
-from tests.support.settings import make_settings
+from tests.e2e.proxy_fixtures import HOST, POST, ask, status_of
+from tests.e2e.proxy_programs import FOLDER, NAME, Proxy
+from tests.e2e.recording_upstream import RecordingUpstream
+from tests.support.settings import LOOPBACK, make_settings
 from tests.support.waiting import wait_for
 
 KEEP_ALIVE_SECONDS = make_settings().keep_alive_timeout.total_seconds()
@@ -31,7 +30,7 @@ def test_the_program_itself_accepts_the_file(proxy: Proxy) -> None:
     assert not re.search(COMPLAINTS, checked.stderr), checked.stderr
 
 
-def test_plain_text_on_the_tls_port_reaches_no_ingress(proxy: Proxy, upstream: Recorder) -> None:
+def test_plain_text_on_the_tls_port_reaches_no_ingress(proxy: Proxy, upstream: RecordingUpstream) -> None:
     with socket.create_connection((LOOPBACK, proxy.port), timeout=30) as connection:
         connection.sendall(POST + b"Content-Length: 5\r\n\r\nplain")
         try:
@@ -61,7 +60,7 @@ def test_tls_older_than_1_2_is_refused(proxy: Proxy) -> None:
         handshake(ssl.TLSVersion.TLSv1_1)
 
 
-def test_hop_by_hop_headers_end_at_the_proxy(proxy: Proxy, upstream: Recorder) -> None:
+def test_hop_by_hop_headers_end_at_the_proxy(proxy: Proxy, upstream: RecordingUpstream) -> None:
     hops = H2C + b"TE: trailers\r\nTrailer: X-A\r\nKeep-Alive: timeout=9\r\nProxy-Connection: keep-alive\r\n"
     assert status_of(ask(proxy, POST + hops + b"X-Kept: 1\r\nContent-Length: 3\r\n\r\nabc")) == 200
 
@@ -73,7 +72,7 @@ def test_hop_by_hop_headers_end_at_the_proxy(proxy: Proxy, upstream: Recorder) -
     assert request.body == b"abc"
 
 
-def test_a_header_that_connection_lists_does_not_arrive(proxy: Proxy, upstream: Recorder) -> None:
+def test_a_header_that_connection_lists_does_not_arrive(proxy: Proxy, upstream: RecordingUpstream) -> None:
     ask(proxy, POST + b"Connection: close, X-Listed\r\nX-Listed: 1\r\nContent-Length: 3\r\n\r\nabc")
     ask(proxy, POST + b"Connection: X-Forwarded-For\r\nX-Forwarded-For: 6.6.6.6\r\nContent-Length: 3\r\n\r\nabc")
 
@@ -81,7 +80,7 @@ def test_a_header_that_connection_lists_does_not_arrive(proxy: Proxy, upstream: 
     assert all(request.values("X-Forwarded-For") == [LOOPBACK] for request in upstream.requests)
 
 
-def test_a_client_cannot_say_whose_address_it_has(proxy: Proxy, upstream: Recorder) -> None:
+def test_a_client_cannot_say_whose_address_it_has(proxy: Proxy, upstream: RecordingUpstream) -> None:
     claims = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"
     claims += b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: evil.example\r\n"
     ask(proxy, POST + claims + b"Content-Length: 3\r\n\r\nabc", source="127.0.0.7")
@@ -95,7 +94,7 @@ def test_a_client_cannot_say_whose_address_it_has(proxy: Proxy, upstream: Record
     assert b"6.6.6.6" not in request.head
 
 
-def test_a_body_is_whole_before_the_ingress_hears_of_it(proxy: Proxy, upstream: Recorder) -> None:
+def test_a_body_is_whole_before_the_ingress_hears_of_it(proxy: Proxy, upstream: RecordingUpstream) -> None:
     with proxy.connect() as slow:
         slow.sendall(POST + b"X-Slow: 1\r\nContent-Length: 8\r\n\r\nslow")
         for _ in range(20):

@@ -8,13 +8,13 @@ import pytest
 
 from ingress.problems import Problem, too_large, unauthorized, unavailable
 from schemas.refusals import Cause
-from tests.support import http2
-from tests.support.ingress import bearer, stored
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.proxies import Certificate, Proxy, proxied
-from tests.support.proxy_fixtures import POST, ask, read_all, status_of
-from tests.support.recorder import Recorder, recording
-from tests.support.valkey import RealValkey
+from tests.e2e.proxy_fixtures import POST, ask, read_all, status_of
+from tests.e2e.proxy_programs import Certificate, Proxy, proxied
+from tests.e2e.recording_upstream import RecordingUpstream, recording_upstream
+from tests.strangers import http2
+from tests.support.ingress_client import bearer, stored
+from tests.support.settings import LOOPBACK, free_port
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
@@ -79,7 +79,7 @@ def test_a_client_that_closes_its_sending_side_reads_no_200_but_that_of_the_ingr
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
-def test_what_the_ingress_refuses_comes_back_unchanged(proxy: Proxy, upstream: Recorder, problem: Problem) -> None:
+def test_what_the_ingress_refuses_comes_back_unchanged(proxy: Proxy, upstream: RecordingUpstream, problem: Problem) -> None:
     headers = {name.decode(): value.decode() for name, value in problem.headers if name != b"connection"}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head += f"Content-Type: application/problem+json\r\nContent-Length: {len(problem.body)}\r\n\r\n"
@@ -103,11 +103,11 @@ def test_while_valkey_is_away_a_provider_is_told_to_send_again(deployed_proxy: P
 
 
 def test_a_post_that_the_ingress_may_have_seen_is_not_sent_again(
-    proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: Recorder
+    proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: RecordingUpstream
 ) -> None:
     upstream.answer = b""
     with (
-        recording() as another,
+        recording_upstream() as another,
         proxied(proxy_name, tmp_path, certificate, upstream.address, another.address) as proxy,
         proxy.client() as client,
     ):
@@ -119,7 +119,7 @@ def test_a_post_that_the_ingress_may_have_seen_is_not_sent_again(
 
 
 def test_another_ingress_takes_over_from_one_that_cannot_be_reached(
-    proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: Recorder
+    proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: RecordingUpstream
 ) -> None:
     nobody = f"{LOOPBACK}:{free_port()}"
     with proxied(proxy_name, tmp_path, certificate, nobody, upstream.address) as proxy, proxy.client() as client:

@@ -14,10 +14,10 @@ import httpx
 import orjson
 import pytest
 
-from tests.support.ingress import bearer, stored
-from tests.support.processes import deployed
-from tests.support.proxies import Certificate, Proxy, proxied
-from tests.support.stranger import ADDRESS, ATTACKS, ATTACKS_IN_HTTP2, UPGRADES, strangers
+from tests.e2e.proxy_programs import Certificate, Proxy, proxied
+from tests.strangers.smuggling import ADDRESS, ATTACKS, ATTACKS_IN_HTTP2, UPGRADES, attackers
+from tests.support.ingress_client import bearer, stored
+from tests.support.live_deployment import deployed
 
 POSTS = int(os.environ.get("CURBSIDE_PROXY_POSTS", "300"))
 CLIENTS = 4
@@ -62,7 +62,7 @@ def test_strangers_cost_no_honest_post_and_store_nothing(
     with (
         deployed(tmp_path, workers=0, REDIS_URL=real_valkey_url) as deployment,
         proxied(proxy_name, tmp_path, certificate, urlsplit(deployment.ingress.url).netloc) as proxy,
-        strangers(
+        attackers(
             (lambda: proxy.connect(ADDRESS), ATTACKS),
             (lambda: proxy.connect(ADDRESS), UPGRADES),
             (lambda: proxy.connect(ADDRESS, http2=True), ATTACKS_IN_HTTP2),

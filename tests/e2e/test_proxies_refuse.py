@@ -6,11 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.ports import LOOPBACK
-from tests.support.proxies import Proxy
-from tests.support.proxy_fixtures import HOST, POST, ask, read_all, status_of
-from tests.support.recorder import Recorder
-from tests.support.settings import make_settings
+from tests.e2e.proxy_fixtures import HOST, POST, ask, read_all, status_of
+from tests.e2e.proxy_programs import Proxy
+from tests.e2e.recording_upstream import RecordingUpstream
+from tests.support.settings import LOOPBACK, make_settings
 
 PRIVATE = ["/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/webhooks", "/webhook/a/b", "/oauth/authorize"]
 DETOURS = ["/webhook/../readyz", "/webhook/%2e%2e/readyz", "/webhook/..%2freadyz", "/webhook%0a", "//readyz"]
@@ -25,7 +24,7 @@ TOKEN = b"POST /oauth/token HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nab
 
 
 @pytest.mark.parametrize("target", PRIVATE)
-def test_what_is_not_for_providers_is_not_there(proxy: Proxy, upstream: Recorder, target: str) -> None:
+def test_what_is_not_for_providers_is_not_there(proxy: Proxy, upstream: RecordingUpstream, target: str) -> None:
     with proxy.client() as client:
         answer = client.get(target)
 
@@ -35,14 +34,14 @@ def test_what_is_not_for_providers_is_not_there(proxy: Proxy, upstream: Recorder
 
 
 @pytest.mark.parametrize("target", DETOURS)
-def test_no_detour_leads_to_what_is_not_for_providers(proxy: Proxy, upstream: Recorder, target: str) -> None:
+def test_no_detour_leads_to_what_is_not_for_providers(proxy: Proxy, upstream: RecordingUpstream, target: str) -> None:
     answer = ask(proxy, b"POST %s HTTP/1.1\r\n" % target.encode() + HOST + b"Content-Length: 3\r\n\r\nabc")
 
     assert status_of(answer) in {400, 404}
     assert upstream.requests == []
 
 
-def test_other_methods_and_other_names_reach_no_ingress(proxy: Proxy, upstream: Recorder) -> None:
+def test_other_methods_and_other_names_reach_no_ingress(proxy: Proxy, upstream: RecordingUpstream) -> None:
     for method in (b"CONNECT", b"DELETE", b"PUT", b"TRACE", b"PRI"):
         assert 400 <= status_of(ask(proxy, method + b" /webhook HTTP/1.1\r\n" + HOST + b"\r\n")) < 500, method
     assert status_of(ask(proxy, b"POST /webhook HTTP/1.1\r\nHost: other.example\r\nContent-Length: 3\r\n\r\nabc")) == 421
@@ -52,7 +51,7 @@ def test_other_methods_and_other_names_reach_no_ingress(proxy: Proxy, upstream: 
     assert [request.line.split(" ")[0] for request in upstream.requests] == ["GET", "HEAD", "OPTIONS", "POST"]
 
 
-def test_a_body_over_the_limit_is_refused(proxy: Proxy, upstream: Recorder) -> None:
+def test_a_body_over_the_limit_is_refused(proxy: Proxy, upstream: RecordingUpstream) -> None:
     limit = make_settings().max_body_bytes
     with proxy.client() as client:
         assert client.post("/webhook", content=b"x" * limit).status_code == 200
@@ -62,7 +61,7 @@ def test_a_body_over_the_limit_is_refused(proxy: Proxy, upstream: Recorder) -> N
     assert [len(request.body) for request in upstream.requests] == [limit]
 
 
-def test_a_head_over_the_limit_is_refused(proxy: Proxy, upstream: Recorder) -> None:
+def test_a_head_over_the_limit_is_refused(proxy: Proxy, upstream: RecordingUpstream) -> None:
     length = b"Content-Length: 3\r\n\r\nabc"
     assert status_of(ask(proxy, POST + b"X-Some: " + b"a" * 8_000 + b"\r\n" + length)) == 200
     for much in (b"X-Much: " + b"a" * 70_000 + b"\r\n", b"X-Many: 1\r\n" * 20_000):
@@ -82,7 +81,7 @@ def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(proxy: Proxy
     assert status_of(ask(proxy, TOKEN)) == 200
 
 
-def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upstream: Recorder) -> None:
+def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upstream: RecordingUpstream) -> None:
     """All at once, since each takes ten seconds or twenty."""
     with ExitStack() as stack:
         connections: dict[str, socket.socket] = {

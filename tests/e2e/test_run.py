@@ -12,8 +12,8 @@ import pytest
 
 from deploy.generated import path_in, read_generated
 from deploy.local.ports import LOOPBACK
+from tests.e2e.local_run import LocalRun
 from tests.support.command_line import REPOSITORY
-from tests.support.local_run import LocalRun
 from tests.support.waiting import wait_for
 
 FIRST_EVENT = "tests/payloads/instacart/flat/order_created.json"
@@ -27,30 +27,30 @@ class Run(LocalRun):
 
     def events_of_first_order(self) -> int:
         """How many events `curbside order` knows of the order of the first event."""
-        said = self.say("order", order_id(), "--json")
+        said = self.run_command("order", order_id(), "--json")
         return said.output.count('"fulfillment.order_created"') + said.output.count('"order_created"')
 
     def kill(self, name: str) -> None:
         """Kill a part, and wait until another is there in its place."""
-        before = self.folder.still_running()[name]
+        before = self.data_dir.still_running()[name]
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: self.folder.still_running().get(name, before) != before, 30, f"{name} to be started again")
+        wait_for(lambda: self.data_dir.still_running().get(name, before) != before, 30, f"{name} to be started again")
 
     def places_of_secrets(self) -> list[str]:
         """Files and command lines that show a secret, though they must not."""
         made = read_generated(path_in(self.environment))
         secrets = [value.rpartition(":")[2] for name, value in made.items() if name != "INSTACART_CLIENT_ID"]
-        commands = [Path(f"/proc/{pid}/cmdline") for pid in self.folder.still_running().values()]
+        commands = [Path(f"/proc/{pid}/cmdline") for pid in self.data_dir.still_running().values()]
         files = [
-            self.folder.run / "supervisord.conf",
-            *self.folder.logs.iterdir(),
+            self.data_dir.run / "supervisord.conf",
+            *self.data_dir.logs.iterdir(),
             *(each for each in commands if each.exists()),
         ]
         return [str(file) for file in files if any(secret in file.read_text() for secret in secrets)]
 
     def open_to_others(self) -> list[str]:
         """Files and folders of the data folder, itself too, that others have any right to."""
-        everything = [self.folder.root, *self.folder.root.rglob("*")]
+        everything = [self.data_dir.root, *self.data_dir.root.rglob("*")]
         return [str(each) for each in everything if each.stat().st_mode & 0o077]
 
     def listens(self, variable: str) -> bool:
@@ -60,7 +60,7 @@ class Run(LocalRun):
 
     def stopped_in_order(self) -> list[str]:
         """The parts in the order of their last stop, by supervisord's log."""
-        return re.findall(r" stopped: ([a-z]+)", self.folder.log("supervisord").read_text())
+        return re.findall(r" stopped: ([a-z]+)", self.data_dir.log("supervisord").read_text())
 
 
 def order_id() -> str:
@@ -76,20 +76,20 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_from_first_start_to_second(run: Run) -> None:
     run.start()
-    assert sorted(run.folder.still_running()) == PARTS
-    assert "\x1b" not in run.screen
+    assert sorted(run.data_dir.still_running()) == PARTS
+    assert "\x1b" not in run.output
     credentials = read_generated(path_in(run.environment))
-    assert credentials["INSTACART_CLIENT_SECRET"] in run.screen
-    assert credentials["FLOWER_BASIC_AUTH"] in run.screen
+    assert credentials["INSTACART_CLIENT_SECRET"] in run.output
+    assert credentials["FLOWER_BASIC_AUTH"] in run.output
 
-    assert f"send {FIRST_EVENT}" in run.screen
-    sent = run.say("send", FIRST_EVENT)
+    assert f"send {FIRST_EVENT}" in run.output
+    sent = run.run_command("send", FIRST_EVENT)
     assert sent.exit_code == 0, sent
     wait_for(run.events_of_first_order, 20, "the first event on its order's timeline")
     assert not run.places_of_secrets()
 
     assert run.stop(signal.SIGTERM) == 0
-    assert run.folder.still_running() == {}
+    assert run.data_dir.still_running() == {}
     assert run.stopped_in_order() == ["ingress", "flower", "worker", "worker", "urgent", "valkey"]
     assert not any(run.listens(name) for name in run.environment if name.endswith("_PORT"))
 
@@ -101,36 +101,36 @@ def test_from_first_start_to_second(run: Run) -> None:
 
 def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
     run.start()
-    assert run.say("send", FIRST_EVENT).exit_code == 0
+    assert run.run_command("send", FIRST_EVENT).exit_code == 0
     for name in ("worker1", "ingress", "valkey"):
         run.kill(name)
-    wait_for(lambda: "worker1 ended (terminated by SIGKILL)" in run.screen, 20, "a line about it in the terminal")
-    wait_for(lambda: run.say("send", FIRST_EVENT).exit_code == 0, 60, "an event to be accepted")
+    wait_for(lambda: "worker1 ended (terminated by SIGKILL)" in run.output, 20, "a line about it in the terminal")
+    wait_for(lambda: run.run_command("send", FIRST_EVENT).exit_code == 0, 60, "an event to be accepted")
     wait_for(run.events_of_first_order, 60, "the event on its order's timeline")
 
     assert run.stop(signal.SIGKILL) == -signal.SIGKILL
     run.start()
     assert run.events_of_first_order()
     assert run.stop(signal.SIGTERM) == 0
-    assert run.folder.still_running() == {}
+    assert run.data_dir.still_running() == {}
 
 
 def test_the_data_folder_is_its_owners_alone_whatever_it_was_before(run: Run) -> None:
-    run.folder.root.mkdir(mode=0o755)
-    run.folder.logs.mkdir(mode=0o755)
-    old = run.folder.logs / "ingress.log"
+    run.data_dir.root.mkdir(mode=0o755)
+    run.data_dir.logs.mkdir(mode=0o755)
+    old = run.data_dir.logs / "ingress.log"
     old.write_text("what was logged before\n")
-    for path in (run.folder.root, run.folder.logs):
+    for path in (run.data_dir.root, run.data_dir.logs):
         path.chmod(0o755)
     old.chmod(0o644)
     run.start(umask=0o000)
-    said = [line for line in run.screen.splitlines() if "others had rights to" in line]
+    said = [line for line in run.output.splitlines() if "others had rights to" in line]
     assert [line.partition("others had rights to ")[2] for line in said] == [
         "3 of its files and folders; now its owner alone has"
     ]
-    assert run.say("send", FIRST_EVENT).exit_code == 0
+    assert run.run_command("send", FIRST_EVENT).exit_code == 0
     wait_for(run.events_of_first_order, 20, "the first event on its order's timeline")
-    names = {path.name for path in run.folder.root.rglob("*")}
+    names = {path.name for path in run.data_dir.root.rglob("*")}
     assert names >= {
         "ledger.db",
         "ledger.db-wal",

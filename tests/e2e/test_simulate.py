@@ -12,11 +12,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from deploy.local.data_dir import Folder
-from tests.support.command_line import CURBSIDE, REPOSITORY, Said, curbside, only
-from tests.support.ports import free_port
-from tests.support.processes import deployed
-from tests.support.settings import environment_for_tests
-from tests.support.valkey import RealValkey
+from tests.support.command_line import CURBSIDE, REPOSITORY, CommandResult, curbside, only
+from tests.support.live_deployment import deployed
+from tests.support.settings import environment_for_tests, free_port
+from tests.support.valkey_servers import RealValkey
 
 FAULTS = (
     "--duplicates=0.05",
@@ -28,24 +27,24 @@ FAULTS = (
 )
 
 
-class Shop:
+class RetryDeployment:
     """A deployment, and a person who simulates."""
 
     def __init__(self, url: str, environment: dict[str, str]) -> None:
         self._url, self.environment = url, environment
 
-    def simulate(self, *options: str) -> Said:
+    def simulate(self, *options: str) -> CommandResult:
         return curbside("simulate", "--url", self._url, *options, environment=environment_for_tests(**self.environment))
 
 
 @contextmanager
-def shop(folder: Path, valkey_url: str, ledger_url: str) -> Iterator[Shop]:
+def retry_deployment(folder: Path, valkey_url: str, ledger_url: str) -> Iterator[RetryDeployment]:
     environment = {"REDIS_URL": valkey_url, "DATABASE_URL": ledger_url}
     with deployed(folder, REDIS_URL=valkey_url, DATABASE_URL=ledger_url) as deployment:
-        yield Shop(deployment.ingress.url, environment)
+        yield RetryDeployment(deployment.ingress.url, environment)
 
 
-def in_json(said: Said) -> Any:
+def in_json(said: CommandResult) -> Any:
     assert said.errors == ""
     return json.loads(said.output)
 
@@ -53,7 +52,7 @@ def in_json(said: Said) -> Any:
 def test_a_few_hundred_orders_with_every_fault_are_in_the_ledger_as_they_must_be(
     real_valkey_url: str, ledger_url: str, tmp_path: Path
 ) -> None:
-    with shop(tmp_path, real_valkey_url, ledger_url) as it:
+    with retry_deployment(tmp_path, real_valkey_url, ledger_url) as it:
         said = it.simulate("--orders=200", "--rate=300", *FAULTS, "--verify", "--json", "--seed=11")
         found = in_json(said)
         assert found["verdict"]["differences"] == []
@@ -68,18 +67,18 @@ def test_a_few_hundred_orders_with_every_fault_are_in_the_ledger_as_they_must_be
 
 
 @pytest.fixture(scope="module")
-def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RetryDeployment]:
     """One deployment for the tests below, each of which looks at its own orders."""
     folder, valkey = tmp_path_factory.mktemp("simulated"), RealValkey()
     try:
         valkey.start()
-        with shop(folder, valkey.url, f"sqlite:///{folder / 'ledger.db'}") as it:
+        with retry_deployment(folder, valkey.url, f"sqlite:///{folder / 'ledger.db'}") as it:
             yield it
     finally:
         valkey.discard()
 
 
-def test_for_people_it_tells_counts_a_verdict_and_how_to_do_it_again(on_sqlite: Shop) -> None:
+def test_for_people_it_tells_counts_a_verdict_and_how_to_do_it_again(on_sqlite: RetryDeployment) -> None:
     said = on_sqlite.simulate("--orders=30", "--rate=200", "--verify", "--tell")
     assert said.exit_code == 0, said
     assert "\x1b" not in said.output
@@ -94,7 +93,7 @@ def test_for_people_it_tells_counts_a_verdict_and_how_to_do_it_again(on_sqlite: 
     assert repeated.exit_code == 0
 
 
-def test_a_ledger_that_loses_a_refund_is_found_out(on_sqlite: Shop) -> None:
+def test_a_ledger_that_loses_a_refund_is_found_out(on_sqlite: RetryDeployment) -> None:
     assert curbside("migrate", environment=environment_for_tests(**on_sqlite.environment)).exit_code == 0
     engine = create_engine(on_sqlite.environment["DATABASE_URL"])
     with engine.begin() as connection:
@@ -112,7 +111,7 @@ def test_a_ledger_that_loses_a_refund_is_found_out(on_sqlite: Shop) -> None:
     assert re.search(r"^\d+ differences in \d+ orders", said.errors)
 
 
-def test_what_is_wrong_is_said_in_a_sentence(on_sqlite: Shop, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_in_a_sentence(on_sqlite: RetryDeployment, tmp_path: Path) -> None:
     nobody = curbside("simulate", "--url=http://127.0.0.1:1", environment=environment_for_tests())
     assert nobody.exit_code == 1
     assert "Nothing listens at http://127.0.0.1:1" in nobody.errors

@@ -13,14 +13,13 @@ import httpx
 import redis
 
 from tests.releases.story import TOYSHOP, Told
+from tests.support.alert_worker import Post, Receiver, receiving
 from tests.support.command_line import curbside
-from tests.support.ingress import signed
-from tests.support.outcomes import failures
-from tests.support.posting import Poster
-from tests.support.processes import Ingress, Program
-from tests.support.receiver import Post, Receiver, receiving
+from tests.support.event_sums import failures
+from tests.support.ingress_client import ProviderClient, signed
+from tests.support.live_deployment import Ingress, Program
 from tests.support.settings import environment_for_tests
-from tests.support.valkey import RealValkey, broker_of
+from tests.support.valkey_servers import RealValkey, broker_of
 from tests.support.waiting import wait_for
 
 TOYSHOP_SECRET = "the secret of a toyshop that the old workers do not know"
@@ -38,7 +37,7 @@ class StartedWorker(Program):
         super().__init__(command, environment, folder / f"{name}.log", cwd)
         self._name = name
 
-    def _says_that_it_is_ready(self) -> bool:
+    def _reports_ready(self) -> bool:
         return f"{self._name}@old ready." in self.log_of_this_run
 
 
@@ -85,11 +84,11 @@ class Recorded:
 
     def post(self, *told: Told) -> None:
         """Post bodies as their providers do."""
-        with Poster(self.ingress.url) as poster:
+        with ProviderClient(self.ingress.url) as poster:
             for provider, body in told:
                 self._post(poster, provider, body)
 
-    def _post(self, poster: Poster, provider: str, body: bytes) -> None:
+    def _post(self, poster: ProviderClient, provider: str, body: bytes) -> None:
         if provider != TOYSHOP:
             poster.post(provider, body)
             return

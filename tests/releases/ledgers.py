@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import create_engine, insert, make_url, select, text
 
-from tests.support.ledger import Postgresql
+from tests.support.postgresql_server import PostgresqlServer
 from workers.ledger.ledger import open_engine
 from workers.ledger.migrations import upgrade
 from workers.ledger.tables import metadata
@@ -27,7 +27,7 @@ def save_sqlite(database: Path, target: Path) -> None:
 
 def save_postgresql(database: Path, target: Path) -> None:
     """Write the same rows as they stand in PostgreSQL, in the tables that this release makes there."""
-    server = Postgresql()
+    server = PostgresqlServer()
     try:
         url = server.url(server.create_database())
         engine, source = open_engine(url), create_engine(f"sqlite:///{database}")

@@ -15,14 +15,14 @@ import redis
 
 from tests.releases.commands import run, text_of
 from tests.releases.ledgers import load_ledger
-from tests.support.command_line import Said, curbside
-from tests.support.outcomes import sums
-from tests.support.posting import Poster
-from tests.support.processes import Ingress, Program
-from tests.support.receiver import Receiver
-from tests.support.rows import reading
+from tests.support.alert_worker import Receiver
+from tests.support.command_line import CommandResult, curbside
+from tests.support.event_sums import sums
+from tests.support.ingress_client import ProviderClient
+from tests.support.ledger_fixture import reading_ledger
+from tests.support.live_deployment import Ingress, Program
 from tests.support.settings import environment_for_tests
-from tests.support.valkey import broker_of
+from tests.support.valkey_servers import broker_of
 from tests.support.waiting import wait_for
 from workers.ledger.tables import metadata
 
@@ -96,7 +96,7 @@ class Worker(Program):
         command = [sys.executable, "-m", "workers", option, role, "--name", self._name]
         super().__init__(command, environment, folder / f"{role}.log")
 
-    def _says_that_it_is_ready(self) -> bool:
+    def _reports_ready(self) -> bool:
         return f"{self._name} ready." in self.log_of_this_run
 
 
@@ -120,7 +120,7 @@ class Present:
         self.ingress = Ingress(folder, **self.environment)
         self.workers: list[Worker] = []
 
-    def curbside(self, *arguments: str) -> Said:
+    def curbside(self, *arguments: str) -> CommandResult:
         """The command line of today."""
         return curbside(*arguments, environment=self.environment)
 
@@ -148,7 +148,7 @@ class Present:
 
     def look(self) -> Seen:
         """What there is to be seen now."""
-        with reading(self._database_url) as rows:
+        with reading_ledger(self._database_url) as rows:
             named = {
                 table: sorted([row[column] for column in columns] for row in rows.of(metadata.tables[table]))
                 for table, columns in _NAMES.items()
@@ -167,7 +167,7 @@ class Present:
         """What is left to do."""
         found = [] if sums(self.valkey, HANDLERS).is_settled else ["events"]
         found += [name for name in ("retries", "in-flight") if self.valkey.exists(f"{{curbside}}:{name}")]
-        with reading(self._database_url) as rows:
+        with reading_ledger(self._database_url) as rows:
             found += ["alerts"] if any(row["sent_at"] is None for row in rows.of(metadata.tables["outbox"])) else []
         return found + ([f"{self.queued()} messages"] if self.queued() else [])
 
@@ -179,13 +179,13 @@ class Present:
         """In an orderly way."""
         running = [each for each in (self.ingress, *self.workers) if each.is_running]
         for each in running:
-            each.ask_to_stop()
+            each.terminate()
         for each in running:
             each.wait()
 
     def post(self, provider: str, body: bytes) -> str:
         """As a provider does."""
-        with Poster(self.ingress.url) as poster:
+        with ProviderClient(self.ingress.url) as poster:
             return poster.post(provider, body)
 
     def close(self) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from tests.releases.present import Present, Release, Seen
 from tests.releases.record import APPLIED
 from tests.releases.story import flat
-from tests.support.command_line import Said
-from tests.support.house import complaints
-from tests.support.receiver import receiving
-from tests.support.valkey import RealValkey
+from tests.support.alert_worker import receiving
+from tests.support.command_line import CommandResult
+from tests.support.leak_check import find_leaks
+from tests.support.valkey_servers import RealValkey
 
 OLD, NEW = "drain", "dispatch"
 FRESH = "fresh-1"
@@ -33,7 +33,7 @@ class Upgraded:
     again: Seen
     shown: dict[str, dict[str, Any]]
     orders: dict[str, Any]
-    said: dict[str, Said] = field(default_factory=dict)
+    said: dict[str, CommandResult] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
 
     def id_of(self, handler: str, order: str, name: str = "") -> str:
@@ -71,7 +71,7 @@ def _go_through(present: Present, release: Release, url: str) -> Upgraded:
     present.settle()
     upgraded.again = present.look()
     present.stop()
-    upgraded.left = complaints(url)
+    upgraded.left = find_leaks(url)
     return upgraded
 
 

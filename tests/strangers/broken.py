@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.strangers.requests import broken_request
 from tests.strangers.target import HonestProvider, Target, target
-from tests.support.ingress import bearer, stored
+from tests.support.ingress_client import bearer, stored
 
 CONNECTIONS = 48
 SILENCE_SECONDS = 0.03

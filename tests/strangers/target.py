@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import aiohttp
 
-from tests.support.ingress import IngressProcess, bearer
-from tests.support.valkey import RealValkey
+from tests.support.ingress_client import IngressProcess, bearer
+from tests.support.valkey_servers import RealValkey
 
 
 class Target(NamedTuple):

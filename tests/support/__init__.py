@@ -1,1 +1,1 @@
-"""What tests stand on: real servers and fakes, settings, waiting, and the check that a test leaves the house clean."""
+"""What tests share: real servers and fakes, deployments, settings, waiting, and the check for leaks."""

@@ -1,4 +1,4 @@
-"""Runs `curbside` as a person does: a process of its own, with no other variables than those given."""
+"""Runs `curbside` with only the environment variables given, in a process or in this one."""
 
 import io
 import os
@@ -18,8 +18,8 @@ CURBSIDE = (sys.executable, "-c", "from deploy.cli import main; main()")
 _LIMIT_SECONDS = 60
 
 
-class Said(NamedTuple):
-    """What a command left."""
+class CommandResult(NamedTuple):
+    """A finished command."""
 
     exit_code: int
     output: str
@@ -27,12 +27,12 @@ class Said(NamedTuple):
 
 
 def only(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that finds our code, and has nothing else but this."""
+    """An environment with these variables and what a process needs to find our code."""
     return {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(REPOSITORY), "HOME": os.devnull, **environment}
 
 
-def curbside(*arguments: str, environment: Mapping[str, str], cwd: Path = REPOSITORY, given: str = "") -> Said:
-    """Run a command to its end; `given` is its standard input."""
+def curbside(*arguments: str, environment: Mapping[str, str], cwd: Path = REPOSITORY, given: str = "") -> CommandResult:
+    """Run a command in a process of its own. `given` is its standard input."""
     done = subprocess.run(
         [*CURBSIDE, *arguments],
         env=only(environment),
@@ -43,11 +43,11 @@ def curbside(*arguments: str, environment: Mapping[str, str], cwd: Path = REPOSI
         timeout=_LIMIT_SECONDS,
         check=False,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
-def in_process(*arguments: str, environment: Mapping[str, str], given: str = "") -> Said:
-    """What `curbside` does, in this process, which is quicker; nothing of it is a terminal."""
+def in_process(*arguments: str, environment: Mapping[str, str], given: str = "") -> CommandResult:
+    """Run a command in this process, which is faster. Its input and outputs are no terminal."""
     output, errors, typed = (io.TextIOWrapper(io.BytesIO(text), "utf-8") for text in (b"", b"", given.encode()))
     code: object = 0
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
@@ -59,10 +59,10 @@ def in_process(*arguments: str, environment: Mapping[str, str], given: str = "")
         patch.setattr(sys, "stdin", typed)
         try:
             main()
-        except SystemExit as left:
-            code = left.code
-    said = []
+        except SystemExit as ended:
+            code = ended.code
+    written = []
     for each in (output, errors):
         each.flush()
-        said.append(each.buffer.getvalue().decode())
-    return Said(int(str(code or 0)), *said)
+        written.append(each.buffer.getvalue().decode())
+    return CommandResult(int(str(code or 0)), *written)

@@ -1,4 +1,6 @@
-"""Settings that work in tests: every secret given, nothing read from the environment."""
+"""Settings for tests, with every secret given and nothing read from the environment; free ports on loopback."""
+
+import socket
 
 from schemas.settings import Settings, load
 
@@ -10,7 +12,7 @@ NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 
 
 def environment_for_tests(**environment: str) -> dict[str, str]:
-    """Environment variables by name, over those that every test needs. For a process that a test starts."""
+    """Environment variables of a process that a test starts: these, over those that every test needs."""
     return {
         "REDIS_URL": NOBODY_LISTENS,
         "DATABASE_URL": "sqlite:///:memory:",
@@ -22,5 +24,17 @@ def environment_for_tests(**environment: str) -> dict[str, str]:
 
 
 def make_settings(**environment: str) -> Settings:
-    """Settings as read from these environment variables: `make_settings(REDIS_URL=valkey_url, MAX_BODY_BYTES="1KiB")`."""
+    """Load settings from these environment variables: `make_settings(REDIS_URL=valkey_url, MAX_BODY_BYTES="1KiB")`."""
     return load(environment_for_tests(**environment))
+
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A TCP port on loopback on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

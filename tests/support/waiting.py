@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a limit: tests never sleep for time to pass."""
+"""Waits for a condition, with a time limit. Tests never sleep for time to pass."""
 
 import asyncio
 import time
@@ -6,35 +6,35 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 _POLL_SECONDS = 0.01
-_PATIENCE = 4
-"""Limits are those of an idle desk; a busy one may take this many times as long before a test fails for it."""
+_SLOW_MACHINE_FACTOR = 4
+"""Limits are stated for an idle machine. A busy one may take this many times as long."""
 
 T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T], timeout_seconds: float = 10.0, what: str = "the condition") -> T:
-    """Call `condition` until what it gives is true, and give that; fail saying `what` did not happen, and what was seen last."""
-    limit_seconds = _PATIENCE * timeout_seconds
+    """Call `condition` until it returns a true value, and return that. Fail with `what` and the last value at the limit."""
+    limit_seconds = _SLOW_MACHINE_FACTOR * timeout_seconds
     deadline = time.monotonic() + limit_seconds
-    while not (seen := condition()):
+    while not (value := condition()):
         if time.monotonic() >= deadline:
-            raise AssertionError(_complaint(what, limit_seconds, seen))
+            raise AssertionError(_failure_text(what, limit_seconds, value))
         time.sleep(_POLL_SECONDS)
-    return seen
+    return value
 
 
 async def wait_for_async(
     condition: Callable[[], Awaitable[T]], timeout_seconds: float = 10.0, what: str = "the condition"
 ) -> T:
-    """`wait_for` for a coroutine function, leaving the event loop free between two looks."""
-    limit_seconds = _PATIENCE * timeout_seconds
+    """`wait_for` for a coroutine function. The event loop is free between two calls."""
+    limit_seconds = _SLOW_MACHINE_FACTOR * timeout_seconds
     deadline = time.monotonic() + limit_seconds
-    while not (seen := await condition()):
+    while not (value := await condition()):
         if time.monotonic() >= deadline:
-            raise AssertionError(_complaint(what, limit_seconds, seen))
+            raise AssertionError(_failure_text(what, limit_seconds, value))
         await asyncio.sleep(_POLL_SECONDS)
-    return seen
+    return value
 
 
-def _complaint(what: str, limit_seconds: float, seen: object) -> str:
-    return f"waited {limit_seconds:g} s in vain for: {what}; the last look gave {seen!r}"
+def _failure_text(what: str, limit_seconds: float, value: object) -> str:
+    return f"waited {limit_seconds:g} s in vain for: {what}; the last value was {value!r}"

@@ -14,8 +14,8 @@ from ingress.backpressure import check_inbox, monitor
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox, InboxUnavailableError
 from schemas import keys
-from tests.support.ports import LOOPBACK
-from tests.support.valkey import RealValkey
+from tests.support.settings import LOOPBACK
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for_async
 
 

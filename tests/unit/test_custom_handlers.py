@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from schemas.events import Kind
-from tests.support.outcomes import BUILT_IN
-from tests.support.parts import Parts, refund, status
-from tests.support.processes import Worker
+from tests.support.event_sums import BUILT_IN
+from tests.support.live_deployment import Worker
 from tests.support.settings import make_settings
+from tests.support.worker_parts import WorkerParts, refund, status
 from workers import handler as handler_module
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
@@ -56,17 +56,21 @@ def test_a_handler_of_ones_own_comes_after_the_built_in_ones_and_names_its_kinds
     assert handlers[-1].kinds == frozenset({Kind.DELIVERED, Kind.ORDER_ITEM_REFUND})
 
 
-def test_it_gets_its_kinds_and_no_others(module: Write, parts: Parts) -> None:
+def test_it_gets_its_kinds_and_no_others(module: Write, worker_parts: WorkerParts) -> None:
     handlers = registered([module("own_loyalty", LOYALTY)])
-    parts.append(status("a", "delivered"), status("b", "picking"), refund("c", "bread"))
-    Dispatcher(parts.store, parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000).process(parts.take())
+    worker_parts.append(status("a", "delivered"), status("b", "picking"), refund("c", "bread"))
+    Dispatcher(worker_parts.store, worker_parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000).process(
+        worker_parts.read_new()
+    )
     ledger = Ledger(make_settings())
-    relay = OutboxRelay(ledger, parts.store, parts.notifier, Channels(make_settings()))
-    HandlerRunner(handlers[-1], parts.store, ledger, relay, UTC).process(parts.take("{curbside}:todo:loyalty"))
+    relay = OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings()))
+    HandlerRunner(handlers[-1], worker_parts.store, ledger, relay, UTC).process(
+        worker_parts.read_new("{curbside}:todo:loyalty")
+    )
     relay.close()
     ledger.close()
     assert sys.modules["own_loyalty"].seen == [("a", Kind.DELIVERED), ("c", Kind.ORDER_ITEM_REFUND)]
-    looked = parts.sums([*BUILT_IN, "loyalty"])
+    looked = worker_parts.sums([*BUILT_IN, "loyalty"])
     assert looked.count("routed:loyalty") == looked.count("applied:loyalty") == 2
 
 

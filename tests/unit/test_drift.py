@@ -11,7 +11,7 @@ from schemas import keys
 from schemas.decoding import decode
 from schemas.drift import DriftKind
 from tests.payloads import recorded
-from tests.support.parts import Parts, status
+from tests.support.worker_parts import WorkerParts, status
 from workers.contract_drift import EVERY, MISSED, PERIOD_SECONDS, DriftMonitor, forget_drift, note_missing, read_drift
 from workers.dispatcher import Dispatcher, Router
 from workers.handler import registered
@@ -30,9 +30,9 @@ class Clock:
 class Watch:
     """One worker's drift alarm, under a clock of the test's."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts, self.clock = parts, Clock()
-        self.drift = DriftMonitor(parts.client, self.clock)
+    def __init__(self, worker_parts: WorkerParts) -> None:
+        self.parts, self.clock = worker_parts, Clock()
+        self.drift = DriftMonitor(worker_parts.client, self.clock)
 
     def see(self, body: bytes, times: int = 1, event_id: str = "1732230000000-0") -> None:
         """Have it see a body so many times in one batch."""
@@ -46,8 +46,8 @@ class Watch:
 
 
 @pytest.fixture
-def watch(parts: Parts) -> Watch:
-    return Watch(parts)
+def watch(worker_parts: WorkerParts) -> Watch:
+    return Watch(worker_parts)
 
 
 def with_fields(body: bytes, **fields: Any) -> bytes:
@@ -144,7 +144,7 @@ def test_the_drain_shows_its_events_to_the_alarm(watch: Watch) -> None:
         watch.parts.store, watch.parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000, drift=watch.drift
     )
     watch.parts.append(with_fields(PICKING, aisle=1), b"{", with_fields(status("b"), aisle=1))
-    dispatcher.process(watch.parts.take())
+    dispatcher.process(watch.parts.read_new())
     assert watch.found() == [(NAME, DriftKind.UNKNOWN_FIELD, "$.aisle", "number", 1)]
 
 

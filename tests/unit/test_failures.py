@@ -13,8 +13,8 @@ from celery.exceptions import Ignore, Retry
 
 from schemas import keys
 from schemas.failures import Failure, FailureState, Reason, encode_failure
-from tests.support.outcomes import failures
-from tests.support.slow_lane import AN_HOUR_MS, Clumsy, SlowLane, slow_lane
+from tests.support.event_sums import failures
+from tests.support.stepped_deployment import AN_HOUR_MS, FailingHandler, SteppedDeployment, open_stepped_deployment
 from workers.errors import DependencyUnavailableError, EventFailedError, FailureNotFoundError, PermanentError
 from workers.failures.failure_store import LEASE_MS, MAX_IN_FLIGHT, next_task_id
 from workers.failures.retry_policy import RetryPolicy
@@ -30,225 +30,253 @@ def refund(order: str, line: str = "1") -> bytes:
 
 
 @pytest.fixture
-def clumsy() -> Clumsy:
-    return Clumsy("refunds", KeyError("a bug"))
+def failing_handler() -> FailingHandler:
+    return FailingHandler("refunds", KeyError("a bug"))
 
 
 @pytest.fixture
-def queue(valkey_url: str, migrated_sqlite: Path, tmp_path: Path, clumsy: Clumsy) -> Iterator[SlowLane]:
+def stepped_deployment(
+    valkey_url: str, migrated_sqlite: Path, tmp_path: Path, failing_handler: FailingHandler
+) -> Iterator[SteppedDeployment]:
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
-    with slow_lane(valkey_url, f"sqlite:///{database}", [clumsy.handler(QUICK)]) as queue:
-        yield queue
+    with open_stepped_deployment(valkey_url, f"sqlite:///{database}", [failing_handler.handler(QUICK)]) as stepped_deployment:
+        yield stepped_deployment
 
 
-def failed(queue: SlowLane, count: int = 1) -> list[str]:
+def failed(stepped_deployment: SteppedDeployment, count: int = 1) -> list[str]:
     """Events that failed at the handler; their ids."""
-    ids = [queue.append(refund(f"o{number}")) for number in range(count)]
-    queue.work()
+    ids = [stepped_deployment.append(refund(f"o{number}")) for number in range(count)]
+    stepped_deployment.work()
     return ids
 
 
-def dead(queue: SlowLane) -> str:
+def dead(stepped_deployment: SteppedDeployment) -> str:
     """An event that failed as often as it may; its id."""
-    (event_id,) = failed(queue)
-    queue.try_until_settled()
-    assert queue.failures.get("refunds", event_id).state is FailureState.DEAD
+    (event_id,) = failed(stepped_deployment)
+    stepped_deployment.run_retries_until_settled()
+    assert stepped_deployment.failures.get("refunds", event_id).state is FailureState.DEAD
     return event_id
 
 
-def refunds(queue: SlowLane) -> list[str]:
-    return [row["order_id"] for row in queue.books.rows("refunds")]
+def refunds(stepped_deployment: SteppedDeployment) -> list[str]:
+    return [row["order_id"] for row in stepped_deployment.ledger_fixture.rows("refunds")]
 
 
-def test_one_bad_event_leaves_its_batch_and_the_others_are_applied(queue: SlowLane, clumsy: Clumsy) -> None:
-    clumsy.orders = frozenset({"o3"})
-    ids = failed(queue, 40)
-    assert len(refunds(queue)) == 39
-    (failure,) = queue.failures.all()
+def test_one_bad_event_leaves_its_batch_and_the_others_are_applied(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    failing_handler.orders = frozenset({"o3"})
+    ids = failed(stepped_deployment, 40)
+    assert len(refunds(stepped_deployment)) == 39
+    (failure,) = stepped_deployment.failures.all()
     assert (failure.event_id, failure.attempts, failure.state) == (ids[3], 1, FailureState.RETRYING)
     assert (failure.body, failure.order_ids, failure.kind) == (refund("o3"), ("o3",), "order_item_refund")
-    assert queue.sums.counters == {"routed": 40, "routed:refunds": 40, "applied:refunds": 39, "failed:refunds": 1}
+    assert stepped_deployment.sums.counters == {"routed": 40, "routed:refunds": 40, "applied:refunds": 39, "failed:refunds": 1}
 
 
-def test_a_failure_is_tried_as_often_as_its_handler_says_and_then_waits_for_a_person(queue: SlowLane, clumsy: Clumsy) -> None:
-    (event_id,) = failed(queue)
-    assert queue.try_until_settled() == ["Retry", "EventFailedError"]
-    failure = queue.failures.get("refunds", event_id)
-    assert (failure.state, failure.attempts, clumsy.tried) == (FailureState.DEAD, 3, 3)
-    assert queue.take_due() == []
+def test_a_failure_is_tried_as_often_as_its_handler_says_and_then_waits_for_a_person(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    (event_id,) = failed(stepped_deployment)
+    assert stepped_deployment.run_retries_until_settled() == ["Retry", "EventFailedError"]
+    failure = stepped_deployment.failures.get("refunds", event_id)
+    assert (failure.state, failure.attempts, failing_handler.calls) == (FailureState.DEAD, 3, 3)
+    assert stepped_deployment.take_due() == []
 
 
-def test_a_retry_that_succeeds_clears_the_record(queue: SlowLane, clumsy: Clumsy) -> None:
-    failed(queue)
-    clumsy.bug = None
-    assert queue.try_until_settled() == ["applied"]
-    assert queue.failures.count() == 0
-    assert refunds(queue) == ["o0"]
-    assert queue.sums.counters == {"routed": 1, "routed:refunds": 1, "applied:refunds": 1, "failed:refunds": 0}
-    assert not queue.client.exists(keys.RETRIES, keys.IN_FLIGHT)
+def test_a_retry_that_succeeds_clears_the_record(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    failed(stepped_deployment)
+    failing_handler.bug = None
+    assert stepped_deployment.run_retries_until_settled() == ["applied"]
+    assert stepped_deployment.failures.count() == 0
+    assert refunds(stepped_deployment) == ["o0"]
+    assert stepped_deployment.sums.counters == {"routed": 1, "routed:refunds": 1, "applied:refunds": 1, "failed:refunds": 0}
+    assert not stepped_deployment.client.exists(keys.RETRIES, keys.IN_FLIGHT)
 
 
-def test_a_refusal_is_never_tried_again_by_itself(queue: SlowLane, clumsy: Clumsy) -> None:
-    clumsy.bug = PermanentError("sold out")
-    (event_id,) = failed(queue)
-    failure = queue.failures.get("refunds", event_id)
+def test_a_refusal_is_never_tried_again_by_itself(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    failing_handler.bug = PermanentError("sold out")
+    (event_id,) = failed(stepped_deployment)
+    failure = stepped_deployment.failures.get("refunds", event_id)
     assert (failure.state, failure.reason, failure.message) == (FailureState.DEAD, Reason.REJECTED, "sold out")
-    assert queue.take_due() == []
+    assert stepped_deployment.take_due() == []
 
 
-def test_an_outage_in_a_retry_is_nobodys_fault(queue: SlowLane, clumsy: Clumsy) -> None:
-    (event_id,) = failed(queue)
-    clumsy.bug = DependencyUnavailableError("the loyalty service")
+def test_an_outage_in_a_retry_is_nobodys_fault(stepped_deployment: SteppedDeployment, failing_handler: FailingHandler) -> None:
+    (event_id,) = failed(stepped_deployment)
+    failing_handler.bug = DependencyUnavailableError("the loyalty service")
     for away in (1, 2, 3, 4):
-        (told,) = queue.try_due()
+        (told,) = stepped_deployment.run_due_retries()
         assert isinstance(told, Retry)
         assert "the loyalty service is unreachable" in str(told)
-        failure = queue.failures.get("refunds", event_id)
+        failure = stepped_deployment.failures.get("refunds", event_id)
         assert (failure.attempts, failure.away, failure.state) == (1, away, FailureState.RETRYING)
-    assert queue.client.hgetall(keys.UNREACHABLE) == {b"refunds.retry": b"the loyalty service"}
-    clumsy.bug = None
-    assert queue.try_until_settled() == ["applied"]
-    assert queue.client.hgetall(keys.UNREACHABLE) == {}
+    assert stepped_deployment.client.hgetall(keys.UNREACHABLE) == {b"refunds.retry": b"the loyalty service"}
+    failing_handler.bug = None
+    assert stepped_deployment.run_retries_until_settled() == ["applied"]
+    assert stepped_deployment.client.hgetall(keys.UNREACHABLE) == {}
 
 
-def test_a_lost_message_is_sent_again_when_its_lease_is_over_and_no_sooner(queue: SlowLane) -> None:
-    failed(queue)
-    (failure,) = queue.take_due()
+def test_a_lost_message_is_sent_again_when_its_lease_is_over_and_no_sooner(stepped_deployment: SteppedDeployment) -> None:
+    failed(stepped_deployment)
+    (failure,) = stepped_deployment.take_due()
     later = failure.next_at_ms + 2 * AN_HOUR_MS
-    assert queue.failures.take_due(later - AN_HOUR_MS) == []
-    assert [each.field for each in queue.failures.take_due(later + LEASE_MS)] == [failure.field]
+    assert stepped_deployment.failures.take_due(later - AN_HOUR_MS) == []
+    assert [each.field for each in stepped_deployment.failures.take_due(later + LEASE_MS)] == [failure.field]
 
 
-def test_retries_never_fill_the_workers(queue: SlowLane) -> None:
-    failed(queue, 3 * MAX_IN_FLIGHT)
-    taken = queue.failures.take_due(AN_HOUR_MS * 10**6)
+def test_retries_never_fill_the_workers(stepped_deployment: SteppedDeployment) -> None:
+    failed(stepped_deployment, 3 * MAX_IN_FLIGHT)
+    taken = stepped_deployment.failures.take_due(AN_HOUR_MS * 10**6)
     assert len(taken) == MAX_IN_FLIGHT
-    assert queue.failures.take_due(AN_HOUR_MS * 10**6) == []
+    assert stepped_deployment.failures.take_due(AN_HOUR_MS * 10**6) == []
 
 
-def test_reviving_a_dead_failure_tries_it_as_a_new_task_with_all_its_tries(queue: SlowLane, clumsy: Clumsy) -> None:
-    event_id = dead(queue)
-    before = queue.failures.get("refunds", event_id)
-    revived = queue.failures.retry("refunds", event_id, 1)
+def test_reviving_a_dead_failure_tries_it_as_a_new_task_with_all_its_tries(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    event_id = dead(stepped_deployment)
+    before = stepped_deployment.failures.get("refunds", event_id)
+    revived = stepped_deployment.failures.retry("refunds", event_id, 1)
     assert (revived.task_id, revived.attempts) == (next_task_id(before.task_id), 0)
-    assert queue.try_until_settled() == ["Retry", "Retry", "EventFailedError"]
-    clumsy.bug = None
-    queue.failures.retry("refunds", event_id, 1)
-    assert queue.try_until_settled() == ["applied"]
-    assert refunds(queue) == ["o0"]
+    assert stepped_deployment.run_retries_until_settled() == ["Retry", "Retry", "EventFailedError"]
+    failing_handler.bug = None
+    stepped_deployment.failures.retry("refunds", event_id, 1)
+    assert stepped_deployment.run_retries_until_settled() == ["applied"]
+    assert refunds(stepped_deployment) == ["o0"]
 
 
-def test_two_operators_who_revive_the_same_failed_task_make_one_retry(queue: SlowLane) -> None:
-    event_id = dead(queue)
-    task = queue.failures.get("refunds", event_id).task_id
-    revived = queue.failures.retry("refunds", event_id, 1, task)
+def test_two_operators_who_revive_the_same_failed_task_make_one_retry(stepped_deployment: SteppedDeployment) -> None:
+    event_id = dead(stepped_deployment)
+    task = stepped_deployment.failures.get("refunds", event_id).task_id
+    revived = stepped_deployment.failures.retry("refunds", event_id, 1, task)
     with pytest.raises(FailureNotFoundError, match=f"is being retried already, as task {revived.task_id}"):
-        queue.failures.retry("refunds", event_id, 1, task)
-    assert queue.failures.retry("refunds", event_id, 1).task_id == revived.task_id
-    assert len(queue.take_due()) == 1
-    assert queue.sums.count("failed:refunds") == 1
+        stepped_deployment.failures.retry("refunds", event_id, 1, task)
+    assert stepped_deployment.failures.retry("refunds", event_id, 1).task_id == revived.task_id
+    assert len(stepped_deployment.take_due()) == 1
+    assert stepped_deployment.sums.count("failed:refunds") == 1
 
 
-def test_a_retry_asked_for_while_a_worker_tries_it_happens_once_in_effect(queue: SlowLane, clumsy: Clumsy) -> None:
-    (event_id,) = failed(queue)
-    (taken,) = queue.take_due()
-    queue.failures.retry("refunds", event_id, 1)  # while it is tried
-    clumsy.bug = None
-    (again,) = queue.take_due()
-    assert [queue.try_again("refunds", taken.event_id), refunds(queue)] == [None, ["o0"]]
-    assert isinstance(queue.try_again("refunds", again.event_id), Ignore)
-    assert queue.sums.counters["applied:refunds"] == 1
-    assert refunds(queue) == ["o0"]
+def test_a_retry_asked_for_while_a_worker_tries_it_happens_once_in_effect(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    (event_id,) = failed(stepped_deployment)
+    (taken,) = stepped_deployment.take_due()
+    stepped_deployment.failures.retry("refunds", event_id, 1)  # while it is tried
+    failing_handler.bug = None
+    (again,) = stepped_deployment.take_due()
+    assert [stepped_deployment.run_retry("refunds", taken.event_id), refunds(stepped_deployment)] == [None, ["o0"]]
+    assert isinstance(stepped_deployment.run_retry("refunds", again.event_id), Ignore)
+    assert stepped_deployment.sums.counters["applied:refunds"] == 1
+    assert refunds(stepped_deployment) == ["o0"]
 
 
-def test_a_try_that_fails_never_undoes_what_a_person_decided_meanwhile(queue: SlowLane, clumsy: Clumsy) -> None:
-    (event_id,) = failed(queue)
-    (before,) = queue.take_due()
-    queue.failures.discard("refunds", event_id, "a test order")
-    assert not queue.failures.record_attempt(before, msgspec.structs.replace(before, attempts=2))
-    assert queue.failures.get("refunds", event_id).note == "a test order"
-    assert queue.sums.count("discarded:refunds") == 1
-    assert isinstance(queue.try_again("refunds", event_id), Ignore)
-    assert queue.take_due() == []
+def test_a_try_that_fails_never_undoes_what_a_person_decided_meanwhile(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    (event_id,) = failed(stepped_deployment)
+    (before,) = stepped_deployment.take_due()
+    stepped_deployment.failures.discard("refunds", event_id, "a test order")
+    assert not stepped_deployment.failures.record_attempt(before, msgspec.structs.replace(before, attempts=2))
+    assert stepped_deployment.failures.get("refunds", event_id).note == "a test order"
+    assert stepped_deployment.sums.count("discarded:refunds") == 1
+    assert isinstance(stepped_deployment.run_retry("refunds", event_id), Ignore)
+    assert stepped_deployment.take_due() == []
 
 
-def test_what_was_applied_while_a_person_discarded_it_is_applied(queue: SlowLane) -> None:
-    (event_id,) = failed(queue)
-    (before,) = queue.take_due()
-    queue.failures.discard("refunds", event_id, "too late")
-    assert queue.failures.resolve(before)
-    assert not queue.failures.resolve(before)
-    counters = queue.sums.counters
+def test_what_was_applied_while_a_person_discarded_it_is_applied(stepped_deployment: SteppedDeployment) -> None:
+    (event_id,) = failed(stepped_deployment)
+    (before,) = stepped_deployment.take_due()
+    stepped_deployment.failures.discard("refunds", event_id, "too late")
+    assert stepped_deployment.failures.resolve(before)
+    assert not stepped_deployment.failures.resolve(before)
+    counters = stepped_deployment.sums.counters
     assert (counters["applied:refunds"], counters["failed:refunds"], counters["discarded:refunds"]) == (1, 0, 0)
 
 
-def test_a_discarded_failure_keeps_its_note_and_can_be_brought_back(queue: SlowLane, clumsy: Clumsy) -> None:
-    event_id = dead(queue)
-    queue.failures.discard("refunds", event_id, "a test order")
+def test_a_discarded_failure_keeps_its_note_and_can_be_brought_back(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    event_id = dead(stepped_deployment)
+    stepped_deployment.failures.discard("refunds", event_id, "a test order")
     with pytest.raises(FailureNotFoundError, match="is discarded already"):
-        queue.failures.discard("refunds", event_id, "again")
-    assert queue.sums.count("discarded:refunds") == 1
-    assert queue.take_due() == []
-    clumsy.bug = None
-    assert queue.failures.retry("refunds", event_id, 1).note == ""
-    assert queue.sums.count("discarded:refunds") == 0
-    assert queue.try_until_settled() == ["applied"]
+        stepped_deployment.failures.discard("refunds", event_id, "again")
+    assert stepped_deployment.sums.count("discarded:refunds") == 1
+    assert stepped_deployment.take_due() == []
+    failing_handler.bug = None
+    assert stepped_deployment.failures.retry("refunds", event_id, 1).note == ""
+    assert stepped_deployment.sums.count("discarded:refunds") == 0
+    assert stepped_deployment.run_retries_until_settled() == ["applied"]
 
 
-def test_of_many_operators_who_discard_at_the_same_moment_one_does_and_the_others_are_told(queue: SlowLane) -> None:
-    ids = failed(queue, 10)
+def test_of_many_operators_who_discard_at_the_same_moment_one_does_and_the_others_are_told(
+    stepped_deployment: SteppedDeployment,
+) -> None:
+    ids = failed(stepped_deployment, 10)
     barrier = threading.Barrier(6)
 
     def discard(operator: int, event_id: str) -> str:
         barrier.wait(10)
         try:
-            return queue.failures.discard("refunds", event_id, f"by {operator}").note
+            return stepped_deployment.failures.discard("refunds", event_id, f"by {operator}").note
         except FailureNotFoundError:
             return ""
 
     with ThreadPoolExecutor(6) as pool:
         for event_id in ids:
             (told,) = [note for note in pool.map(discard, range(6), [event_id] * 6) if note]
-            assert queue.failures.get("refunds", event_id).note == told
-    assert queue.sums.count("discarded:refunds") == 10
+            assert stepped_deployment.failures.get("refunds", event_id).note == told
+    assert stepped_deployment.sums.count("discarded:refunds") == 10
 
 
-def test_a_message_that_comes_after_the_record_was_dealt_with_does_nothing(queue: SlowLane, clumsy: Clumsy) -> None:
-    (event_id,) = failed(queue)
-    clumsy.bug = None
-    queue.try_due()
-    tried = clumsy.tried
-    assert isinstance(queue.try_again("refunds", event_id), Ignore)
-    assert clumsy.tried == tried
+def test_a_message_that_comes_after_the_record_was_dealt_with_does_nothing(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    (event_id,) = failed(stepped_deployment)
+    failing_handler.bug = None
+    stepped_deployment.run_due_retries()
+    tried = failing_handler.calls
+    assert isinstance(stepped_deployment.run_retry("refunds", event_id), Ignore)
+    assert failing_handler.calls == tried
     with pytest.raises(FailureNotFoundError, match="has not failed, or has been applied since"):
-        queue.failures.retry("refunds", event_id, 1)
+        stepped_deployment.failures.retry("refunds", event_id, 1)
 
 
-def test_a_message_that_nobody_expects_tries_nothing(queue: SlowLane, clumsy: Clumsy) -> None:
-    (event_id,) = failed(queue)
-    tried = clumsy.tried
-    assert isinstance(queue.try_again("refunds", event_id), Ignore)
-    assert clumsy.tried == tried
+def test_a_message_that_nobody_expects_tries_nothing(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    (event_id,) = failed(stepped_deployment)
+    tried = failing_handler.calls
+    assert isinstance(stepped_deployment.run_retry("refunds", event_id), Ignore)
+    assert failing_handler.calls == tried
 
 
-def test_a_record_of_a_release_that_writes_more_fields_is_tried_and_counted_like_any_other(queue: SlowLane) -> None:
-    (event_id,) = failed(queue)
-    newer = msgspec.msgpack.decode(encode_failure(queue.failures.get("refunds", event_id))) | {"a_field_of_tomorrow": 1}
-    queue.client.hset(keys.FAILURES, f"refunds:{event_id}", msgspec.msgpack.encode(newer))
-    assert [type(told) for told in queue.try_due()] == [Retry]
-    assert queue.failures.get("refunds", event_id).attempts == 2
+def test_a_record_of_a_release_that_writes_more_fields_is_tried_and_counted_like_any_other(
+    stepped_deployment: SteppedDeployment,
+) -> None:
+    (event_id,) = failed(stepped_deployment)
+    newer = msgspec.msgpack.decode(encode_failure(stepped_deployment.failures.get("refunds", event_id))) | {
+        "a_field_of_tomorrow": 1
+    }
+    stepped_deployment.client.hset(keys.FAILURES, f"refunds:{event_id}", msgspec.msgpack.encode(newer))
+    assert [type(told) for told in stepped_deployment.run_due_retries()] == [Retry]
+    assert stepped_deployment.failures.get("refunds", event_id).attempts == 2
 
 
-def test_failures_of_a_handler_that_is_no_longer_there_take_no_room_of_others(queue: SlowLane) -> None:
+def test_failures_of_a_handler_that_is_no_longer_there_take_no_room_of_others(stepped_deployment: SteppedDeployment) -> None:
     for number in range(MAX_IN_FLIGHT):
         gone = msgspec.structs.replace(lane_failure(number), handler="gone")
-        queue.client.hset(keys.FAILURES, gone.field, encode_failure(gone))
-        queue.client.zadd(keys.RETRIES, {gone.field: 1})
-    queue.scheduler.send_due()
-    assert queue.client.zcard(keys.IN_FLIGHT) == 0
-    assert queue.client.zcard(keys.RETRIES) == MAX_IN_FLIGHT
-    assert {each.state for each in queue.failures.all()} == {FailureState.RETRYING}
+        stepped_deployment.client.hset(keys.FAILURES, gone.field, encode_failure(gone))
+        stepped_deployment.client.zadd(keys.RETRIES, {gone.field: 1})
+    stepped_deployment.scheduler.send_due()
+    assert stepped_deployment.client.zcard(keys.IN_FLIGHT) == 0
+    assert stepped_deployment.client.zcard(keys.RETRIES) == MAX_IN_FLIGHT
+    assert {each.state for each in stepped_deployment.failures.all()} == {FailureState.RETRYING}
 
 
 def lane_failure(number: int) -> Failure:
@@ -258,28 +286,32 @@ def lane_failure(number: int) -> Failure:
     )  # fmt: skip
 
 
-def test_all_failures_of_one_cause_are_applied_after_the_fix(queue: SlowLane, clumsy: Clumsy) -> None:
-    failed(queue, 60)
-    while queue.try_due():
+def test_all_failures_of_one_cause_are_applied_after_the_fix(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    failed(stepped_deployment, 60)
+    while stepped_deployment.run_due_retries():
         pass
-    assert {each.state for each in queue.failures.all()} == {FailureState.DEAD}
-    clumsy.bug = None
-    for each in list(queue.failures.all()):
-        queue.failures.retry(each.handler, each.event_id, 1)
-    queue.try_until_settled()
-    assert len(refunds(queue)) == 60
-    assert failures(queue.client) == {}
+    assert {each.state for each in stepped_deployment.failures.all()} == {FailureState.DEAD}
+    failing_handler.bug = None
+    for each in list(stepped_deployment.failures.all()):
+        stepped_deployment.failures.retry(each.handler, each.event_id, 1)
+    stepped_deployment.run_retries_until_settled()
+    assert len(refunds(stepped_deployment)) == 60
+    assert failures(stepped_deployment.client) == {}
 
 
-def test_what_celery_is_told_quotes_nothing_and_has_the_frames(queue: SlowLane, clumsy: Clumsy) -> None:
-    clumsy.bug = KeyError("jane.doe@example.com")
-    event_id = dead(queue)
-    assert "jane.doe" in queue.failures.get("refunds", event_id).message
-    queue.failures.retry("refunds", event_id, 1)
-    (told,) = queue.try_due()
+def test_what_celery_is_told_quotes_nothing_and_has_the_frames(
+    stepped_deployment: SteppedDeployment, failing_handler: FailingHandler
+) -> None:
+    failing_handler.bug = KeyError("jane.doe@example.com")
+    event_id = dead(stepped_deployment)
+    assert "jane.doe" in stepped_deployment.failures.get("refunds", event_id).message
+    stepped_deployment.failures.retry("refunds", event_id, 1)
+    (told,) = stepped_deployment.run_due_retries()
     assert isinstance(told, Retry)
     assert isinstance(told.exc, EventFailedError)
     assert str(told.exc) == f"handler_error: KeyError (curbside failed show refunds:{event_id})"
     shown = "".join(traceback.format_exception(told))
-    assert "slow_lane.py" in shown, "the frames of the handler"
+    assert "stepped_deployment.py" in shown, "the frames of the handler"
     assert "jane" not in shown

@@ -17,11 +17,11 @@ from ingress.body_reader import BodyReader
 from ingress.inbox import MAX_GROUP, Inbox, InboxUnavailableError, pack_append
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas import keys
-from tests.support.ingress import stored
+from tests.support.ingress_client import stored
 from tests.support.settings import NOBODY_LISTENS
-from tests.support.transports import WatchedTransport
-from tests.support.valkey import RealValkey
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for_async
+from tests.unit.observed_transport import ObservedTransport
 
 Answer = str | BaseException
 
@@ -30,7 +30,7 @@ def watch_writes(connection: Connection, told: Callable[[bytes], None]) -> None:
     """Have every write to the socket told, whoever makes it."""
     writer = connection._writer
     assert writer is not None
-    writer._transport = WatchedTransport(writer.transport, told)  # type: ignore[attr-defined]
+    writer._transport = ObservedTransport(writer.transport, told)  # type: ignore[attr-defined]
 
 
 @asynccontextmanager
@@ -217,7 +217,7 @@ def test_a_frozen_valkey_keeps_nobody_waiting_however_many_there_are(
             answers = await answers_of(inbox, numbered(groups * 8))
             assert {(type(each), str(each)) for each in answers} == {(InboxUnavailableError, "Valkey did not confirm in time")}
             assert len(tries) < groups / 2, "the promise is two timeouts, whatever the number of groups"
-            real_valkey.thaw()
+            real_valkey.resume()
 
             async def taken() -> str | None:
                 answer = (await answers_of(inbox, [b"after"]))[0]

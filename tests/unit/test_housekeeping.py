@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import keys
-from tests.support.parts import Parts, status
 from tests.support.waiting import wait_for
+from tests.support.worker_parts import WorkerParts, status
 from workers import housekeeping as housekeeping_module
 from workers.housekeeping import Housekeeping, stream_id
 
@@ -20,11 +20,11 @@ RETENTION = timedelta(minutes=10)
 
 
 @pytest.fixture
-def exact(real_parts: Parts) -> Iterator[Parts]:
+def exact(real_worker_parts: WorkerParts) -> Iterator[WorkerParts]:
     """A Valkey whose streams have nodes of one entry, so that trimming is seen at once. The fake trims by rules of its own."""
-    real_parts.client.config_set("stream-node-max-entries", 1)
-    yield real_parts
-    real_parts.client.config_set("stream-node-max-entries", 100)
+    real_worker_parts.client.config_set("stream-node-max-entries", 1)
+    yield real_worker_parts
+    real_worker_parts.client.config_set("stream-node-max-entries", 100)
 
 
 @dataclass
@@ -53,25 +53,25 @@ def states(draw: st.DrawFn) -> State:
     return State(ages, taken, acknowledged, {name: draw(some) for name in HANDLERS})
 
 
-def set_up(parts: Parts, state: State, now_ms: int) -> list[str]:
+def set_up(worker_parts: WorkerParts, state: State, now_ms: int) -> list[str]:
     """Bring a Valkey into this state; the event ids."""
-    parts.client.flushall()
-    parts.store.ensure_groups([keys.INBOX, *map(keys.todo, HANDLERS)])
+    worker_parts.client.flushall()
+    worker_parts.store.ensure_groups([keys.INBOX, *map(keys.todo, HANDLERS)])
     ids = [f"{now_ms - 60_000 * age}-{number}" for number, age in enumerate(state.ages_minutes)]
     for event_id in ids:
-        parts.client.xadd(keys.INBOX, {keys.FIELD_BODY: b"body"}, id=event_id)
+        worker_parts.client.xadd(keys.INBOX, {keys.FIELD_BODY: b"body"}, id=event_id)
     if state.taken:
-        parts.take(count=state.taken)
+        worker_parts.read_new(count=state.taken)
     if state.acknowledged:
-        parts.client.xack(keys.INBOX, keys.GROUP, *(ids[number] for number in state.acknowledged))
+        worker_parts.client.xack(keys.INBOX, keys.GROUP, *(ids[number] for number in state.acknowledged))
     for handler, numbers in state.waiting.items():
         for number in numbers:
-            parts.client.xadd(keys.todo(handler), {keys.FIELD_EVENT: ids[number]})
+            worker_parts.client.xadd(keys.todo(handler), {keys.FIELD_EVENT: ids[number]})
     return ids
 
 
-def kept(parts: Parts) -> set[str]:
-    return {entry_id.decode() for entry_id, _ in parts.client.xrange(keys.INBOX)}
+def kept(worker_parts: WorkerParts) -> set[str]:
+    return {entry_id.decode() for entry_id, _ in worker_parts.client.xrange(keys.INBOX)}
 
 
 any_state = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,16 +79,16 @@ any_state = settings(max_examples=25, deadline=None, suppress_health_check=[Heal
 
 @any_state
 @given(state=states())
-def test_no_event_that_still_waits_is_ever_trimmed(parts: Parts, state: State) -> None:
-    ids = set_up(parts, state, int(time.time() * 1000))
-    Housekeeping(parts.store, HANDLERS, RETENTION).run()
-    assert {ids[number] for number in state.needed} <= kept(parts)
-    parts.client.flushall()
+def test_no_event_that_still_waits_is_ever_trimmed(worker_parts: WorkerParts, state: State) -> None:
+    ids = set_up(worker_parts, state, int(time.time() * 1000))
+    Housekeeping(worker_parts.store, HANDLERS, RETENTION).run()
+    assert {ids[number] for number in state.needed} <= kept(worker_parts)
+    worker_parts.client.flushall()
 
 
 @any_state
 @given(state=states())
-def test_what_is_old_and_handled_is_trimmed_and_nothing_that_waits(exact: Parts, state: State) -> None:
+def test_what_is_old_and_handled_is_trimmed_and_nothing_that_waits(exact: WorkerParts, state: State) -> None:
     now_ms = int(time.time() * 1000)
     ids = set_up(exact, state, now_ms)
     Housekeeping(exact.store, HANDLERS, RETENTION).run()
@@ -100,7 +100,7 @@ def test_what_is_old_and_handled_is_trimmed_and_nothing_that_waits(exact: Parts,
     exact.client.flushall()
 
 
-def test_events_younger_than_the_retention_are_kept_for_replay(exact: Parts) -> None:
+def test_events_younger_than_the_retention_are_kept_for_replay(exact: WorkerParts) -> None:
     now_ms = int(time.time() * 1000)
     ids = set_up(exact, State([15, 12, 9, 1], 4, {0, 1, 2, 3}), now_ms)
     Housekeeping(exact.store, HANDLERS, RETENTION).run()
@@ -108,7 +108,7 @@ def test_events_younger_than_the_retention_are_kept_for_replay(exact: Parts) -> 
 
 
 @pytest.mark.parametrize("waits", ["in the inbox", "in hand", "for a handler"])
-def test_one_old_event_that_waits_keeps_what_came_after_it(exact: Parts, waits: str) -> None:
+def test_one_old_event_that_waits_keeps_what_came_after_it(exact: WorkerParts, waits: str) -> None:
     states = {
         "in the inbox": State([30, 20, 15], 1, {0}),
         "in hand": State([30, 20, 15], 3, {0, 2}),
@@ -121,58 +121,62 @@ def test_one_old_event_that_waits_keeps_what_came_after_it(exact: Parts, waits: 
     exact.client.flushall()
 
 
-def test_claim_checks_out_of_order_hold_the_oldest_of_their_events(parts: Parts) -> None:
+def test_claim_checks_out_of_order_hold_the_oldest_of_their_events(worker_parts: WorkerParts) -> None:
     now_ms = int(time.time() * 1000)
-    ids = set_up(parts, State([30, 25, 20], 3, {0, 1, 2}, {"timeline": [2, 1], "refunds": [2]}), now_ms)
-    assert Housekeeping(parts.store, HANDLERS, RETENTION).trim_limit(now_ms) == stream_id(ids[1])
+    ids = set_up(worker_parts, State([30, 25, 20], 3, {0, 1, 2}, {"timeline": [2, 1], "refunds": [2]}), now_ms)
+    assert Housekeeping(worker_parts.store, HANDLERS, RETENTION).trim_limit(now_ms) == stream_id(ids[1])
 
 
-def test_with_too_much_waiting_to_be_sure_nothing_is_trimmed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_too_much_waiting_to_be_sure_nothing_is_trimmed(
+    worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(housekeeping_module, "MAX_SCANNED", 3)
     monkeypatch.setattr(housekeeping_module, "_PAGE", 2)
     now_ms = int(time.time() * 1000)
-    ids = set_up(parts, State([30, 20], 2, {0, 1}, {"timeline": [1, 1, 1, 1]}), now_ms)
-    Housekeeping(parts.store, HANDLERS, RETENTION).run()
-    assert kept(parts) == set(ids)
+    ids = set_up(worker_parts, State([30, 20], 2, {0, 1}, {"timeline": [1, 1, 1, 1]}), now_ms)
+    Housekeeping(worker_parts.store, HANDLERS, RETENTION).run()
+    assert kept(worker_parts) == set(ids)
 
 
-def test_a_first_run_on_an_empty_valkey_makes_the_groups_and_trims_nothing(parts: Parts) -> None:
-    housekeeping = Housekeeping(parts.store, HANDLERS, RETENTION)
-    parts.append(status("a"))
+def test_a_first_run_on_an_empty_valkey_makes_the_groups_and_trims_nothing(worker_parts: WorkerParts) -> None:
+    housekeeping = Housekeeping(worker_parts.store, HANDLERS, RETENTION)
+    worker_parts.append(status("a"))
     housekeeping.run()
-    assert len(parts.take()) == 1
-    parts.client.flushall()
+    assert len(worker_parts.read_new()) == 1
+    worker_parts.client.flushall()
 
 
-def test_workers_that_are_gone_are_forgotten_and_others_are_not(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_are_gone_are_forgotten_and_others_are_not(
+    worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(housekeeping_module, "FORGET_CONSUMER_MS", 60)
-    (event_id,) = parts.append(status("a"))
-    parts.take(consumer="holds-something")
-    parts.take(consumer="gone")
-    housekeeping = Housekeeping(parts.store, HANDLERS, RETENTION)
+    (event_id,) = worker_parts.append(status("a"))
+    worker_parts.read_new(consumer="holds-something")
+    worker_parts.read_new(consumer="gone")
+    housekeeping = Housekeeping(worker_parts.store, HANDLERS, RETENTION)
 
     def is_forgotten() -> bool:
-        parts.take(consumer="alive")
+        worker_parts.read_new(consumer="alive")
         housekeeping.run()
-        return _consumers(parts) == {"holds-something", "alive"}
+        return _consumers(worker_parts) == {"holds-something", "alive"}
 
     wait_for(is_forgotten, what="the worker to be forgotten")
-    parts.client.xack(keys.INBOX, keys.GROUP, event_id)
+    worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
-def _consumers(parts: Parts) -> set[str]:
-    return {each["name"].decode() for each in parts.client.xinfo_consumers(keys.INBOX, keys.GROUP)}
+def _consumers(worker_parts: WorkerParts) -> set[str]:
+    return {each["name"].decode() for each in worker_parts.client.xinfo_consumers(keys.INBOX, keys.GROUP)}
 
 
-def test_housekeeping_costs_no_more_with_more_events(real_parts: Parts) -> None:
+def test_housekeeping_costs_no_more_with_more_events(real_worker_parts: WorkerParts) -> None:
     """Its commands grow with the number of handlers and with pages of what waits, not with the events in the inbox."""
     calls = []
     for count in (10, 500):
-        real_parts.client.flushall()
-        ids = real_parts.append(*(status(f"order-{number}") for number in range(count)))
-        real_parts.take()
-        real_parts.client.xack(keys.INBOX, keys.GROUP, *ids)
-        before = real_parts.client.info("stats")["total_commands_processed"]
-        Housekeeping(real_parts.store, HANDLERS, RETENTION).run()
-        calls.append(real_parts.client.info("stats")["total_commands_processed"] - before)
+        real_worker_parts.client.flushall()
+        ids = real_worker_parts.append(*(status(f"order-{number}") for number in range(count)))
+        real_worker_parts.read_new()
+        real_worker_parts.client.xack(keys.INBOX, keys.GROUP, *ids)
+        before = real_worker_parts.client.info("stats")["total_commands_processed"]
+        Housekeeping(real_worker_parts.store, HANDLERS, RETENTION).run()
+        calls.append(real_worker_parts.client.info("stats")["total_commands_processed"] - before)
     assert calls[0] == calls[1]

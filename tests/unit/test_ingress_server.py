@@ -8,9 +8,9 @@ import pytest
 
 from ingress.http_protocol import Parser, Protocol
 from ingress.joined_writes import JoinedWrites
-from tests.support.ingress import bearer, running_ingress, stored
+from tests.support.ingress_client import bearer, running_ingress, stored
 from tests.support.settings import make_settings
-from tests.support.transports import WatchedTransport
+from tests.unit.observed_transport import ObservedTransport
 
 
 class Wire:
@@ -39,7 +39,7 @@ def test_an_answer_is_one_write_whatever_the_path(fake_valkey_url: str) -> None:
 
     class Watched(Protocol):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            connections.append(cast("asyncio.Transport", WatchedTransport(transport, written.append)))
+            connections.append(cast("asyncio.Transport", ObservedTransport(transport, written.append)))
             super().connection_made(connections[-1])
 
     with (

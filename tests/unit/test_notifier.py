@@ -15,9 +15,9 @@ from ingress.background import running
 from ingress.notifier import PAUSE_SECONDS, Notifier
 from schemas import keys
 from schemas.tasks import broker_options
-from tests.support.ingress import rung
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.valkey import RealValkey, broker_of
+from tests.support.ingress_client import notifications
+from tests.support.settings import LOOPBACK, free_port
+from tests.support.valkey_servers import RealValkey, broker_of
 from tests.support.waiting import wait_for_async
 
 
@@ -35,7 +35,7 @@ async def a_doorbell(url: str, broker_url: str) -> AsyncIterator[Notifier]:
 
 async def until_rung(url: str, times: int) -> None:
     async def is_rung() -> bool:
-        return await asyncio.to_thread(rung, url) >= times
+        return await asyncio.to_thread(notifications, url) >= times
 
     await wait_for_async(is_rung, what=f"{times} doorbells")
 
@@ -58,7 +58,7 @@ def test_many_events_are_one_message_and_it_has_no_content(valkey_url: str) -> N
 
     asyncio.run(main())
 
-    assert rung(valkey_url) == 1
+    assert notifications(valkey_url) == 1
     with redis.Redis.from_url(broker_of(valkey_url)) as broker:
         message = json.loads(broker.lindex("curbside:curbside.dispatch", 0))
     assert message["headers"]["task"] == "curbside.dispatch"
@@ -96,7 +96,7 @@ def test_no_message_is_sent_while_a_drain_waits_on_the_inbox(valkey_url: str) ->
             async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
                 notifier.notify()
                 await look_twice()
-                assert rung(valkey_url) == 0
+                assert notifications(valkey_url) == 0
                 client.delete(keys.waiter(keys.DISPATCH))
                 notifier.notify()
                 await until_rung(valkey_url, 1)

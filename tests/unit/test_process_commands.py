@@ -8,9 +8,8 @@ import pytest
 from schemas.events import Kind
 from schemas.tasks import queue_name
 from tests.support.command_line import curbside
-from tests.support.outcomes import BUILT_IN
-from tests.support.ports import LOOPBACK
-from tests.support.settings import NOBODY_LISTENS, environment_for_tests
+from tests.support.event_sums import BUILT_IN
+from tests.support.settings import LOOPBACK, NOBODY_LISTENS, environment_for_tests
 from workers.app import WorkerRole, queues_of
 from workers.handler import PATIENT, URGENT, Handler, RetryPolicy, registered
 

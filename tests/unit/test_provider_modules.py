@@ -12,7 +12,7 @@ from schemas.settings import SettingError
 from tests.payloads import recorded
 from tests.support.command_line import curbside
 from tests.support.settings import environment_for_tests, make_settings
-from tests.support.slow_lane import SlowLane
+from tests.support.stepped_deployment import SteppedDeployment
 
 Write = Callable[[str, str], str]
 
@@ -108,16 +108,18 @@ def test_a_name_whose_variable_is_a_setting_of_ours_is_refused(module: Write) ->
         make_settings(PROVIDER_MODULES=name, FLOWER_BASIC_AUTH="operator:a long enough secret")
 
 
-def test_a_decoder_that_names_another_provider_is_a_bug_and_stops_nobody_else(module: Write, queue: SlowLane) -> None:
+def test_a_decoder_that_names_another_provider_is_a_bug_and_stops_nobody_else(
+    module: Write, stepped_deployment: SteppedDeployment
+) -> None:
     """Drift and ledger go by the name in the event: another one would trip them behind the commit."""
     load_providers([module("own_wrong_name", "PROVIDERS = {'toys': Contract(decode, shape_for)}")])
-    bad = queue.append(recorded("afosto/order_updated"), "toys")
-    queue.append(recorded("afosto/order_updated"), "afosto")
-    queue.dispatch()
-    failure = queue.failures.get("dispatch", bad)
+    bad = stepped_deployment.append(recorded("afosto/order_updated"), "toys")
+    stepped_deployment.append(recorded("afosto/order_updated"), "afosto")
+    stepped_deployment.dispatch()
+    failure = stepped_deployment.failures.get("dispatch", bad)
     assert failure is not None
     assert (failure.reason, failure.message) == (
         Reason.HANDLER_ERROR,
         "TypeError: a bug in the decoder of toys: its event names another provider",
     )
-    assert queue.sums.count("routed") == 1
+    assert stepped_deployment.sums.count("routed") == 1

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox
 from ingress.readiness import Readiness
-from tests.support.ingress import Serve
-from tests.support.valkey import RealValkey
+from tests.support.ingress_client import Serve
+from tests.support.redis_monitor import RedisMonitor
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
-from tests.support.wiretap import Wiretap
 
 
 def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str) -> None:
@@ -25,11 +25,11 @@ def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str
     def ask(_: int) -> int:  # on a connection of its own: threads that share httpx's pool may close each other's
         return httpx.get(f"{client.base_url}/readyz", timeout=30).status_code
 
-    with Wiretap(real_valkey_url) as tap, ThreadPoolExecutor(8) as strangers:
+    with RedisMonitor(real_valkey_url) as monitor, ThreadPoolExecutor(8) as strangers:
         started = time.monotonic()
         statuses = set(strangers.map(ask, range(400)))
         seconds = time.monotonic() - started
-        looks = [command for command in tap.commands if command.startswith("SET {curbside}:ready")]
+        looks = [command for command in monitor.commands if command.startswith("SET {curbside}:ready")]
 
     assert statuses == {200}
     assert 1 <= len(looks) <= 1 + seconds
@@ -37,14 +37,14 @@ def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str
 
 def test_those_who_ask_at_the_same_moment_wait_for_the_same_look(serve: Serve, real_valkey: RealValkey) -> None:
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="20s")
-    with Wiretap(real_valkey.url) as tap, ThreadPoolExecutor(8) as strangers:
+    with RedisMonitor(real_valkey.url) as monitor, ThreadPoolExecutor(8) as strangers:
         real_valkey.freeze()
         answers = [strangers.submit(httpx.get, f"{client.base_url}/readyz", timeout=30) for _ in range(8)]
         with pytest.raises(TimeoutError):
             answers[0].result(timeout=0.5)
-        real_valkey.thaw()
+        real_valkey.resume()
         assert {answer.result().status_code for answer in answers} == {200}
-        assert len([command for command in tap.commands if command.startswith("SET {curbside}:ready")]) == 1
+        assert len([command for command in monitor.commands if command.startswith("SET {curbside}:ready")]) == 1
 
 
 def test_an_answer_of_before_is_not_given_for_long(serve: Serve, real_valkey: RealValkey) -> None:
@@ -71,7 +71,7 @@ def test_who_hangs_up_takes_the_look_from_nobody(real_valkey: RealValkey) -> Non
             first, second = (asyncio.create_task(readiness(request)) for _ in range(2))
             await asyncio.sleep(0.1)
             first.cancel()
-            real_valkey.thaw()
+            real_valkey.resume()
             assert (await second).status_code == 200
             assert first.cancelled()
         await inbox.close()

@@ -16,9 +16,9 @@ from ingress.background import running
 from ingress.refusals import Refusals
 from schemas.contracts import CONTRACTS
 from schemas.refusals import NOBODY, Cause, Refused, explain
-from tests.support.valkey import RealValkey
+from tests.support.redis_monitor import RedisMonitor
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for_async
-from tests.support.wiretap import Wiretap
 from workers.monitoring.refusals import RefusedStatus, read_refused
 
 
@@ -126,7 +126,7 @@ def test_a_valkey_that_hangs_does_not_take_in_every_attempt_when_it_goes_on(real
             for _ in range(100):  # five attempts or so
                 refusals.add("instacart", 503, Cause.VALKEY_SLOW)
                 await asyncio.sleep(0.02)
-            real_valkey.thaw()
+            real_valkey.resume()
             await until_stored(real_valkey.url, lambda total: total >= 101)
 
     asyncio.run(main())
@@ -140,9 +140,9 @@ def test_while_nothing_is_refused_valkey_hears_nothing(real_valkey_url: str) -> 
         async with an_ingress(real_valkey_url):
             await asyncio.sleep(0.2)
 
-    with Wiretap(real_valkey_url) as tap:
+    with RedisMonitor(real_valkey_url) as monitor:
         asyncio.run(main())
-    assert tap.commands == []
+    assert monitor.commands == []
 
 
 def test_the_log_has_a_line_for_each_cause_and_not_for_each_request(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 from deploy.local import locks
 from deploy.local.data_dir import open_folder
 from tests.support.command_line import curbside
-from tests.support.ports import LOOPBACK, free_port
+from tests.support.settings import LOOPBACK, free_port
 
 PORTS = ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")
 

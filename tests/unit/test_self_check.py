@@ -11,10 +11,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ingress import http_protocol, self_check
 from ingress.server import options
-from tests.support.ingress import bearer, running_ingress, stored
-from tests.support.raw_client import RawClient
+from tests.contract.raw_http import RawClient
+from tests.support.ingress_client import bearer, running_ingress, stored
 from tests.support.settings import make_settings
-from tests.support.valkey import RealValkey
+from tests.support.valkey_servers import RealValkey
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ def read(**environment: str) -> Settings:
     return load(NEEDED | environment)
 
 
-def complaints(environment: Mapping[str, str]) -> list[str]:
+def find_leaks(environment: Mapping[str, str]) -> list[str]:
     """The lines of the error that this environment raises."""
     with pytest.raises(SettingError) as refused:
         load(environment)
@@ -41,7 +41,7 @@ def complaints(environment: Mapping[str, str]) -> list[str]:
 
 def complaint(**environment: str) -> str:
     """The only line."""
-    (line,) = complaints(NEEDED | environment)
+    (line,) = find_leaks(NEEDED | environment)
     return line
 
 
@@ -59,13 +59,13 @@ def test_defaults_are_those_of_the_design() -> None:
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_variable_is_named_and_explained(name: str) -> None:
-    (line,) = complaints({key: value for key, value in NEEDED.items() if key != name})
+    (line,) = find_leaks({key: value for key, value in NEEDED.items() if key != name})
     assert line.startswith(f"{name} is missing (")
     assert "make run" in line
 
 
 def test_all_problems_are_named_at_once() -> None:
-    lines = complaints({"CURBSIDE_PORT": "http", "STORE_TIMEZONE": "Mars", "DEDUPE_WINDOW": "long", "MAX_BODY_BYTES": "0"})
+    lines = find_leaks({"CURBSIDE_PORT": "http", "STORE_TIMEZONE": "Mars", "DEDUPE_WINDOW": "long", "MAX_BODY_BYTES": "0"})
     named = {line.split()[0] for line in lines}
     assert named == {*NEEDED, "CURBSIDE_PORT", "STORE_TIMEZONE", "DEDUPE_WINDOW", "MAX_BODY_BYTES"}
 

@@ -15,7 +15,7 @@ from schemas.events import Provider
 from schemas.proofs import Hmac
 from schemas.refusals import Cause
 from schemas.settings.secrets import Secret, endpoint_secret
-from tests.support.signing import BODY, FIRST, NEW, NOW, OLD, SECOND, SHARED, based, hexed, refusal
+from tests.unit.signature_recipes import BODY, FIRST, NEW, NOW, OLD, SECOND, SHARED, hmac_base64, hmac_hex, refusal
 
 ONE, TWO = (str(uuid.UUID(int=number)) for number in (1, 2))
 AFOSTO = Hmac(header="X-Afosto-Hmac-Sha256", endpoint_header="X-Afosto-Endpoint")
@@ -37,43 +37,43 @@ def test_afosto_signs_as_its_documentation_says() -> None:
 
 @pytest.mark.parametrize("endpoint", [None, b"", ONE.encode(), b"\xff"])
 def test_a_shared_secret_opens_every_endpoint(endpoint: bytes | None) -> None:
-    assert afosto(SHARED)(hexed(SHARED, BODY), endpoint) is None
+    assert afosto(SHARED)(hmac_hex(SHARED, BODY), endpoint) is None
 
 
 def test_an_endpoint_s_secret_opens_it_alone_however_it_is_spelt() -> None:
     check = afosto(f"{ONE}={FIRST}", f" {{{TWO}}} = {SECOND} ")
 
-    assert check(hexed(FIRST, BODY), ONE.encode()) is None
+    assert check(hmac_hex(FIRST, BODY), ONE.encode()) is None
     for spelling in (TWO, TWO.upper(), f"urn:uuid:{TWO}", f"{{{TWO}}}", TWO.replace("-", ""), f" {TWO} "):
-        assert check(hexed(SECOND, BODY), spelling.encode()) is None
+        assert check(hmac_hex(SECOND, BODY), spelling.encode()) is None
     for endpoint in (TWO.encode(), None, b"unknown", b""):
-        assert check(hexed(FIRST, BODY), endpoint) is Cause.SIGNATURE_WRONG
+        assert check(hmac_hex(FIRST, BODY), endpoint) is Cause.SIGNATURE_WRONG
 
 
 @pytest.mark.parametrize("secrets", [[f"{ONE}={OLD}", f"{ONE}={NEW}"], [OLD, NEW], [f"{ONE}={OLD}", NEW]])
 def test_two_secrets_are_valid_during_a_rotation(secrets: list[str]) -> None:
     check = afosto(*secrets)
-    assert [check(hexed(secret, BODY), ONE.encode()) for secret in (OLD, NEW)] == [None, None]
-    assert check(hexed(FIRST, BODY), ONE.encode())
+    assert [check(hmac_hex(secret, BODY), ONE.encode()) for secret in (OLD, NEW)] == [None, None]
+    assert check(hmac_hex(FIRST, BODY), ONE.encode())
 
 
 def test_upper_case_digits_are_taken() -> None:
-    assert afosto(SHARED)(hexed(SHARED, BODY).upper(), None) is None
+    assert afosto(SHARED)(hmac_hex(SHARED, BODY).upper(), None) is None
 
 
 @pytest.mark.parametrize("secret", ["c2VjcmV0c2VjcmV0MQ==", "a=b=c=d=e=f=g=h=i"])
 def test_a_secret_may_have_equals_signs_in_it(secret: str) -> None:
-    assert afosto(secret)(hexed(secret, BODY), ONE.encode()) is None
+    assert afosto(secret)(hmac_hex(secret, BODY), ONE.encode()) is None
 
 
 def test_a_pair_is_not_a_secret() -> None:
     pair = f"{ONE}={FIRST}"
-    assert afosto(pair)(hexed(pair, BODY), ONE.encode())
+    assert afosto(pair)(hmac_hex(pair, BODY), ONE.encode())
 
 
 def test_the_empty_key_opens_nothing() -> None:
     for endpoint in (ONE, TWO, "unknown"):
-        assert afosto(f"{ONE}={FIRST}")(hexed("", BODY), endpoint.encode()) is Cause.SIGNATURE_WRONG
+        assert afosto(f"{ONE}={FIRST}")(hmac_hex("", BODY), endpoint.encode()) is Cause.SIGNATURE_WRONG
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_the_empty_key_opens_nothing() -> None:
     [
         (None, Cause.SIGNATURE_MISSING),
         (b"", Cause.SIGNATURE_MISSING),
-        (hexed(SHARED, BODY)[:-1], Cause.SIGNATURE_MALFORMED),
-        (hexed(SHARED, BODY) + b"0", Cause.SIGNATURE_MALFORMED),
-        (b"sha256=" + hexed(SHARED, BODY), Cause.SIGNATURE_MALFORMED),
+        (hmac_hex(SHARED, BODY)[:-1], Cause.SIGNATURE_MALFORMED),
+        (hmac_hex(SHARED, BODY) + b"0", Cause.SIGNATURE_MALFORMED),
+        (b"sha256=" + hmac_hex(SHARED, BODY), Cause.SIGNATURE_MALFORMED),
         (b"z" * 64, Cause.SIGNATURE_MALFORMED),
         (b" " * 64, Cause.SIGNATURE_MALFORMED),
         (b"\xff" * 64, Cause.SIGNATURE_MALFORMED),
-        (based(SHARED, BODY), Cause.SIGNATURE_MALFORMED),
-        (hexed(SHARED, BODY + b" "), Cause.SIGNATURE_WRONG),
+        (hmac_base64(SHARED, BODY), Cause.SIGNATURE_MALFORMED),
+        (hmac_hex(SHARED, BODY + b" "), Cause.SIGNATURE_WRONG),
         (hashlib.sha256(BODY).hexdigest().encode(), Cause.SIGNATURE_WRONG),
     ],
 )
@@ -106,6 +106,6 @@ def test_what_headers_show_is_refused_before_the_body() -> None:
 @given(body=st.binary(), other=st.binary(), signature=st.binary(min_size=64, max_size=64))
 def test_property_only_the_signature_of_the_body_itself_is_taken(body: bytes, other: bytes, signature: bytes) -> None:
     signatures = Signatures(AFOSTO, [Secret(SHARED)])
-    assert refusal(signatures, {b"x-afosto-hmac-sha256": hexed(SHARED, body)}, body) is None
-    assert (refusal(signatures, {b"x-afosto-hmac-sha256": hexed(SHARED, other)}, body) is None) == (body == other)
+    assert refusal(signatures, {b"x-afosto-hmac-sha256": hmac_hex(SHARED, body)}, body) is None
+    assert (refusal(signatures, {b"x-afosto-hmac-sha256": hmac_hex(SHARED, other)}, body) is None) == (body == other)
     assert refusal(signatures, {b"x-afosto-hmac-sha256": signature}, body)

@@ -13,7 +13,7 @@ from ingress.signatures import MAX_SIGNATURES, Signatures, seconds_of
 from schemas.proofs import Fields, Hmac, StandardWebhooks
 from schemas.refusals import Cause
 from schemas.settings.secrets import Secret
-from tests.support.signing import BODY, FIRST, NEW, NOW, OLD, SHARED, Headers, based, hexed, refusal
+from tests.unit.signature_recipes import BODY, FIRST, NEW, NOW, OLD, SHARED, Headers, hmac_base64, hmac_hex, refusal
 
 FIVE = timedelta(minutes=5)
 KEY = bytes(range(24))
@@ -50,31 +50,31 @@ def rfc3339(now: float) -> bytes:
 
 Sign = Callable[[str, bytes, float], Headers]
 SCHEMES: dict[str, tuple[Hmac, bool, Sign]] = {
-    "github": (GITHUB, False, lambda key, body, now: {b"x-hub-signature-256": b"sha256=" + hexed(key, body)}),
-    "shopify": (SHOPIFY, False, lambda key, body, now: {b"x-shopify-hmac-sha256": based(key, body)}),
+    "github": (GITHUB, False, lambda key, body, now: {b"x-hub-signature-256": b"sha256=" + hmac_hex(key, body)}),
+    "shopify": (SHOPIFY, False, lambda key, body, now: {b"x-shopify-hmac-sha256": hmac_base64(key, body)}),
     "stripe": (
         STRIPE,
         True,
-        lambda key, body, now: {b"stripe-signature": b"t=%b,v1=%b,v0=0" % (at(now), hexed(key, at(now) + b"." + body))},
+        lambda key, body, now: {b"stripe-signature": b"t=%b,v1=%b,v0=0" % (at(now), hmac_hex(key, at(now) + b"." + body))},
     ),
     "slack": (
         SLACK,
         True,
         lambda key, body, now: {
-            b"x-slack-signature": b"v0=" + hexed(key, b"v0:" + at(now) + b":" + body),
+            b"x-slack-signature": b"v0=" + hmac_hex(key, b"v0:" + at(now) + b":" + body),
             b"x-slack-request-timestamp": at(now),
         },
     ),
     "paddle": (
         PADDLE,
         True,
-        lambda key, body, now: {b"paddle-signature": b"ts=%b;h1=%b" % (at(now), hexed(key, at(now) + b":" + body))},
+        lambda key, body, now: {b"paddle-signature": b"ts=%b;h1=%b" % (at(now), hmac_hex(key, at(now) + b":" + body))},
     ),
     "zendesk": (
         ZENDESK,
         True,
         lambda key, body, now: {
-            b"x-zendesk-webhook-signature": based(key, rfc3339(now) + body),
+            b"x-zendesk-webhook-signature": hmac_base64(key, rfc3339(now) + body),
             b"x-zendesk-webhook-signature-timestamp": rfc3339(now),
         },
     ),
@@ -82,7 +82,7 @@ SCHEMES: dict[str, tuple[Hmac, bool, Sign]] = {
         TRAILING,
         True,
         lambda key, body, now: {
-            b"x-sig": hexed(key, body + b"|" + at(now) + b"000", "sha512"),
+            b"x-sig": hmac_hex(key, body + b"|" + at(now) + b"000", "sha512"),
             b"x-time": at(now) + b"000",
         },
     ),
@@ -135,7 +135,7 @@ def test_a_header_of_several_values_that_is_misshapen_says_what_is_wrong(value: 
 
 
 def test_several_signatures_in_one_header_are_all_tried() -> None:
-    value = b"t=%b, v1=%b, v1=%b" % (at(NOW), b"0" * 64, hexed(NEW, at(NOW) + b"." + BODY))
+    value = b"t=%b, v1=%b, v1=%b" % (at(NOW), b"0" * 64, hmac_hex(NEW, at(NOW) + b"." + BODY))
     assert refusal(Signatures(STRIPE, [Secret(OLD), Secret(NEW)]), {b"stripe-signature": value}) is None
 
 
@@ -143,7 +143,7 @@ def standard(body: bytes = BODY, name: str = "msg_1", now: float = NOW, key: byt
     return {
         b"webhook-id": name.encode(),
         b"webhook-timestamp": at(now),
-        b"webhook-signature": b"v1," + based(key, name.encode() + b"." + at(now) + b"." + body),
+        b"webhook-signature": b"v1," + hmac_base64(key, name.encode() + b"." + at(now) + b"." + body),
     }
 
 

@@ -11,7 +11,7 @@ from deploy.simulator.client import Fate, Poster
 from deploy.simulator.plan import Knobs, Nature, Post, make_plan
 from deploy.simulator.stats import count_sent, given_up, latency_of, punctuality_of
 from tests.support.settings import AFOSTO_SECRET, make_settings
-from tests.support.target import Request, Target, accept, serving
+from tests.unit.fake_ingress import FakeIngress, Request, accept, serving_fake_ingress
 
 PLAN = make_plan(Knobs(seed=5, start=datetime(2026, 3, 1, tzinfo=UTC), zone=UTC, orders=20))
 AFOSTO = [post for post in PLAN.posts if post.provider == "afosto"]
@@ -19,9 +19,9 @@ INSTACART = [post for post in PLAN.posts if post.provider == "instacart"]
 FAST = 5_000.0
 
 
-async def send(target: Target, posts: list[Post], tries: int = 3, endpoint: str | None = None) -> list[Fate]:
+async def send(fake_ingress: FakeIngress, posts: list[Post], tries: int = 3, endpoint: str | None = None) -> list[Fate]:
     """Post them at once; their fates, in the order in which they left."""
-    poster = Poster(make_settings(), target.url, endpoint, tries, first_pause_seconds=0.001)
+    poster = Poster(make_settings(), fake_ingress.url, endpoint, tries, first_pause_seconds=0.001)
     ended: list[Fate] = []
     await poster.run(posts, FAST, ended.append)
     assert len(ended) == len(poster.fates) == len(posts)
@@ -38,14 +38,14 @@ def test_no_post_waits_for_the_answer_to_another() -> None:
 
         async def withhold(request: Request) -> int:
             """Answer nobody before everybody has come: whoever waits for an answer first never gets one."""
-            if len(target.requests) == len(PLAN.posts):
+            if len(fake_ingress.requests) == len(PLAN.posts):
                 all_have_come.set()
             await all_have_come.wait()
             return 200
 
-        async with serving(withhold) as target:
-            fates = await send(target, PLAN.posts)
-        assert Counter(request.body for request in target.requests) == Counter(post.body for post in PLAN.posts)
+        async with serving_fake_ingress(withhold) as fake_ingress:
+            fates = await send(fake_ingress, PLAN.posts)
+        assert Counter(request.body for request in fake_ingress.requests) == Counter(post.body for post in PLAN.posts)
         assert [statuses(fate) for fate in fates] == [[200]] * len(PLAN.posts)
 
     asyncio.run(scenario())
@@ -54,10 +54,10 @@ def test_no_post_waits_for_the_answer_to_another() -> None:
 def test_each_provider_proves_itself_as_it_does() -> None:
     async def scenario() -> None:
         endpoint = "7a3d0c55-93a1-4c0b-8f0e-7b2f5a1d9c42"
-        async with serving() as target:
-            await send(target, PLAN.posts, endpoint=endpoint)
-        assert target.tokens == 1
-        for request in target.requests:
+        async with serving_fake_ingress() as fake_ingress:
+            await send(fake_ingress, PLAN.posts, endpoint=endpoint)
+        assert fake_ingress.tokens == 1
+        for request in fake_ingress.requests:
             assert request.headers["Content-Type"] == "application/json"
             if request.path == "/webhook":
                 assert request.headers["Authorization"] == "Bearer token-1"
@@ -66,7 +66,7 @@ def test_each_provider_proves_itself_as_it_does() -> None:
                 assert request.headers["X-Afosto-Hmac-Sha256"] == mac
                 assert request.headers["X-Afosto-Endpoint"] == endpoint
                 assert request.headers["User-Agent"] == "Afosto/1.0 (+https://afosto.com/docs/webhooks)"
-        assert Counter(request.path for request in target.requests) == {
+        assert Counter(request.path for request in fake_ingress.requests) == {
             "/webhook": len(INSTACART),
             "/webhook/afosto": len(AFOSTO),
         }
@@ -83,8 +83,8 @@ def test_what_is_not_accepted_is_sent_again_the_same_until_the_tries_are_used_up
             seen[request.body] += 1
             return 503 if seen[request.body] < 3 or request.body == hopeless else 200
 
-        async with serving(refuse) as target:
-            fates = await send(target, PLAN.posts, tries=4)
+        async with serving_fake_ingress(refuse) as fake_ingress:
+            fates = await send(fake_ingress, PLAN.posts, tries=4)
         assert statuses(fates[0]) == [503] * 4
         assert not fates[0].is_accepted
         assert [statuses(fate) for fate in fates[1:]] == [[503, 503, 200]] * (len(fates) - 1)
@@ -100,20 +100,20 @@ def test_a_refused_token_is_fetched_anew() -> None:
         async def revoke_the_first(request: Request) -> int:
             return 401 if request.headers["Authorization"] == "Bearer token-1" else 200
 
-        async with serving(revoke_the_first) as target:
-            fates = await send(target, INSTACART)
+        async with serving_fake_ingress(revoke_the_first) as fake_ingress:
+            fates = await send(fake_ingress, INSTACART)
         assert {fate.is_accepted for fate in fates} == {True}
-        assert target.tokens == 2, "however many were refused, one new token does for all"
+        assert fake_ingress.tokens == 2, "however many were refused, one new token does for all"
 
     asyncio.run(scenario())
 
 
 def test_an_expired_token_is_fetched_anew_before_it_is_refused() -> None:
     async def scenario() -> None:
-        async with serving(lifetime_seconds=0) as target:
-            fates = await send(target, INSTACART[:5])
+        async with serving_fake_ingress(lifetime_seconds=0) as fake_ingress:
+            fates = await send(fake_ingress, INSTACART[:5])
         assert [statuses(fate) for fate in fates] == [[200]] * 5
-        assert target.tokens == 5
+        assert fake_ingress.tokens == 5
 
     asyncio.run(scenario())
 
@@ -125,22 +125,22 @@ def test_the_forger_is_refused_once_and_knows_no_secret() -> None:
         async def refuse(request: Request) -> int:
             return 401
 
-        async with serving(refuse) as target:
-            fates = await send(target, forged)
+        async with serving_fake_ingress(refuse) as fake_ingress:
+            fates = await send(fake_ingress, forged)
         assert [statuses(fate) for fate in fates] == [[401], [401]]
         assert given_up(fates) == 0
-        (instacart,) = (request for request in target.requests if request.path == "/webhook")
+        (instacart,) = (request for request in fake_ingress.requests if request.path == "/webhook")
         assert instacart.headers["Authorization"] == "Bearer forged"
-        assert target.tokens == 0
+        assert fake_ingress.tokens == 0
 
     asyncio.run(scenario())
 
 
 def test_nobody_there_is_no_answer_and_may_not_be_taken_for_a_refusal() -> None:
     async def scenario() -> None:
-        async with serving() as target:
+        async with serving_fake_ingress() as fake_ingress:
             pass
-        (fate,) = await send(target, AFOSTO[:1], tries=2)
+        (fate,) = await send(fake_ingress, AFOSTO[:1], tries=2)
         assert statuses(fate) == [None, None]
         assert fate.answers[0].is_unclear
         assert latency_of([fate]).p50_ms is None
@@ -153,8 +153,8 @@ def test_another_servers_200_is_no_acknowledgement() -> None:
         async def without_content(request: Request) -> int:
             return 204
 
-        async with serving(without_content) as target:
-            (fate,) = await send(target, AFOSTO[:1], tries=1)
+        async with serving_fake_ingress(without_content) as fake_ingress:
+            (fate,) = await send(fake_ingress, AFOSTO[:1], tries=1)
         assert not fate.is_accepted
 
     asyncio.run(scenario())
@@ -167,8 +167,8 @@ def test_a_generator_that_falls_behind_says_so() -> None:
 
 def test_acceptance_is_told_with_the_inbox_id() -> None:
     async def scenario() -> None:
-        async with serving(accept) as target:
-            (fate,) = await send(target, AFOSTO[:1])
+        async with serving_fake_ingress(accept) as fake_ingress:
+            (fate,) = await send(fake_ingress, AFOSTO[:1])
         assert fate.answers[0].event_id == (1, 0)
 
     asyncio.run(scenario())

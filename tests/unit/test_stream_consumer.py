@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from schemas import keys
-from tests.support.parts import Parts
-from tests.support.valkey import RealValkey
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
+from tests.support.worker_parts import WorkerParts
 from workers.consumers import stream_consumer as stream_consumer_module
 from workers.consumers.stream_consumer import BatchSize, GroupMember, StreamConsumer
 from workers.errors import DependencyUnavailableError
@@ -25,8 +25,8 @@ STREAM = keys.todo(NAME)
 class Work:
     """What a lane does with its batches here: note them, and acknowledge them unless told to fail."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, worker_parts: WorkerParts) -> None:
+        self._parts = worker_parts
         self.done: list[str] = []
         self.at_once = 0
         self.most_at_once = 0
@@ -48,8 +48,8 @@ class Work:
 class Bench:
     """Consumers of one stream, and the threads that run them."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts, self.work, self.stopping = parts, Work(parts), threading.Event()
+    def __init__(self, worker_parts: WorkerParts) -> None:
+        self.parts, self.work, self.stopping = worker_parts, Work(worker_parts), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def consumer(
@@ -93,17 +93,17 @@ class Bench:
 
 
 @pytest.fixture
-def bench(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 100)
-    made = Bench(parts)
+    made = Bench(worker_parts)
     yield made
     made.end()
 
 
 @pytest.fixture
-def real_bench(real_parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def real_bench(real_worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 100)
-    made = Bench(real_parts)
+    made = Bench(real_worker_parts)
     yield made
     made.end()
 
@@ -125,7 +125,7 @@ def test_while_a_lane_waits_what_comes_is_handled_without_a_doorbell(
         assert real_bench.parts.store.queues_to_notify([NAME]) == []
         entry_id = real_bench.append()
         wait_for(lambda entry_id=entry_id: real_bench.is_done(entry_id), what="the entry to be handled")  # type: ignore[misc]
-    assert real_bench.parts.rung(NAME) == 0
+    assert real_bench.parts.notifications(NAME) == 0
 
 
 def test_no_entry_is_left_behind_by_a_lane_that_is_just_leaving(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_what_a_dead_worker_left_is_taken_over(bench: Bench, monkeypatch: pytest
     monkeypatch.setattr(stream_consumer_module, "CLAIM_IDLE_MS", 30)
     monkeypatch.setattr(stream_consumer_module, "CLAIM_PERIOD_SECONDS", 0.01)
     ids = [bench.append() for _ in range(3)]
-    assert len(bench.parts.take(STREAM, consumer="dead")) == 3
+    assert len(bench.parts.read_new(STREAM, consumer="dead")) == 3
     alive = bench.consumer("alive")
 
     def is_done() -> bool:
@@ -178,7 +178,7 @@ def test_what_a_dead_worker_left_is_taken_over(bench: Bench, monkeypatch: pytest
 
 def test_what_is_in_a_living_workers_hands_is_left_to_it(bench: Bench) -> None:
     (entry_id,) = [bench.append() for _ in range(1)]
-    bench.parts.take(STREAM, consumer="busy")
+    bench.parts.read_new(STREAM, consumer="busy")
     bench.consumer("other").run()
     assert bench.work.done == []
     bench.parts.client.xack(STREAM, keys.GROUP, entry_id)
@@ -187,7 +187,7 @@ def test_what_is_in_a_living_workers_hands_is_left_to_it(bench: Bench) -> None:
 def test_after_a_restart_a_worker_finishes_its_own_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_consumer_module, "BATCH", 2)
     ids = [bench.append() for _ in range(5)]
-    bench.parts.take(STREAM, consumer="one")
+    bench.parts.read_new(STREAM, consumer="one")
     later = bench.append()
     bench.consumer("one").run()
     assert bench.work.done == [*ids, later]
@@ -200,7 +200,7 @@ def test_a_worker_that_stops_leaves_at_once_with_its_sign_down_and_rings_for_ano
     thread.join(5)
     assert not thread.is_alive()
     assert not real_bench.has_waiter_flag()
-    assert real_bench.parts.rung(NAME) == 1
+    assert real_bench.parts.notifications(NAME) == 1
 
 
 def test_a_lane_whose_time_is_up_rings_for_its_successor(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_a_lane_whose_time_is_up_rings_for_its_successor(bench: Bench, monkeypat
     bench.append()
     bench.consumer().run()
     assert bench.work.done == []
-    assert bench.parts.rung(NAME) == 1
+    assert bench.parts.notifications(NAME) == 1
     bench.parts.store.clear_notified(NAME)
     monkeypatch.undo()
     bench.consumer().run()
@@ -219,7 +219,7 @@ def test_a_full_batch_brings_a_second_worker(bench: Bench) -> None:
         bench.append()
     bench.consumer(batch_size=BatchSize(4)).run()
     assert len(bench.work.done) == 12
-    assert bench.parts.rung(NAME) == 1, "one for all three"
+    assert bench.parts.notifications(NAME) == 1, "one for all three"
 
 
 def test_a_world_that_is_away_holds_the_batch_and_is_said_until_it_comes_back(

@@ -11,11 +11,11 @@ from celery import Celery
 
 from schemas import keys
 from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE, broker_options
-from tests.support.outcomes import BUILT_IN
-from tests.support.parts import Parts, status
-from tests.support.ports import LOOPBACK
-from tests.support.valkey import RealValkey
+from tests.support.event_sums import BUILT_IN
+from tests.support.settings import LOOPBACK
+from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
+from tests.support.worker_parts import WorkerParts, status
 from workers import timer as timer_module
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
@@ -24,82 +24,86 @@ from workers.timer import Tick
 NOW_MS = 1_000_000
 
 
-def tick_of(parts: Parts) -> Tick:
+def tick_of(worker_parts: WorkerParts) -> Tick:
     """A timer that has just seen to the periodic jobs."""
-    parts.store.try_notify(HOUSEKEEP_QUEUE, 60_000)
-    return Tick(parts.store, parts.notifier, parts.scheduler, DriftMonitor(parts.client), BUILT_IN)
+    worker_parts.store.try_notify(HOUSEKEEP_QUEUE, 60_000)
+    return Tick(worker_parts.store, worker_parts.notifier, worker_parts.scheduler, DriftMonitor(worker_parts.client), BUILT_IN)
 
 
-def rung(parts: Parts) -> list[str]:
-    return [queue for queue in (keys.DISPATCH, *BUILT_IN, DELIVER_QUEUE, HOUSEKEEP_QUEUE) if parts.rung(queue)]
+def notifications(worker_parts: WorkerParts) -> list[str]:
+    return [queue for queue in (keys.DISPATCH, *BUILT_IN, DELIVER_QUEUE, HOUSEKEEP_QUEUE) if worker_parts.notifications(queue)]
 
 
-def test_a_quiet_system_rings_for_nothing(parts: Parts) -> None:
-    tick_of(parts).run_once(NOW_MS)
-    assert rung(parts) == []
+def test_a_quiet_system_rings_for_nothing(worker_parts: WorkerParts) -> None:
+    tick_of(worker_parts).run_once(NOW_MS)
+    assert notifications(worker_parts) == []
 
 
-def test_lanes_with_entries_that_nobody_took_are_rung(parts: Parts) -> None:
-    parts.append(status("a"))
-    parts.client.xadd(keys.todo("refunds"), {keys.FIELD_EVENT: "1-1"})
-    tick = tick_of(parts)
+def test_lanes_with_entries_that_nobody_took_are_rung(worker_parts: WorkerParts) -> None:
+    worker_parts.append(status("a"))
+    worker_parts.client.xadd(keys.todo("refunds"), {keys.FIELD_EVENT: "1-1"})
+    tick = tick_of(worker_parts)
     tick.run_once(NOW_MS)
     tick.run_once(NOW_MS)
-    assert rung(parts) == [keys.DISPATCH, "refunds"]
-    assert parts.rung("refunds") == 1, "one bell is enough while it is fresh"
+    assert notifications(worker_parts) == [keys.DISPATCH, "refunds"]
+    assert worker_parts.notifications("refunds") == 1, "one bell is enough while it is fresh"
 
 
 def test_entries_that_a_dead_worker_took_are_rung_for_and_those_in_hand_are_not(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (event_id,) = parts.append(status("a"))
-    parts.take(consumer="dead")
-    tick = tick_of(parts)
+    (event_id,) = worker_parts.append(status("a"))
+    worker_parts.read_new(consumer="dead")
+    tick = tick_of(worker_parts)
     tick.run_once(NOW_MS)
-    assert rung(parts) == []
+    assert notifications(worker_parts) == []
     monkeypatch.setattr(timer_module, "CLAIM_IDLE_MS", 20)
 
     def is_rung() -> bool:
         tick.run_once(NOW_MS)
-        return rung(parts) == [keys.DISPATCH]
+        return notifications(worker_parts) == [keys.DISPATCH]
 
     wait_for(is_rung, what="a bell for the abandoned entry")
-    parts.client.xack(keys.INBOX, keys.GROUP, event_id)
+    worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
-def test_a_lane_on_which_a_task_waits_is_not_rung(parts: Parts) -> None:
-    parts.append(status("a"))
-    parts.store.set_waiter_flag(keys.DISPATCH, "somebody", 60_000)
-    tick_of(parts).run_once(NOW_MS)
-    assert rung(parts) == []
+def test_a_lane_on_which_a_task_waits_is_not_rung(worker_parts: WorkerParts) -> None:
+    worker_parts.append(status("a"))
+    worker_parts.store.set_waiter_flag(keys.DISPATCH, "somebody", 60_000)
+    tick_of(worker_parts).run_once(NOW_MS)
+    assert notifications(worker_parts) == []
 
 
 @pytest.mark.parametrize(("due_in_ms", "expected"), [(-1, [DELIVER_QUEUE]), (0, [DELIVER_QUEUE]), (1, [])])
-def test_alerts_are_rung_for_when_they_are_due(parts: Parts, due_in_ms: int, expected: list[str]) -> None:
-    parts.store.outbox_due(NOW_MS + due_in_ms)
-    tick_of(parts).run_once(NOW_MS)
-    assert rung(parts) == expected
+def test_alerts_are_rung_for_when_they_are_due(worker_parts: WorkerParts, due_in_ms: int, expected: list[str]) -> None:
+    worker_parts.store.outbox_due(NOW_MS + due_in_ms)
+    tick_of(worker_parts).run_once(NOW_MS)
+    assert notifications(worker_parts) == expected
 
 
-def test_housekeeping_and_a_look_at_the_outbox_come_once_in_a_while_from_all_workers_together(parts: Parts) -> None:
+def test_housekeeping_and_a_look_at_the_outbox_come_once_in_a_while_from_all_workers_together(
+    worker_parts: WorkerParts,
+) -> None:
     for _ in range(3):
-        Tick(parts.store, parts.notifier, parts.scheduler, DriftMonitor(parts.client), BUILT_IN).run_once(NOW_MS)
-    assert rung(parts) == [DELIVER_QUEUE, HOUSEKEEP_QUEUE]
-    assert parts.rung(HOUSEKEEP_QUEUE) == parts.rung(DELIVER_QUEUE) == 1
+        Tick(
+            worker_parts.store, worker_parts.notifier, worker_parts.scheduler, DriftMonitor(worker_parts.client), BUILT_IN
+        ).run_once(NOW_MS)
+    assert notifications(worker_parts) == [DELIVER_QUEUE, HOUSEKEEP_QUEUE]
+    assert worker_parts.notifications(HOUSEKEEP_QUEUE) == worker_parts.notifications(DELIVER_QUEUE) == 1
 
 
 def test_a_valkey_that_is_away_is_logged_and_looked_at_again(
-    real_valkey: RealValkey, real_parts: Parts, caplog: pytest.LogCaptureFixture
+    real_valkey: RealValkey, real_worker_parts: WorkerParts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tick = tick_of(real_parts)
+    tick = tick_of(real_worker_parts)
     real_valkey.stop()
     with caplog.at_level(logging.WARNING):
         tick.run_safely()
     assert "timer: Valkey is unreachable" in caplog.text
     real_valkey.start()
-    real_parts.append(status("a"))
+    real_worker_parts.append(status("a"))
     tick.run_safely()
-    assert keys.DISPATCH in rung(real_parts)
+    assert keys.DISPATCH in notifications(real_worker_parts)
 
 
 @contextmanager
@@ -120,13 +124,19 @@ def hanging_up() -> Iterator[tuple[str, list[object]]]:
 
 
 def test_a_broker_that_is_away_is_logged_and_asked_twice_for_each_doorbell_at_the_most(
-    parts: Parts, caplog: pytest.LogCaptureFixture
+    worker_parts: WorkerParts, caplog: pytest.LogCaptureFixture
 ) -> None:
     celery = Celery("curbside", set_as_current=False)
-    parts.append(status("a"))
+    worker_parts.append(status("a"))
     with hanging_up() as (broker, came):
         celery.conf.update(broker_options(broker))
-        Tick(parts.store, Notifier(celery, parts.store), parts.scheduler, DriftMonitor(parts.client), BUILT_IN).run_once(NOW_MS)
+        Tick(
+            worker_parts.store,
+            Notifier(celery, worker_parts.store),
+            worker_parts.scheduler,
+            DriftMonitor(worker_parts.client),
+            BUILT_IN,
+        ).run_once(NOW_MS)
     assert 3 <= len(came) <= 6, "three doorbells, none of which is worth waiting for"
     assert "notification of dispatch not sent: ConnectionError; a timer sends it again" in caplog.text
     celery.close()

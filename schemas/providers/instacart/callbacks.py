@@ -110,7 +110,7 @@ def shape_for(document: Mapping[str, Any]) -> Shape:
 def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode a callback; raises `DecodeError` if it cannot be placed, and the errors of msgspec.
 
-    A body is read in the dialect that it seems to be in by a cheap look, and if that has no event's name, in the other.
+    A cheap substring check chooses the dialect. If the body has no event name in it, the other dialect is read.
     """
     if b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name:
         return _from_envelope(envelope, envelope.event_name, body, event_id, zone)

@@ -1,4 +1,4 @@
-"""Listens to all that clients tell a Valkey while a test runs: what is in a Celery message is on the wire."""
+"""Records every command that clients send to a Valkey, Celery messages included."""
 
 import base64
 import re
@@ -8,23 +8,23 @@ from typing import Any, Self
 
 import redis
 
-_END = "curbside wiretap ends"
+_END = "curbside monitor ends"
 _BODY = re.compile(r'\\*"body\\*": \\*"([A-Za-z0-9+/=]*)')
 
 
-class Wiretap:
-    """A MONITOR on one database, in a thread, from entering to leaving."""
+class RedisMonitor:
+    """MONITOR on one database, in a thread, while the context is open."""
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url, socket_timeout=None)
         self._control = redis.Redis.from_url(url)
         self._database = self._client.connection_pool.connection_kwargs.get("db", 0)
-        self._thread = threading.Thread(target=self._listen, name="wiretap")
+        self._thread = threading.Thread(target=self._listen, name="monitor")
         self._listening = threading.Event()
-        self._heard: list[str] = []
+        self._commands: list[str] = []
 
     def __enter__(self) -> Self:
-        self._control.ping()  # connected before we listen
+        self._control.ping()  # connects before MONITOR starts
         self._thread.start()
         assert self._listening.wait(10), "MONITOR did not answer"
         return self
@@ -37,13 +37,13 @@ class Wiretap:
 
     @property
     def commands(self) -> list[str]:
-        """All that clients said, in order, as MONITOR writes it; not what scripts do by themselves."""
-        return list(self._heard)
+        """All commands of clients, in order, as MONITOR prints them. Commands of Lua scripts are left out."""
+        return list(self._commands)
 
     @property
     def message_bodies(self) -> list[str]:
-        """What Celery messages among them hold: arguments and keyword arguments, decoded."""
-        return [base64.b64decode(body).decode() for command in self._heard for body in _BODY.findall(command)]
+        """The decoded bodies of the Celery messages among them: arguments and keyword arguments."""
+        return [base64.b64decode(body).decode() for command in self._commands for body in _BODY.findall(command)]
 
     def _listen(self) -> None:
         client: Any = self._client
@@ -54,9 +54,9 @@ class Wiretap:
                     return
 
     def _keep(self, command: dict[str, Any]) -> bool:
-        """Whether this was the last."""
+        """Record the command; True if it is the last one."""
         if _END in str(command["command"]):
             return True
         if int(command["db"]) == self._database and command["client_type"] != "lua":
-            self._heard.append(str(command["command"]))
+            self._commands.append(str(command["command"]))
         return False

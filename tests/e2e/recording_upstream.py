@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from tests.support.ports import LOOPBACK
+from tests.support.settings import LOOPBACK
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -38,7 +38,7 @@ class Request:
 
 
 @dataclass
-class Recorder:
+class RecordingUpstream:
     """What came; a proxy's own health checks are left out."""
 
     address: str
@@ -55,7 +55,7 @@ class Recorder:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
+def recording_upstream() -> Iterator[RecordingUpstream]:
     """Serve in threads."""
 
     class Handler(socketserver.BaseRequestHandler):
@@ -76,7 +76,7 @@ def recording() -> Iterator[Recorder]:
         block_on_close = False
 
     with Server((LOOPBACK, 0), Handler) as server:
-        kept = Recorder(f"{LOOPBACK}:{server.server_address[1]}")
+        kept = RecordingUpstream(f"{LOOPBACK}:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="recorder")
         thread.start()
         try:

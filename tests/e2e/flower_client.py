@@ -13,13 +13,13 @@ from schemas import keys
 from schemas.events import Provider
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER
 from tests.payloads import FLAT_ORDER, recorded
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.processes import Program, Worker
+from tests.support.live_deployment import Program, Worker
+from tests.support.settings import LOOPBACK, free_port
 from tests.support.waiting import wait_for
 
 OPERATOR, PASSWORD = "operator", "the password of the tests"
 CONFIGURATION = Path(deploy.flower.__file__).with_name("config.py")
-HANDLER_MODULE = "tests.support.buggy_handler"
+HANDLER_MODULE = "tests.e2e.buggy_handler"
 
 
 class Flower(Program):
@@ -49,14 +49,14 @@ class Flower(Program):
         """What the button on a failed task's page does."""
         return self.client.post(f"/api/failures/retry/task/{task_id}", json={}, headers=headers)
 
-    def _says_that_it_is_ready(self) -> bool:
+    def _reports_ready(self) -> bool:
         try:
             return httpx.get(f"{self.url}/healthcheck").is_success
         except httpx.TransportError:
             return False
 
 
-class Site:
+class FlowerDeployment:
     """Flower and one worker with the buggy handler, on one Valkey. Neither runs before the test says so; all end with it."""
 
     def __init__(self, url: str, folder: Path, **environment: str) -> None:

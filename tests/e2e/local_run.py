@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.data_dir import Folder
-from tests.support.command_line import CURBSIDE, REPOSITORY, Said, curbside, only
-from tests.support.ports import free_port
-from tests.support.receiver import receiving
+from tests.support.alert_worker import receiving
+from tests.support.command_line import CURBSIDE, REPOSITORY, CommandResult, curbside, only
+from tests.support.settings import free_port
 from tests.support.waiting import wait_for
 
 START_SECONDS = 90.0
@@ -22,30 +22,30 @@ class LocalRun:
     def __init__(self, root: Path, data: str = "data of a shop") -> None:
         names = ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")
         self.environment = {"CURBSIDE_DATA_DIR": str(root / data), **{name: str(free_port()) for name in names}}
-        self.folder = Folder(Path(self.environment["CURBSIDE_DATA_DIR"]))
-        self._screen = root / "screen"
+        self.data_dir = Folder(Path(self.environment["CURBSIDE_DATA_DIR"]))
+        self._output_file = root / "screen"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, umask: int = -1) -> None:
         """Start it, under this umask if one is given, and wait for its banner."""
-        with self._screen.open("wb") as screen:
+        with self._output_file.open("wb") as output:
             self._process = subprocess.Popen(
                 [*CURBSIDE, "run"],
                 env=only(self.environment),
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
-                stdout=screen,
-                stderr=screen,
+                stdout=output,
+                stderr=output,
                 umask=umask,
             )
-        wait_for(lambda: "Ctrl-C" in self.screen or not self.is_running, START_SECONDS, "the banner")
-        assert self.is_running, self.screen
-        assert "not ready" not in self.screen
+        wait_for(lambda: "Ctrl-C" in self.output or not self.is_running, START_SECONDS, "the banner")
+        assert self.is_running, self.output
+        assert "not ready" not in self.output
 
     @property
-    def screen(self) -> str:
+    def output(self) -> str:
         """What it has printed."""
-        return self._screen.read_text()
+        return self._output_file.read_text()
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
@@ -68,9 +68,9 @@ class LocalRun:
         """End what a failed test left."""
         if self.is_running:
             self.stop(signal.SIGTERM)
-        wait_for(lambda: not self.folder.still_running(), STOP_SECONDS, "all parts to end")
+        wait_for(lambda: not self.data_dir.still_running(), STOP_SECONDS, "all parts to end")
 
-    def say(self, *arguments: str) -> Said:
+    def run_command(self, *arguments: str) -> CommandResult:
         """A command of a second terminal, under the same variables."""
         return curbside(*arguments, environment=self.environment)
 

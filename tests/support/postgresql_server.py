@@ -1,4 +1,4 @@
-"""Databases for the ledger: a SQLite file, and a real PostgreSQL server of the session with a fresh database for each test."""
+"""A real PostgreSQL server of the session, with a new database for each test."""
 
 import atexit
 import itertools
@@ -16,42 +16,42 @@ import pytest
 from psycopg import sql
 
 _FOR_TESTS = "\nfsync = off\nfull_page_writes = off\nautovacuum = off\nmax_connections = 60\n"
-"""Safe against a killed server, which is what tests do; not against a power cut."""
+"""Safe when the server is killed, as tests do; not at a power failure."""
 
 
-class Postgresql:
-    """A PostgreSQL server on a Unix socket in a folder of its own."""
+class PostgresqlServer:
+    """A PostgreSQL server on a Unix socket in its own folder."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="curbside-pg-"))
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()  # who kills it from another thread may be waiting for its end still
+        self._lock = threading.Lock()  # a thread that has killed the server may still wait for its end
         self._server = self._make_server()
 
     def start(self) -> None:
-        """Start, on the same socket and data as before; returns when it answers."""
+        """Start with the same socket and data as before. Return when it answers."""
         with self._lock:
             self._server.ensure_postgres_running()
 
     def stop(self) -> None:
-        """End it in an orderly way, cutting its connections."""
+        """Shut it down in order, which closes its connections."""
         self._server.stop()
 
     def kill(self) -> None:
-        """End it at once without a checkpoint, as a crash would: the next `start` recovers from the log."""
+        """End it without a checkpoint, as a crash does. The next `start` recovers from the log."""
         with self._lock:
             process = self._server.get_postmaster_info().process
             os.kill(process.pid, signal.SIGQUIT)
             process.wait(15)
 
     def create_database(self) -> str:
-        """Make a fresh database and give its name."""
+        """Create a database. Return its name."""
         name = f"test_{next(self._numbers)}"
         self._run("CREATE DATABASE {}", name)
         return name
 
     def drop_database(self, name: str) -> None:
-        """Delete a database, cutting the connections to it."""
+        """Delete a database and close the connections to it."""
         self._run("DROP DATABASE {} WITH (FORCE)", name)
 
     def url(self, database: str) -> str:
@@ -59,15 +59,14 @@ class Postgresql:
         return f"postgresql+psycopg://postgres@/{database}?host={self._folder / 'data'}"
 
     def discard(self) -> None:
-        """End it and delete its data."""
+        """Stop it and delete its data."""
         self._server.stop()
         self._server.cleanup()
         atexit.unregister(self._server._cleanup)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_server(self) -> Any:
-        # Imported here: when imported, the package asks for the system's runtime folder, warns where there is none, and later
-        # leaves a lock file in it.
+        # Imported here, because the import reads XDG_RUNTIME_DIR: it warns if there is none, and leaves a lock file in it.
         (self._folder / "python_PostgresServer").mkdir()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", str(self._folder))
@@ -86,9 +85,9 @@ class Postgresql:
 
 
 @pytest.fixture(scope="session")
-def postgresql_process() -> Iterator[Postgresql]:
-    """The session's server. Tests use `postgresql`, which starts it again after a test that stopped it."""
-    server = Postgresql()
+def postgresql_process() -> Iterator[PostgresqlServer]:
+    """The session's server. Tests use `postgresql`, which restarts it after a test that stopped it."""
+    server = PostgresqlServer()
     try:
         yield server
     finally:
@@ -96,15 +95,15 @@ def postgresql_process() -> Iterator[Postgresql]:
 
 
 @pytest.fixture
-def postgresql(postgresql_process: Postgresql) -> Iterator[Postgresql]:
+def postgresql(postgresql_process: PostgresqlServer) -> Iterator[PostgresqlServer]:
     """A real PostgreSQL server that the test may stop, kill and start."""
     yield postgresql_process
     postgresql_process.start()
 
 
 @pytest.fixture
-def postgresql_url(postgresql: Postgresql) -> Iterator[str]:
-    """A fresh, empty database in a real PostgreSQL."""
+def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    """The URL of a new, empty database in a real PostgreSQL."""
     name = postgresql.create_database()
     yield postgresql.url(name)
     postgresql.start()
@@ -113,7 +112,7 @@ def postgresql_url(postgresql: Postgresql) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: each test with it runs on SQLite and on PostgreSQL."""
+    """The URL of an empty database; the test runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
     url: str = request.getfixturevalue("postgresql_url")

@@ -15,11 +15,11 @@ NOW = 1_700_000_000
 Headers = dict[bytes, bytes]
 
 
-def hexed(secret: str, content: bytes, digest: str = "sha256") -> bytes:
+def hmac_hex(secret: str, content: bytes, digest: str = "sha256") -> bytes:
     return hmac.new(secret.encode(), content, getattr(hashlib, digest)).hexdigest().encode()
 
 
-def based(secret: str | bytes, content: bytes) -> bytes:
+def hmac_base64(secret: str | bytes, content: bytes) -> bytes:
     key = secret.encode() if isinstance(secret, str) else secret
     return base64.b64encode(hmac.new(key, content, hashlib.sha256).digest())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.support.ports import LOOPBACK
+from tests.support.settings import LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Request:
 
 
 @dataclass
-class Target:
+class FakeIngress:
     """`answer` gives the status of a post; `lifetime_seconds` is that of the tokens, which are numbered from 1."""
 
     answer: Callable[[Request], Awaitable[int]]
@@ -52,19 +52,21 @@ async def accept(request: Request) -> int:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[Request], Awaitable[int]] = accept, lifetime_seconds: int = 3600) -> AsyncIterator[Target]:
+async def serving_fake_ingress(
+    answer: Callable[[Request], Awaitable[int]] = accept, lifetime_seconds: int = 3600
+) -> AsyncIterator[FakeIngress]:
     """Serve until the test is done."""
-    target = Target(answer, lifetime_seconds)
+    fake_ingress = FakeIngress(answer, lifetime_seconds)
     app = web.Application()
-    app.router.add_post("/oauth/token", target.token)
-    app.router.add_post("/webhook", target.webhook)
-    app.router.add_post("/webhook/afosto", target.webhook)
+    app.router.add_post("/oauth/token", fake_ingress.token)
+    app.router.add_post("/webhook", fake_ingress.webhook)
+    app.router.add_post("/webhook/afosto", fake_ingress.webhook)
     runner = web.AppRunner(app)
     await runner.setup()
     try:
         site = web.TCPSite(runner, LOOPBACK, 0)
         await site.start()
-        target.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
-        yield target
+        fake_ingress.url = f"http://{LOOPBACK}:{runner.addresses[0][1]}"
+        yield fake_ingress
     finally:
         await runner.cleanup()

@@ -14,8 +14,8 @@ from typing import NoReturn
 import httpx
 import pytest
 
-from tests.support.ports import LOOPBACK, free_port
-from tests.support.processes import Program
+from tests.support.live_deployment import Program
+from tests.support.settings import LOOPBACK, free_port
 
 FOLDER = Path(__file__).parents[2] / "deploy/proxies"
 FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "caddy": "Caddyfile"}
@@ -91,10 +91,10 @@ class Proxy(Program):
     def stop(self) -> None:
         """End it and all its processes."""
         if self.is_running:
-            self.ask_to_stop()
+            self.terminate()
             self.wait()
 
-    def _says_that_it_is_ready(self) -> bool:
+    def _reports_ready(self) -> bool:
         try:
             self.connect().close()
         except OSError:

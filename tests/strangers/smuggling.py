@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from tests.support import http2
+from tests.strangers import http2
 
 ADDRESS = "127.0.0.66"
 """Where the stranger sits, in the loopback range."""
@@ -134,7 +134,7 @@ def _in_http2() -> Iterator[tuple[str, Attack]]:
 ATTACKS_IN_HTTP2: dict[str, Attack] = dict(_in_http2())
 
 
-class Stranger:
+class Attacker:
     """One thread that makes all these attacks, again and again; `made` counts them by name."""
 
     def __init__(self, connect: Callable[[], socket.socket], attacks: dict[str, Attack], enough: threading.Event) -> None:
@@ -180,10 +180,10 @@ def _read(connection: socket.socket) -> None:
 
 
 @contextmanager
-def strangers(*those: tuple[Callable[[], socket.socket], dict[str, Attack]]) -> Iterator[list[Stranger]]:
+def attackers(*those: tuple[Callable[[], socket.socket], dict[str, Attack]]) -> Iterator[list[Attacker]]:
     """All at once; on leaving each has made each of its attacks, and has ended."""
     enough = threading.Event()
-    all_of_them = [Stranger(connect, attacks, enough) for connect, attacks in those]
+    all_of_them = [Attacker(connect, attacks, enough) for connect, attacks in those]
     for each in all_of_them:
         each.thread.start()
     try:

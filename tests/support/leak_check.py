@@ -1,4 +1,4 @@
-"""Every test leaves the house clean: no key without a lifetime but the known ones, no pending entry in a consumer group."""
+"""Fails a test that leaves an unknown key without a lifetime, or a pending entry in a consumer group."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from schemas import keys
-from tests.support.valkey import broker_of
+from tests.support.valkey_servers import broker_of
 
 VALKEY_FIXTURES = ("valkey_url", "fake_valkey_url", "real_valkey_url", "real_valkey")
 LEAVES_PENDING = "leaves_pending"
@@ -33,14 +33,16 @@ _KNOWN_OF_CELERY = re.compile(
 )
 
 
-def complaints(url: str, *, may_leave_pending: bool = False) -> list[str]:
-    """What a test left behind on this server: in the inbox's database, and in the next one, the broker's."""
+def find_leaks(url: str, *, may_leave_pending: bool = False) -> list[str]:
+    """Describe what a test left in the inbox's database and in the broker's, which is the next one."""
     with (
         redis.Redis.from_url(url, decode_responses=True) as inbox,
         redis.Redis.from_url(broker_of(url), decode_responses=True) as broker,
     ):
-        found = [f"{key!r} has no lifetime" for key in _immortal(inbox) if not _is_known(key)]
-        found += [f"{key!r} of the broker has no lifetime" for key in _immortal(broker) if not _KNOWN_OF_CELERY.fullmatch(key)]
+        found = [f"{key!r} has no lifetime" for key in _without_lifetime(inbox) if not _is_known(key)]
+        found += [
+            f"{key!r} of the broker has no lifetime" for key in _without_lifetime(broker) if not _KNOWN_OF_CELERY.fullmatch(key)
+        ]
         return found if may_leave_pending else found + list(_pending(inbox))
 
 
@@ -48,7 +50,7 @@ def _is_known(key: str) -> bool:
     return key in _KNOWN or key.startswith(keys.TODO_PREFIX)
 
 
-def _immortal(client: "redis.Redis") -> Iterator[str]:
+def _without_lifetime(client: "redis.Redis") -> Iterator[str]:
     return (key for key in client.scan_iter() if client.ttl(key) == -1)
 
 
@@ -60,8 +62,8 @@ def _pending(client: "redis.Redis") -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def clean_house(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Check after each test that used a Valkey, when all that the test started has ended."""
+def check_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check each test that used a Valkey, after everything that it started has ended."""
     used = [name for name in VALKEY_FIXTURES if name in request.fixturenames]
     handles = [request.getfixturevalue(name) for name in used]
     yield
@@ -69,10 +71,10 @@ def clean_house(request: pytest.FixtureRequest) -> Iterator[None]:
         request.getfixturevalue("real_valkey").restore()
     may_leave_pending = request.node.get_closest_marker(LEAVES_PENDING) is not None
     for url in {handle if isinstance(handle, str) else handle.url for handle in handles}:
-        if left := complaints(url, may_leave_pending=may_leave_pending):
+        if left := find_leaks(url, may_leave_pending=may_leave_pending):
             pytest.fail("the test left behind: " + "; ".join(left), pytrace=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker."""
+    """Declare the marker `leaves_pending`."""
     config.addinivalue_line("markers", f"{LEAVES_PENDING}: the test may leave pending entries in a consumer group")

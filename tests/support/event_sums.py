@@ -1,4 +1,4 @@
-"""What became of events, read from Valkey by hand: the two sums that must hold at every moment, and the records of failures."""
+"""Reads from Valkey, without the workers' code, what became of events: the two sums that always hold, and the failures."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,8 +12,7 @@ BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_
 
 
 class Sums(NamedTuple):
-    """One look. `counters` are the ones that the workers keep, `waiting_counted` those of what waits; that, and what was received, the
-    streams say too."""
+    """One consistent reading. `counters` and `waiting_counted` come from the workers; the other fields are counted in the streams."""
 
     received: int
     waiting: int
@@ -22,7 +21,7 @@ class Sums(NamedTuple):
     counters: dict[str, int]
 
     def count(self, name: str) -> int:
-        """A counter; 0 if nothing was ever counted."""
+        """A counter; 0 if it does not exist."""
         return self.counters.get(name, 0)
 
     def check(self) -> None:
@@ -38,12 +37,12 @@ class Sums(NamedTuple):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing waits anywhere."""
+        """Whether no event waits in any stream."""
         return self.waiting == 0 and not any(self.waiting_for.values())
 
 
 def sums(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> Sums:
-    """Look at all of it in one transaction."""
+    """Read all of it in one transaction."""
     pipeline = client.pipeline(transaction=True)
     pipeline.hgetall(keys.COUNTERS)
     pipeline.xinfo_stream(keys.INBOX)
@@ -66,19 +65,19 @@ def sums(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> Sums:
 
 
 def failures(client: redis.Redis) -> dict[str, Failure]:
-    """All records of failures, by their field."""
+    """All failure records by their id, `<handler>:<event id>`."""
     records: Any = client.hgetall(keys.FAILURES)
     return {name.decode(): decode_failure(record) for name, record in records.items()}
 
 
 def pending(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> int:
-    """Entries that somebody has in hand, of all streams."""
+    """The number of pending entries in all streams."""
     streams = [stream for stream in (keys.INBOX, *map(keys.todo, handlers)) if client.exists(stream)]
     return sum(int(group["pending"]) for stream in streams for group in client.xinfo_groups(stream))
 
 
 def _waiting(inbox: Any, groups: Any) -> int:
-    """Entries that nobody took yet, and those that somebody has in hand."""
+    """The number of entries that are undelivered or pending."""
     for group in groups if isinstance(groups, list) else ():
         if group["name"] == keys.GROUP.encode():
             return int(group["pending"]) + int(group["lag"] or 0)

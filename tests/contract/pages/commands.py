@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.contract.pages.markdown import Block
+from tests.contract.pages.names import missing
 from tests.support.command_line import REPOSITORY, curbside
-from tests.support.page_names import missing
-from tests.support.pages import Block
 
 PROGRAMS = Path(sys.executable).parent
 _EVENT_ID = re.compile(r"\b1[0-9]{12}-[0-9]+\b")
@@ -34,14 +34,14 @@ _FAILURE_ID = re.compile(r"\b[a-z][a-z0-9_]*:1[0-9]{12}-[0-9]+\b")
 _LIMIT_SECONDS = 60
 
 
-class Elsewhere(NamedTuple):
+class NotRunHere(NamedTuple):
     """A command that is not run here: why not, and what is checked of it."""
 
     why: str
     check: Callable[[str], None]
 
 
-def makes(command: str) -> None:
+def make_target_exists(command: str) -> None:
     """The Makefile has such a command, and `make` knows what it would do."""
     name, *rest = shlex.split(command)
     targets = [word for word in rest if "=" not in word]
@@ -51,7 +51,7 @@ def makes(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def takes_its_options(command: str) -> None:
+def help_names_its_options(command: str) -> None:
     """The program's help names the command's options."""
     words = [word for word in shlex.split(command) if not re.match(r"[A-Z_]+=", word)]
     program = Path(words[0]).name
@@ -62,24 +62,24 @@ def takes_its_options(command: str) -> None:
     assert options <= set(re.findall(r"(?<![\w-])--?\w[\w-]*", said.output)), f"{command}: not in its help"
 
 
-def parses(command: str) -> None:
+def shell_parses(command: str) -> None:
     """The shell can read it."""
     done = subprocess.run(["sh", "-n", "-c", command], capture_output=True, text=True, timeout=10, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def runs_in(test: str, *words: str) -> Callable[[str], None]:
+def runs_in_test(test: str, *words: str) -> Callable[[str], None]:
     """Another test runs it, or its like: there stand these words."""
 
     def check(command: str) -> None:
-        parses(command)
+        shell_parses(command)
         text = (REPOSITORY / test).read_text()
         assert not [word for word in words if word not in text], f"{command}: not in {test}"
 
     return check
 
 
-def names_an_extra(command: str) -> None:
+def extra_is_declared(command: str) -> None:
     """The extra that `pip` is to install is declared."""
     (extra,) = re.findall(r"\[(\w+)\]", command)
     declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -89,48 +89,50 @@ def names_an_extra(command: str) -> None:
 _SUITE = "it runs these very tests"
 _FOREGROUND = "it stays in the foreground"
 _COPIED = "it checks the file that the reader has edited in /etc; tests start the file in deploy/proxies"
-_PROXIES = "tests/support/proxies.py"
+_PROXIES = "tests/e2e/proxy_programs.py"
 _TOYSHOP = "it needs the module that the reader has written; another test follows the recipe"
 _RECIPE = "tests/contract/test_new_provider.py"
 _INSTALLS = "it changes what is installed"
 _MINUTES = "it takes minutes"
 
-ELSEWHERE: Mapping[str, Elsewhere] = {
-    "make run": Elsewhere(_FOREGROUND, makes),
-    "make setup": Elsewhere("it makes the .venv that runs this test", makes),
-    'make test ARGS="tests/unit"': Elsewhere(_SUITE, makes),
-    'make test ARGS="tests/unit tests/contract/test_refunds.py"': Elsewhere(_SUITE, makes),
-    'make test JOBS=0 ARGS="-k refund -x"': Elsewhere(_SUITE, makes),
-    "curbside ingress --host 0.0.0.0 --port 8080": Elsewhere(_FOREGROUND, takes_its_options),
-    "curbside worker --role urgent -n urgent1@%h": Elsewhere(_FOREGROUND, takes_its_options),
-    "curbside worker --role bulk -n bulk1@%h": Elsewhere(_FOREGROUND, takes_its_options),
-    "celery -A workers.app flower --conf=deploy/flower/config.py": Elsewhere(
-        _FOREGROUND, runs_in("tests/support/flower.py", '"celery", "-A", "workers.app", "flower"', "--conf=")
+NOT_RUN_HERE: Mapping[str, NotRunHere] = {
+    "make run": NotRunHere(_FOREGROUND, make_target_exists),
+    "make setup": NotRunHere("it makes the .venv that runs this test", make_target_exists),
+    'make test ARGS="tests/unit"': NotRunHere(_SUITE, make_target_exists),
+    'make test ARGS="tests/unit tests/contract/test_refunds.py"': NotRunHere(_SUITE, make_target_exists),
+    'make test JOBS=0 ARGS="-k refund -x"': NotRunHere(_SUITE, make_target_exists),
+    "curbside ingress --host 0.0.0.0 --port 8080": NotRunHere(_FOREGROUND, help_names_its_options),
+    "curbside worker --role urgent -n urgent1@%h": NotRunHere(_FOREGROUND, help_names_its_options),
+    "curbside worker --role bulk -n bulk1@%h": NotRunHere(_FOREGROUND, help_names_its_options),
+    "celery -A workers.app flower --conf=deploy/flower/config.py": NotRunHere(
+        _FOREGROUND, runs_in_test("tests/e2e/flower_client.py", '"celery", "-A", "workers.app", "flower"', "--conf=")
     ),
-    "curbside ingress": Elsewhere(_FOREGROUND, takes_its_options),
-    "curbside worker": Elsewhere(_FOREGROUND, takes_its_options),
-    "curbside send --provider toyshop notice.json": Elsewhere(_TOYSHOP, runs_in(_RECIPE, '"send", "--provider", "toyshop"')),
-    "curbside order toy-7": Elsewhere(_TOYSHOP, runs_in(_RECIPE, '"order", "toy-7"')),
-    "curbside simulate --orders 1000 --rate 100 --duplicates 0.05 --reordering 0.05 --bad-bodies 0.01 --verify": Elsewhere(
-        _MINUTES, takes_its_options
+    "curbside ingress": NotRunHere(_FOREGROUND, help_names_its_options),
+    "curbside worker": NotRunHere(_FOREGROUND, help_names_its_options),
+    "curbside send --provider toyshop notice.json": NotRunHere(
+        _TOYSHOP, runs_in_test(_RECIPE, '"send", "--provider", "toyshop"')
     ),
-    "nginx -t": Elsewhere(_COPIED, runs_in(_PROXIES, "nginx.conf", '"-t"')),
-    "haproxy -c -f /etc/haproxy/haproxy.cfg": Elsewhere(_COPIED, runs_in(_PROXIES, "haproxy.cfg", '"-c"')),
-    "caddy validate --config /etc/caddy/Caddyfile": Elsewhere(_COPIED, runs_in(_PROXIES, "Caddyfile", '"validate"')),
-    'pip install ".[postgres]"': Elsewhere(_INSTALLS, names_an_extra),
-    "make lint": Elsewhere(_MINUTES, makes),
-    "make fuzz": Elsewhere(_MINUTES, makes),
-    'make fuzz ARGS="--engine loop --bodies 2000000"': Elsewhere(_MINUTES, makes),
-    'make strangers ARGS="broken --requests 1000000 --seed 1"': Elsewhere(_MINUTES, makes),
-    'make strangers ARGS="idle --connections 10000"': Elsewhere(_MINUTES, makes),
-    "make bench": Elsewhere(_MINUTES, makes),
-    'make bench ARGS="--only ack,latency --runs 3"': Elsewhere(_MINUTES, makes),
-    ".ci/run": Elsewhere("it runs all tests, and installs packages as root", runs_in(".ci/run")),
+    "curbside order toy-7": NotRunHere(_TOYSHOP, runs_in_test(_RECIPE, '"order", "toy-7"')),
+    "curbside simulate --orders 1000 --rate 100 --duplicates 0.05 --reordering 0.05 --bad-bodies 0.01 --verify": NotRunHere(
+        _MINUTES, help_names_its_options
+    ),
+    "nginx -t": NotRunHere(_COPIED, runs_in_test(_PROXIES, "nginx.conf", '"-t"')),
+    "haproxy -c -f /etc/haproxy/haproxy.cfg": NotRunHere(_COPIED, runs_in_test(_PROXIES, "haproxy.cfg", '"-c"')),
+    "caddy validate --config /etc/caddy/Caddyfile": NotRunHere(_COPIED, runs_in_test(_PROXIES, "Caddyfile", '"validate"')),
+    'pip install ".[postgres]"': NotRunHere(_INSTALLS, extra_is_declared),
+    "make lint": NotRunHere(_MINUTES, make_target_exists),
+    "make fuzz": NotRunHere(_MINUTES, make_target_exists),
+    'make fuzz ARGS="--engine loop --bodies 2000000"': NotRunHere(_MINUTES, make_target_exists),
+    'make strangers ARGS="broken --requests 1000000 --seed 1"': NotRunHere(_MINUTES, make_target_exists),
+    'make strangers ARGS="idle --connections 10000"': NotRunHere(_MINUTES, make_target_exists),
+    "make bench": NotRunHere(_MINUTES, make_target_exists),
+    'make bench ARGS="--only ack,latency --runs 3"': NotRunHere(_MINUTES, make_target_exists),
+    ".ci/run": NotRunHere("it runs all tests, and installs packages as root", runs_in_test(".ci/run")),
 }
 
 
 @contextmanager
-def terminal_that_says_yes() -> Iterator[int]:
+def terminal_answering_yes() -> Iterator[int]:
     """A terminal for a command's input, in which `y` is typed to every question."""
     hand, terminal = os.openpty()
     try:
@@ -141,7 +143,7 @@ def terminal_that_says_yes() -> Iterator[int]:
         os.close(terminal)
 
 
-class Reader:
+class CommandRunner:
     """Somebody at a second terminal, with the variables that `make run` was started with."""
 
     def __init__(self, environment: Mapping[str, str], make_failure: Callable[[], str]) -> None:
@@ -149,10 +151,10 @@ class Reader:
 
     def run(self, block: Block) -> "subprocess.CompletedProcess[str] | None":
         """Run a block's commands, but those of `ELSEWHERE`; None if that leaves none."""
-        commands = [command for command in block.commands if command not in ELSEWHERE]
+        commands = [command for command in block.commands if command not in NOT_RUN_HERE]
         if not commands:
             return None
-        with terminal_that_says_yes() as terminal:
+        with terminal_answering_yes() as terminal:
             return subprocess.run(
                 ["sh", "-eux", "-c", self._replaced("\n".join(commands))],
                 cwd=REPOSITORY,

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.ports import LOOPBACK
-from tests.support.processes import deployed
-from tests.support.proxies import FILES, NAME, Certificate, Proxy, needed, proxied
-from tests.support.recorder import Recorder, recording
+from tests.e2e.proxy_programs import FILES, NAME, Certificate, Proxy, needed, proxied
+from tests.e2e.recording_upstream import RecordingUpstream, recording_upstream
+from tests.support.live_deployment import deployed
+from tests.support.settings import LOOPBACK
 
 HOST = f"Host: {NAME}\r\n".encode()
 POST = b"POST /webhook HTTP/1.1\r\n" + HOST
@@ -39,14 +39,14 @@ def proxy_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Recorder]:
+def upstream() -> Iterator[RecordingUpstream]:
     """Where every byte is kept."""
-    with recording() as recorder:
+    with recording_upstream() as recorder:
         yield recorder
 
 
 @pytest.fixture
-def proxy(proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: Recorder) -> Iterator[Proxy]:
+def proxy(proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: RecordingUpstream) -> Iterator[Proxy]:
     """Before an upstream that keeps the bytes."""
     with proxied(proxy_name, tmp_path, certificate, upstream.address) as proxy:
         yield proxy

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class WatchedTransport:
+class ObservedTransport:
     """A transport that tells of each write before it is made."""
 
     def __init__(self, transport: asyncio.WriteTransport, told: Callable[[bytes], None]) -> None:

@@ -1,0 +1,1 @@
+"""Reads the pages (*.md), runs their commands and looks up the names in them."""
