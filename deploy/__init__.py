@@ -1,1 +1,1 @@
-"""How it runs: the local runner, the command line, and what production needs."""
+"""Everything that runs Curbside: command line, local runner, Flower's extension, simulator, proxy configurations."""

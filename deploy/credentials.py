@@ -1,6 +1,6 @@
-"""What a provider proves itself with, made as the provider makes it: the other side of `ingress.authentication`.
+"""A provider's credentials as headers: the client's side of `ingress.authentication`.
 
-A token is fetched by who sends; everything else is in the headers of a body.
+A provider with a token fetches it with `token_form`. All other proofs are headers of the request itself.
 """
 
 import base64
@@ -23,7 +23,7 @@ _ANY_ENDPOINT = "00000000-0000-4000-8000-000000000000"
 
 
 def token_form(settings: Settings, provider: str = Provider.INSTACART) -> dict[str, str]:
-    """What a provider with a token posts to `/oauth/token`."""
+    """The form that a provider with a token posts to `/oauth/token`."""
     credentials = settings.credentials[provider]
     return {
         "grant_type": "client_credentials",
@@ -33,9 +33,9 @@ def token_form(settings: Settings, provider: str = Provider.INSTACART) -> dict[s
 
 
 class Signer:
-    """Makes the headers of a provider's bodies, with its first secret or the first of an endpoint.
+    """Makes the headers of a provider's requests, with its first secret, or the first secret of `endpoint`.
 
-    Raises CommandError if there is none for the endpoint.
+    Raises CommandError if the endpoint has no secret.
     """
 
     def __init__(self, settings: Settings, provider: str, endpoint: str | None = None) -> None:
@@ -51,7 +51,7 @@ class Signer:
             self._headers[self._proof.endpoint_header] = endpoint or self._secret.owner or _ANY_ENDPOINT
 
     def headers(self, body: bytes) -> dict[str, str]:
-        """All headers of a webhook with this body. Of a provider with a token all but the token."""
+        """Return all headers of a webhook with this body, except the token of a provider that uses one."""
         match self._proof:
             case Hmac() as proof:
                 return self._headers | signed(proof, self._secret.text, body, int(time.time()))
@@ -63,7 +63,7 @@ class Signer:
 
 
 def signed(proof: Hmac, secret: str, body: bytes, now_seconds: int) -> dict[str, str]:
-    """The headers of a signature, and of the time if one is signed."""
+    """Return the signature's headers, with the timestamp header if the proof has one."""
     before, _, after = (part.replace(TIMESTAMP, str(now_seconds)).encode() for part in proof.signed.partition(BODY))
     digest = hmac.digest(secret.encode(), before + body + after, proof.digest)
     signature = proof.prefix + (digest.hex() if proof.encoding == "hex" else base64.b64encode(digest).decode())
@@ -74,7 +74,7 @@ def signed(proof: Hmac, secret: str, body: bytes, now_seconds: int) -> dict[str,
 
 
 def _standard(secret: str, body: bytes) -> dict[str, str]:
-    """The library signs text only, and a body is bytes."""
+    """Sign by hand: the standardwebhooks library signs text only, and a body is bytes."""
     name, now = f"msg_{secrets.token_hex(12)}", str(int(time.time()))
     digest = hmac.digest(key_of(secret), f"{name}.{now}.".encode() + body, "sha256")
     signature = f"v1,{base64.b64encode(digest).decode()}"

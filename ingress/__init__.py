@@ -1,4 +1,1 @@
-"""The HTTP ingress: authenticates a provider's POST, appends its body to the inbox, answers once it is on disk.
-
-It never parses a body.
-"""
+"""Accept and append: authenticate a provider's POST, store its raw body on disk, and answer. The ingress never parses a body."""

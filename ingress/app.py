@@ -1,4 +1,4 @@
-"""The Starlette application: its routes, the direct path of an event around them, and every other answer."""
+"""The Starlette application: its routes, the shortcut that events take past them, and the answers to everything else."""
 
 import asyncio
 import contextlib
@@ -28,10 +28,9 @@ from schemas.settings import Settings, load
 
 
 class Ingress(Starlette):
-    """A Starlette application that passes events directly to `webhook`.
+    """Starlette, with a shortcut: an event goes straight to `webhook`. Middleware and router would double its cost.
 
-    Starlette's middleware and router would double the cost of an event. They serve every other request, and would route an
-    event to the same endpoint. They also answer an unexpected error, so `__call__` does that for events.
+    Starlette serves every other request, and would route an event to the same endpoint. Its answer to an unexpected error is repeated here.
     """
 
     def __init__(self, webhook: Webhook, refusals: Refusals, unexpected_errors: UnexpectedErrors, **options: Any) -> None:
@@ -39,9 +38,9 @@ class Ingress(Starlette):
         self.router.redirect_slashes = False  # a redirect would send the token again, behind a proxy perhaps in clear
         self.webhook, self._refusals, self._unexpected_errors = webhook, refusals, unexpected_errors
         self._hot = {path.encode(): {"provider": provider} for path, provider in webhook_paths().items()}
-        """The webhook paths as raw bytes, each with its path parameters."""
+        """The webhook paths in raw form, each with its path parameters."""
         self.raises = False
-        """Whether an unexpected error is raised again after its answer, for outer middleware; else it is logged here."""
+        """Whether an unexpected error is raised again after its answer, for outer middleware. Otherwise it is logged here."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -55,9 +54,9 @@ class Ingress(Starlette):
                 await self.webhook(scope, receive, send)
                 return
             if sent and b"%" in sent:
-                scope["path"] = sent.decode("latin-1")  # undecoded: no route contains an escape
+                scope["path"] = sent.decode("latin-1")  # in raw form: no webhook path is percent-encoded
             await super().__call__(scope, receive, send)
-        except asyncio.CancelledError:  # the server cancels requests that outlast a stop
+        except asyncio.CancelledError:  # the server cancels what outlasts a stop
             with contextlib.suppress(Exception):
                 await STOPPING.send(send)
         except Exception as error:
@@ -69,12 +68,12 @@ class Ingress(Starlette):
 
     async def _answer_bug(self, provider: str, send: Send) -> None:
         self._refusals.add(provider, 500, Cause.BUG)
-        with contextlib.suppress(Exception):  # the answer had begun: the server logs that
+        with contextlib.suppress(Exception):  # an answer had begun: the server logs the error
             await BUG.send(send)
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Build the application. Without `settings`, they are read from the environment. Raises `SettingError`."""
+    """Build the application; without settings they are read from the environment. Raises `SettingError`."""
     sanitize_logs()
     components = Components(settings or load(os.environ))
     problem = _Problems(components.refusals).__call__
@@ -107,7 +106,7 @@ async def _healthz(_: Request) -> Response:
 
 
 class _Problems:
-    """Answers what the router refuses, and unexpected errors outside the path of an event."""
+    """The problem document for every error answer of Starlette: unknown routes, wrong methods, unexpected errors."""
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals, self._providers = refusals, webhook_paths()

@@ -1,7 +1,7 @@
-"""Authenticates requests: each provider's proof is checked in two steps.
+"""Authentication of providers: the proof of each is checked in two steps.
 
-`check_headers` runs before the body is read, so an unauthenticated client's body costs nothing. `check_body` runs after it.
-Both raise `HttpProblemError` with the answer.
+What the headers alone show is checked before the body is read, so that a stranger's body costs nothing. The rest is checked after it.
+Both steps raise `HttpProblemError`, which holds the answer.
 """
 
 import binascii
@@ -30,20 +30,20 @@ class Authenticator(Protocol):
     """Checks one provider's proof."""
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a request whose headers alone prove it wrong."""
+        """Check what the headers alone show. Raises `HttpProblemError`."""
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Refuse a body that the headers do not authenticate."""
+        """Check the body against the headers. Raises `HttpProblemError`."""
 
 
 class BearerAuthenticator:
-    """Checks a bearer token that we issued to this provider's client."""
+    """A token that we issued to this provider's client."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a token that is missing, malformed, expired, not ours or another client's."""
+        """Refuse a token that is missing, malformed, expired, not issued by us, or issued to another client."""
         authorization = headers.get(b"authorization")
         if authorization is None:
             missing = "a bearer token is missing: fetch one at POST /oauth/token"
@@ -57,7 +57,7 @@ class BearerAuthenticator:
             raise _invalid(refused) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Accept any body: the token authenticates the client."""
+        """Nothing to check: a token covers any body."""
 
 
 def _invalid(refused: RefusedError) -> HttpProblemError:
@@ -66,20 +66,20 @@ def _invalid(refused: RefusedError) -> HttpProblemError:
 
 
 class SignatureAuthenticator:
-    """Checks a signature of the raw body. `challenge` is the `WWW-Authenticate` value and names the signature's header."""
+    """A signature of the raw body; `challenge` names its header."""
 
     def __init__(self, signatures: Signatures, challenge: str) -> None:
         self._signatures, self._challenge = signatures, challenge
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a missing or malformed signature or signed time, and a time outside the tolerance."""
+        """Refuse a signature or a signed time that is missing or malformed, and a time that is too far off."""
         try:
             self._signatures.check_headers(headers, time.time())
         except RefusedError as refused:
             raise HttpProblemError(unauthorized(str(refused), self._challenge, refused.cause)) from None
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Refuse a body that was not signed with one of this provider's secrets."""
+        """Refuse a body that is not signed under a secret of this provider."""
         try:
             self._signatures.check_body(headers, body)
         except RefusedError as refused:
@@ -87,13 +87,13 @@ class SignatureAuthenticator:
 
 
 class BasicAuthenticator:
-    """Checks a user and a password (HTTP Basic, RFC 7617)."""
+    """A user and a password (RFC 7617)."""
 
     def __init__(self, logins: Sequence[Secret]) -> None:
         self._logins = [f"{each.owner}:{each.text}".encode() for each in logins]
 
     def check_headers(self, headers: Headers) -> None:
-        """Refuse a missing or unknown login. Every known login is compared, in constant time."""
+        """Refuse a missing or wrong login. Every known login is compared, in constant time."""
         scheme, _, encoded = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"basic":
             raise HttpProblemError(unauthorized("expected HTTP Basic authentication", _BASIC, Cause.LOGIN_MISSING))
@@ -108,11 +108,11 @@ class BasicAuthenticator:
             raise HttpProblemError(unauthorized("the user or the password is wrong", _BASIC, Cause.LOGIN_WRONG))
 
     def check_body(self, headers: Headers, body: bytes) -> None:
-        """Accept any body: the login authenticates the client."""
+        """Nothing to check: a login covers any body."""
 
 
 def authenticators(settings: Settings) -> dict[str, Authenticator]:
-    """Build the authenticator of each provider."""
+    """The authenticator of each provider."""
     keys = settings.token_signing_keys
     return {
         provider: authenticator_of(CONTRACTS[provider].proof, credentials, keys)
@@ -121,7 +121,7 @@ def authenticators(settings: Settings) -> dict[str, Authenticator]:
 
 
 def authenticator_of(proof: Proof, credentials: Credentials, signing_keys: Sequence[str]) -> Authenticator:
-    """Build the authenticator for this proof and these credentials. `signing_keys` verify our tokens."""
+    """The authenticator for this proof and these credentials. `signing_keys` verify our bearer tokens."""
     match proof:
         case Token():
             return BearerAuthenticator(Verifier(signing_keys, credentials.client_id))

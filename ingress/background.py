@@ -1,4 +1,4 @@
-"""Background jobs that run for the lifetime of the ingress. Accepting an event needs none of them."""
+"""Background jobs: they run as long as the ingress does. None of them is needed to accept an event."""
 
 import asyncio
 import contextlib
@@ -6,14 +6,14 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 
 AGAIN_SECONDS = 0.1
-"""Time between two attempts to cancel."""
+"""Pause between two attempts to cancel a job."""
 
 log = logging.getLogger("curbside.ingress")
 
 
 @contextlib.asynccontextmanager
 async def running(**jobs: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run the jobs while the context is open. A job that fails before is logged as a bug; the others continue."""
+    """Run the jobs while the context is open. A job that ends early is a bug: it is logged, and the others continue."""
     tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
     for task in tasks:
         task.add_done_callback(_report)
@@ -29,7 +29,7 @@ def _report(task: asyncio.Task[None]) -> None:
 
 
 async def _stop(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: before Python 3.12, `asyncio.wait_for` (used by redis-py) may swallow a cancellation."""
+    """Cancel until all have ended. Before Python 3.12 `asyncio.wait_for`, which redis-py uses, may swallow a cancellation."""
     while tasks:
         for task in tasks:
             task.cancel()

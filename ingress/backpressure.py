@@ -1,7 +1,7 @@
-"""Back-pressure: refuses events with 503 while Valkey is near its memory limit or the backlog exceeds `INBOX_MAX_BACKLOG`.
+"""Backpressure: refuses events (503) while the inbox is too full to keep them safe.
 
-The check runs once a second, off the acknowledgement path. The start and the end of a refusal are logged, and so are those of
-an outage of Valkey.
+Valkey is checked once a second, off the acknowledgement path: its memory limit and `INBOX_MAX_BACKLOG`. One line is logged when events are
+refused and one when they are accepted again; the same for an outage of Valkey.
 """
 
 import asyncio
@@ -22,34 +22,34 @@ MEMORY_SHARE = 0.95
 log = logging.getLogger("curbside.ingress")
 
 
-async def monitor(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
+async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
     """Keep `inbox.refusal` up to date until cancelled."""
-    is_unavailable = False
+    is_away = False
     while True:
         try:
-            refusal = await check_inbox(valkey, max_backlog)
+            refusal = await refusal_now(valkey, max_backlog)
         except (RedisError, OSError) as error:
-            if not is_unavailable:
+            if not is_away:
                 log.warning("Valkey is unreachable (%s): no event is accepted until it is back", type(error).__name__)
-            is_unavailable, inbox.refusal = True, None  # each append detects the outage itself and raises
+            is_away, inbox.refusal = True, None  # each append reports the outage itself
         else:
-            if is_unavailable:
+            if is_away:
                 log.warning("Valkey is back")
-                await warn_if_not_durable(valkey)  # it may be another server, or was unavailable when we started
+                await warn_if_not_durable(valkey)  # it may be another server, or it was unreachable at our start
             if refusal != inbox.refusal:
                 log.warning("inbox: %s", refusal.detail if refusal else "accepting again")
-            is_unavailable, inbox.refusal = False, refusal
+            is_away, inbox.refusal = False, refusal
         await asyncio.sleep(PERIOD_SECONDS)
 
 
-async def check_inbox(valkey: Redis, max_backlog: int) -> Refusal | None:
-    """Why the inbox must refuse events now; None if it can accept them."""
+async def refusal_now(valkey: Redis, max_backlog: int) -> Refusal | None:
+    """Why events are to be refused now; None if they are accepted."""
     backlog = await _backlog(valkey)
     if backlog > max_backlog:
         return Refusal(f"{backlog} events wait in the inbox (INBOX_MAX_BACKLOG is {max_backlog})", Cause.BACKLOG)
     try:
         memory = await valkey.info("memory")
-    except ResponseError:  # a managed server that does not allow INFO
+    except ResponseError:  # a managed server that does not answer INFO
         return None
     used, limit = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     if limit and used > limit * MEMORY_SHARE:
@@ -58,7 +58,7 @@ async def check_inbox(valkey: Redis, max_backlog: int) -> Refusal | None:
 
 
 async def _backlog(valkey: Redis) -> int:
-    """The number of entries not yet dispatched: pending ones, and those not yet delivered to the consumer group."""
+    """Entries not yet dispatched: delivered but unacknowledged, and not yet delivered."""
     try:
         groups: list[dict[str, Any]] = await valkey.xinfo_groups(INBOX)
     except ResponseError:  # no stream yet

@@ -1,6 +1,6 @@
-"""Bearer tokens for providers that fetch one. They are signed and self-contained: any replica verifies them without a lookup.
+"""Bearer tokens: signed and self-contained, so that any replica verifies them without a lookup.
 
-`issue` makes a token, `Verifier` checks it. The first key signs and all keys verify, so keys can be rotated with overlap.
+`issue` makes a token, `Verifier` checks one. The first key signs and all keys verify, so that keys rotate with overlap.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from schemas.refusals import Cause
 ALGORITHM = "HS256"
 ISSUER = "curbside"
 LEEWAY_SECONDS = 5
-"""Allowed difference between the clocks of two replicas, for expiry."""
+"""The clocks of replicas may differ by this much."""
 AHEAD_SECONDS = 300
-"""Allowed distance of a token's `iat` into the future: replicas accept each other's tokens if their clocks differ by less."""
+"""Other replicas accept a token whose issuer's clock is ahead by less than this."""
 MAX_TOKEN_BYTES = 24 << 10
 """A longer token is not parsed. The longest that we issue holds a form of `oauth.MAX_FORM_BYTES` in Base64."""
 _MAX_CACHED = 1024
@@ -28,7 +28,7 @@ _CHECKED_HERE = {"verify_aud": False, "verify_exp": False, "verify_iat": False, 
 
 
 def key_id(key: str) -> str:
-    """The identifier of a key for a token's header. It does not reveal the key."""
+    """An identifier of a key for a token's header. It does not reveal the key."""
     return hashlib.sha256(b"curbside key id\0" + key.encode()).hexdigest()[:16]
 
 
@@ -41,7 +41,7 @@ def issue(key: str, client_id: str, now_seconds: float, ttl: timedelta, scope: s
 
 
 class Verifier:
-    """Refuses tokens that are not ours, another client's or not valid now. Caches valid tokens until they expire."""
+    """Verifies tokens: issued by us, to `client_id`, and valid now. A valid token is cached until it expires."""
 
     def __init__(self, keys: Sequence[str], client_id: str) -> None:
         self._keys = {key_id(key): key for key in keys}
@@ -49,7 +49,7 @@ class Verifier:
         self._valid_until: dict[bytes, float] = {}
 
     def check(self, token: bytes, now_seconds: float) -> None:
-        """Check a token. Raises `RefusedError`, which states what is wrong with it."""
+        """Verify a token. Raises `RefusedError`, which states what is wrong with it."""
         until = self._valid_until.get(token)
         if until is None or now_seconds >= until:
             self._verify(token, now_seconds)
@@ -64,10 +64,11 @@ class Verifier:
             raise RefusedError("the token was issued to another client than this provider has now", Cause.TOKEN_CLIENT)
         if len(self._valid_until) >= _MAX_CACHED:
             self._valid_until.clear()
-        self._valid_until[token] = float(until)  # compared with the clock at every request: faster as a float
+        # a float, as the clock's: comparing it with a whole number is slower
+        self._valid_until[token] = float(until)
 
     def _claims(self, token: bytes) -> dict[str, Any]:
-        """The verified claims of a token. Raises `RefusedError` if we did not issue it."""
+        """The token's claims. Raises `RefusedError` if we did not issue it."""
         if len(token) > MAX_TOKEN_BYTES:
             raise RefusedError("the token is too long", Cause.TOKEN_MALFORMED)
         try:
@@ -77,12 +78,12 @@ class Verifier:
             return jwt.decode(token, key, algorithms=[ALGORITHM], issuer=ISSUER, options=_CHECKED_HERE)  # type: ignore[arg-type]
         except jwt.InvalidSignatureError:
             raise RefusedError("the token's signature is wrong", Cause.TOKEN_WRONG) from None
-        except (jwt.PyJWTError, RecursionError):  # RecursionError: JSON nested too deep, in some releases of PyJWT
+        except (jwt.PyJWTError, RecursionError):  # RecursionError: nested too deep, in releases of PyJWT that do not catch it
             raise RefusedError("the token is malformed", Cause.TOKEN_MALFORMED) from None
 
 
 def _expiry(claims: dict[str, Any], now_seconds: float) -> int:
-    """When the token expires, with leeway, in epoch seconds. Raises `RefusedError` for times that we never issue."""
+    """When the token expires, leeway included, in epoch seconds. Raises `RefusedError` for times that we never issue."""
     for name in ("exp", "iat"):
         if type(claims.get(name)) is not int or claims[name] >= _YEAR_10000:
             raise RefusedError("the token is malformed: its times are not ours", Cause.TOKEN_MALFORMED)

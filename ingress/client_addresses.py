@@ -1,8 +1,7 @@
-"""Finds the client address of a request: the connection's peer, or the client that a trusted proxy names in `X-Forwarded-For`.
+"""The client's address: the other end of the connection, or the one that a trusted proxy names in `X-Forwarded-For`.
 
-Any client can send that header, so only the entries of our own proxies (`TRUSTED_PROXIES`) are trusted. Each proxy appends the
-address of its peer, so the last address that is not a trusted proxy is the client. Pure. Results are cached, since every
-request needs one.
+Anybody can send that header, so only what our own proxies (`TRUSTED_PROXIES`) wrote into it is believed. Each proxy appends the address
+that it saw: the last one that is not a trusted proxy is the client. Pure. Results are cached, since every request needs one.
 """
 
 import ipaddress
@@ -10,28 +9,27 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 UNKNOWN = "-"
-"""Stands for the address of a connection that has none, over a Unix socket."""
+"""The address of a client without one: a connection over a Unix socket."""
 MAX_FORWARDED_BYTES = 512
-"""Length of the header that is read, counted from its end: more than a chain of proxies needs."""
+"""How much of the header is read, from its end: more than a chain of proxies needs."""
 _REMEMBERED = 4096
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ClientAddresses:
-    """Finds client addresses, given the networks of our own proxies."""
+    """Finds clients' addresses, given the networks of our own proxies."""
 
     def __init__(self, networks: Sequence[str]) -> None:
-        """Trust these: addresses, or networks such as `10.0.0.0/8`. Raises ValueError for anything else."""
+        """Trust these addresses or networks (`10.0.0.0/8`). Raises ValueError for anything else."""
         self._trusted = [ipaddress.ip_network(each) for each in networks]
         self._peer = lru_cache(_REMEMBERED)(self._read_peer)
         self._sender = lru_cache(_REMEMBERED)(self._read_sender)
 
     def address(self, client: tuple[str, int] | None, forwarded_for: bytes | None) -> str:
-        """The client address without port; the peer's own if the header names none that can be trusted.
+        """The client's address, without port; the connection's own if the header names none that can be believed.
 
-        `client` is ASGI's `scope["client"]`, `forwarded_for` the last `X-Forwarded-For` header. An IPv4-mapped IPv6 address is
-        returned as IPv4.
+        `client` is ASGI's `scope["client"]`, `forwarded_for` the last `X-Forwarded-For` header. IPv4 in IPv6 is given as IPv4.
         """
         if client is None:
             return UNKNOWN
@@ -41,13 +39,13 @@ class ClientAddresses:
         return self._sender(forwarded_for[-MAX_FORWARDED_BYTES:]) or peer
 
     def _read_peer(self, host: str) -> tuple[str, bool]:
-        address = _read(host.partition("%")[0])  # without the interface of a link-local address
+        address = _read(host.partition("%")[0])  # without the interface of a link-local one
         return (host, False) if address is None else (str(address), self._is_trusted(address))
 
     def _read_sender(self, header: bytes) -> str | None:
-        """The last address that is not trusted, else the first one; None if a value after it is no address."""
+        """The last address that is not a trusted proxy, or else the first one. None if a value after it is no address."""
         if len(header) == MAX_FORWARDED_BYTES:
-            header = header.partition(b",")[2]  # the first one may be cut
+            header = header.partition(b",")[2]  # the first value may be cut
         address: Address | None = None
         for text in reversed(header.decode("latin-1").split(",")):
             address = _read(text.strip())
@@ -59,8 +57,8 @@ class ClientAddresses:
         return any(address in network for network in self._trusted)
 
 
-def network_of(address: str) -> str:
-    """The unit of rate limiting: the /64 of an IPv6 address, since one client has all of it; otherwise the address."""
+def neighbourhood(address: str) -> str:
+    """The address to rate-limit by: the /64 network of an IPv6 address, since one client has all of it; otherwise the address."""
     found = _read(address)
     if not isinstance(found, ipaddress.IPv6Address):
         return address

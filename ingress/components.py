@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from ingress.authentication import authenticators
 from ingress.background import running
-from ingress.backpressure import monitor
+from ingress.backpressure import watch
 from ingress.body_reader import BodyReader
 from ingress.client_addresses import ClientAddresses
 from ingress.connections import Connections
@@ -41,12 +41,12 @@ _NEW_OBJECTS = 20_000
 
 
 class Components:
-    """All components of one ingress. One per event loop."""
+    """All components. One per event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         seconds = settings.commit_timeout.total_seconds()
-        # No retries: a client should get its 503 at once during an outage of Valkey, and the periodic jobs run again anyway.
+        # No retries: a waiting client should learn of an outage at once, and the periodic jobs try again by themselves.
         options: dict[str, Any] = {"protocol": 2, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
         pool = ConnectionPool.from_url(settings.redis_url, **options)  # the inbox has its own timeout
         self.valkey = Redis.from_url(settings.redis_url, decode_responses=True, socket_timeout=seconds, **options)
@@ -56,17 +56,17 @@ class Components:
         self.inbox, self.notifier = Inbox(pool, bodies.memory, seconds), Notifier(self.valkey, celery)
         proofs, contexts = authenticators(settings), context_encoders(settings)
         self.webhook = Webhook(self.inbox, self.notifier, proofs, contexts, bodies, settings.max_body_bytes, self.refusals)
-        client_addresses = ClientAddresses(settings.trusted_proxies)
-        self.token = TokenEndpoint(settings, bodies, self.refusals, Limiter(self.valkey), client_addresses)
+        peers = ClientAddresses(settings.trusted_proxies)
+        self.token = TokenEndpoint(settings, bodies, self.refusals, Limiter(self.valkey), peers)
         self.readiness = Readiness(self.valkey, self.inbox)
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[dict[str, Any]]:
-        """Start and stop the components. Yields the state that the server passes to its connections."""
+        """The lifespan of the application. It yields the state that the server gives to each connection."""
         await warn_if_not_durable(self.valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        pressure = monitor(self.valkey, self.inbox, self.settings.inbox_max_backlog)
+        pressure = watch(self.valkey, self.inbox, self.settings.inbox_max_backlog)
         async with running(notifier=self.notifier.run(), pressure=pressure, refusals=self.refusals.run()):
             yield {"connections": Connections(most_connections(self.settings), self._refused)}
         await self.inbox.close()
@@ -75,12 +75,12 @@ class Components:
         await self.valkey.aclose()
 
     def _refused(self, problem: Problem) -> None:
-        """Count a refusal on a connection before the provider was known."""
+        """Count a refusal on a connection whose sender is not known."""
         self.refusals.add(NOBODY, problem.status, problem.cause)
 
 
 def _collect_garbage_rarely() -> None:
-    """Run the cyclic garbage collector rarely: reference counting frees almost everything that a request allocates."""
+    """Run the cyclic garbage collector rarely and on new objects only: reference counting frees nearly all that a request allocates."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS, 10, 10)

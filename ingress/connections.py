@@ -1,57 +1,57 @@
-"""State that all connections of one ingress share: their number, their deadlines and their memory budget."""
+"""Limits that all connections of one ingress share: their number, how long each may wait, and how much memory they hold."""
 
 import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from ingress.body_budget import BodyBudget
 from ingress.deadlines import Deadlines
-from ingress.memory_budget import MemoryBudget
 from ingress.problems import CROWDED, Problem
 
 HEAD_TIMEOUT_SECONDS = 10.0
 """From the start of a connection, or the first byte of a request, to the end of the headers."""
 UNREAD_TIMEOUT_SECONDS = 10.0
-"""How long a client may leave its answers unread once they fill the buffers."""
+"""How long a client may leave answers unread once they fill the buffers."""
 BODY_TIMEOUT_SECONDS = 15.0
-"""For applications that do not limit the time of a body. `BodyReader` does, at ten seconds."""
+"""For applications without a limit of their own. The webhook's is ten seconds."""
 HEADS_BYTES = 16 << 20
-"""Limit on all requests with incomplete headers, and on pipelined requests that wait for the previous answer."""
+"""BodyBudget for incomplete headers and for pipelined requests that wait for the answer before them."""
 
 
 class Connection(Protocol):
-    """One client connection."""
+    """The connection of one client."""
 
     def __hash__(self) -> int:
         """Hash by identity."""
 
     @property
     def transport(self) -> asyncio.Transport:
-        """Its transport."""
+        """The connection's transport."""
 
     def expire(self) -> None:
-        """Close the connection: the awaited request did not arrive in time."""
+        """Close the connection: what it was to send or read is overdue."""
 
 
 Pool = Deadlines[Connection]
 
 
 class Connections:
-    """The connections of an ingress. One per event loop. `refused` is called for problems that no application sees."""
+    """The connections of an ingress. One per event loop. `refused` is called for each problem that no application answers."""
 
     def __init__(self, most: int, refused: Callable[[Problem], None]) -> None:
         self.most, self.refused = most, refused
         self.awaited: Deadlines[Connection] = Deadlines(HEAD_TIMEOUT_SECONDS, lambda each: each.expire())
-        """Connections that wait for a first request, or for the rest of a head."""
+        """Connections that have not yet sent a complete head."""
         self.bodies: Deadlines[Connection] = Deadlines(BODY_TIMEOUT_SECONDS, lambda each: each.transport.abort())
-        """Connections that wait for the rest of a body, while the application has its head."""
+        """Connections that have not yet sent a complete body, while the application has the head."""
         self.unread: Deadlines[Connection] = Deadlines(UNREAD_TIMEOUT_SECONDS, lambda each: each.transport.abort())
-        """Connections whose client does not read its answers."""
+        """Connections that do not read their answers."""
         self.idle: dict[Connection, None] = {}
-        """Idle connections between two requests, the longest idle first."""
-        self.memory: MemoryBudget[Connection] = MemoryBudget(HEADS_BYTES, lambda each: each.transport.abort())
+        """Connections between two requests, the longest idle first."""
+        self.memory: BodyBudget[Connection] = BodyBudget(HEADS_BYTES, lambda each: each.transport.abort())
 
     def move(self, connection: Connection, old: Pool | None, new: Pool | None) -> Pool | None:
-        """Move a connection to the deadlines of `new`, and return `new`."""
+        """Put the connection into another pool, and return that pool."""
         if old is not None:
             old.end(connection)
         if new is not None:
@@ -59,7 +59,7 @@ class Connections:
         return new
 
     def make_room(self) -> bool:
-        """Close the connection that has waited longest. False if all connections are being served."""
+        """Close the connection that has waited longest. False if all are being served."""
         self.refused(CROWDED)
         waiting = (self.awaited.oldest(), self.unread.oldest(), self.bodies.oldest(), next(iter(self.idle), None))
         victim = next((each for each in waiting if each is not None), None)

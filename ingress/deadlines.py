@@ -1,6 +1,6 @@
-"""Deadlines for many waiters with the same timeout, on one timer.
+"""Deadlines of many waiters, all with the same timeout, under one timer.
 
-One timer per waiter, set and cancelled, would cost a tenth of a request.
+A timer per waiter would cost a tenth of a request.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ Waiter = TypeVar("Waiter", bound=Hashable)
 
 
 class Deadlines(Generic[Waiter]):
-    """Calls `expire(waiter)` for each waiter that has waited `seconds`. One per event loop."""
+    """Calls `expire(waiter)` for each waiter after `seconds`. One per event loop."""
 
     def __init__(self, seconds: float, expire: Callable[[Waiter], None]) -> None:
         self._seconds, self._expire = seconds, expire
@@ -19,30 +19,30 @@ class Deadlines(Generic[Waiter]):
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, waiter: Waiter) -> None:
-        """Start the deadline of a waiter. A waiter that already has one keeps it."""
+        """Start a waiter's deadline. A waiter that has one keeps it."""
         if waiter in self._at:
             return
         loop = asyncio.get_running_loop()
         deadline = self._at[waiter] = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(deadline, self._expire_due)
+            self._timer = loop.call_at(deadline, self._look)
 
     def end(self, waiter: Waiter) -> None:
-        """Remove the deadline of a waiter."""
+        """Remove a waiter's deadline."""
         self._at.pop(waiter, None)
 
     def oldest(self) -> Waiter | None:
-        """The waiter that has waited longest; None if there is none."""
+        """The waiter that has waited longest, if any."""
         return next(iter(self._at), None)
 
-    def _expire_due(self) -> None:
-        """Expire every waiter whose deadline has passed, and set the timer for the next one."""
+    def _look(self) -> None:
+        """Expire all overdue waiters, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while (waiter := self.oldest()) is not None:
             deadline = self._at[waiter]
             if deadline > loop.time():
-                self._timer = loop.call_at(deadline, self._expire_due)
+                self._timer = loop.call_at(deadline, self._look)
                 return
             del self._at[waiter]
             self._expire(waiter)

@@ -1,4 +1,4 @@
-"""Checks that Valkey is configured to keep the promise of a 200: the event is on disk."""
+"""Checks that Valkey's settings keep the promise of a 200: the event is on disk."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger("curbside.ingress")
 
 
 async def warn_if_not_durable(valkey: Redis) -> None:
-    """Log a warning if Valkey's configuration may lose events. Does nothing if they cannot be read."""
+    """Log a warning if Valkey's settings do not keep the promise. A server that does not answer is skipped."""
     try:
         config = await valkey.config_get(*_WANTED)
     except (RedisError, OSError):

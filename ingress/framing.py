@@ -1,6 +1,6 @@
-"""Splits received data so that the parser gets at most one request head at a time. Pure.
+"""Cuts data from a connection so that the parser never gets more than one head at once. Pure.
 
-The parser cannot be stopped at the end of a request: it would start on the next one before the first is answered.
+A parser cannot be stopped at the end of a request: it would parse the next one before the first is answered.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 END = b"\r\n\r\n"
 """The end of a head, and of a chunked body."""
 _NEXT = re.compile(rb"\r\n\r\n(?=[A-Z])")
-"""The end of a chunked request that another request follows."""
+"""What precedes a request that follows a chunked one."""
 
 
 def cut_of_head(data: bytes, at: int) -> tuple[int, int]:
-    """The bytes from `at` that belong to a head, and where to stop parsing: after the body, if no other head follows."""
+    """How many bytes from `at` on belong to a head, and the offset up to which to parse: through its body if no other head follows."""
     end = data.find(END, at)
     if end < 0:
         return len(data) - at, len(data)
@@ -22,7 +22,7 @@ def cut_of_head(data: bytes, at: int) -> tuple[int, int]:
 
 
 def cut_of_body(data: bytes, at: int, headers: Iterable[tuple[bytes, bytes]], received_bytes: int) -> int:
-    """The end of what to parse of a request with these headers, `received_bytes` of whose body have been received."""
+    """The offset up to which to parse a request with these headers, given how much of its body has been received."""
     if data.find(END, at) < 0:
         return len(data)
     for name, value in headers:

@@ -1,8 +1,7 @@
-"""HTTP/1.1 for untrusted clients: uvicorn's httptools protocol with limits on what a connection may send, hold and leave open.
+"""HTTP/1.1 for untrusted clients: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
 
-Requests are answered one by one: a pipelined request is not parsed before the previous one is answered. An offer to upgrade is
-ignored by parsing the head again without it (RFC 9110, 7.8): httptools would treat the body as another protocol, and uvicorn
-what follows as another request. Trailers are never headers.
+Requests are answered one by one: none is parsed before the one in front of it is answered. An offer to upgrade is declined by parsing the
+head again without it (RFC 9110, 7.8): else httptools and uvicorn would take the rest for another protocol. Trailers are never headers.
 """
 
 import asyncio
@@ -20,32 +19,32 @@ from ingress.problems import HEAD_TOO_LARGE, HEAD_TOO_SLOW, MALFORMED, PADDED, S
 
 HEAD_BYTES, HEADERS = 64 << 10, 128
 SMALL_HEAD_BYTES = 8 << 10
-"""A smaller head is not counted: one for each possible connection fits into memory."""
+"""A head of less is not counted: as many as there may be connections fit into memory."""
 DISCARDED_BYTES = 4 << 20
-"""Limit on the rest of a body already answered. An immediate close would reset the connection and could lose the answer."""
+"""How much of a body is discarded after its answer. Closing at once would reset the connection before the answer is read."""
 STOP_SECONDS = 1.0
 """How long an incomplete body, or a client that does not read, may delay a stop."""
 HELD_BYTES = 1 << 20
-"""Limit on pipelined data of a connection while a request is answered."""
+"""How much is held of later requests on a connection while one is answered."""
 _log = logging.getLogger("curbside.ingress.http")
-_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # such requests are counted as refused
+_log.addFilter(lambda record: record.msg != "Invalid HTTP request received.")  # the refusal is counted
 
 
-class Arriving(Enum):
-    """The part of a request that is arriving."""
+class RequestPart(Enum):
+    """Which part of a request is arriving."""
 
     NONE, HEAD, BODY = auto(), auto(), auto()
 
 
 class Parser(HttpRequestParser):
-    """httptools' parser without upgrades and without uvicorn's leniencies."""
+    """httptools' parser, declining upgrades, and without the leniencies that uvicorn gives it."""
 
     def __init__(self, protocol: "Protocol") -> None:
         super().__init__(protocol)
         self._protocol = protocol
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]
-        """Parse received data. Raises `HttpParserError`."""
+        """Parse. Raises `HttpParserError`."""
         try:
             HttpRequestParser.feed_data(self, data)
         except HttpParserUpgrade as offer:
@@ -61,40 +60,40 @@ class Parser(HttpRequestParser):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. Hot methods call the base class by name: `super()` would cost a twentieth of a request."""
+    """One connection. On every request's path its base is called by name: `super()` would cost a twentieth of a request."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.parser, self.arriving, self.logger = Parser(self), Arriving.NONE, _log
+        self.parser, self.part, self.logger = Parser(self), RequestPart.NONE, _log
         self.shared: Connections = self.app_state["connections"]
         self.head_bytes, self.body_bytes, self.raw_bytes, self.held, self.held_at, self.kept = 0, 0, 0, b"", 0, 0
         self.discarded_bytes, self.is_at_end = 0, False
         self.idle, self.pool = self.shared.idle, cast("Pool | None", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Register the connection. Past the limit, the connection that has waited longest is closed."""
+        """Begin; past the limit of connections, the one that has waited for the longest makes room."""
         super().connection_made(cast("asyncio.Transport", JoinedWrites(transport, self.loop)))
         if len(self.connections) > self.shared.most and not self.shared.make_room():
             self.transport.abort()
         self.pool = self.shared.move(self, None, self.shared.awaited)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Remove the connection."""
+        """End."""
         self.shared.forget(self)
         self._stop_keep_alive()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse held data, then the received data."""
+        """Parse what was held, then the new data."""
         self.idle.pop(self, None)
         if self.held:
             data, self.held = self.held[self.held_at :] + data, b""
         self._parse(data, 0)
 
     def _parse(self, data: bytes, at: int) -> None:
-        """Parse up to a request that must wait for the answer to the previous one."""
+        """Parse up to a request that has to wait for the answer to the one before it."""
         while at < len(data) and not self.transport.is_closing():
-            was_body = self.arriving is Arriving.BODY
+            was_body = self.part is RequestPart.BODY
             if self._is_answering() and not was_body:
                 self.held, self.held_at = data, at
                 self.flow.pause_reading()
@@ -105,10 +104,10 @@ class Protocol(HttpToolsProtocol):
             HttpToolsProtocol.data_received(self, data[at:cut] if cut - at < len(data) else data)
             if was_body:
                 self._count_body(cut - at)
-            elif self.arriving is Arriving.HEAD and len(self.headers) > HEADERS:
+            elif self.part is RequestPart.HEAD and len(self.headers) > HEADERS:
                 self.refuse(HEAD_TOO_LARGE)
             at = cut
-        self._update_limits()
+        self._watch()
 
     def _count_body(self, n_bytes: int) -> None:
         self.raw_bytes += n_bytes
@@ -130,85 +129,85 @@ class Protocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _update_limits(self) -> None:
-        """Update the memory that the connection holds, and its deadline."""
+    def _watch(self) -> None:
+        """Account for the memory that is held, and put the connection into its pool."""
         if (kept := len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)) != self.kept:
             self.kept = kept
             if kept > HELD_BYTES or not self.shared.memory.hold(self, kept):
                 self.transport.abort()
         pool: Pool | None = None
         if self._is_answering():
-            pool = self.shared.bodies if self.arriving is Arriving.BODY else None
+            pool = self.shared.bodies if self.part is RequestPart.BODY else None
         elif self.timeout_keep_alive_task is None:
             pool = self.shared.awaited
         if pool is not self.pool:
             self.pool = self.shared.move(self, self.pool, pool)
 
     def on_message_begin(self) -> None:
-        """Start a request."""
+        """A request line begins."""
         HttpToolsProtocol.on_message_begin(self)
-        self.arriving = Arriving.HEAD
+        self.part = RequestPart.HEAD
 
     def on_headers_complete(self) -> None:
-        """Start the application, unless the head is parsed again without an upgrade."""
+        """Start the application, unless the head is going to be parsed again."""
         if len(self.headers) > HEADERS:
             raise HttpProblemError(HEAD_TOO_LARGE)
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
             self.headers = []  # for the trailers
-            self.arriving, self.body_bytes, self.raw_bytes, self.discarded_bytes = Arriving.BODY, 0, 0, 0
+            self.part, self.body_bytes, self.raw_bytes, self.discarded_bytes = RequestPart.BODY, 0, 0, 0
 
     def on_body(self, body: bytes) -> None:
-        """Receive a part of the body. `_count_body` limits its framing (chunk sizes, trailers)."""
+        """A part of the body arrived. Framing, such as chunk sizes and trailers, must not be much larger than the body."""
         self.body_bytes += len(body)
         HttpToolsProtocol.on_body(self, body)
 
     def on_message_complete(self) -> None:
-        """End a request. If it is already answered, start the keep-alive timeout."""
+        """The request is complete. If it is answered already, the connection is kept from now on."""
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_message_complete(self)
-            self.arriving = Arriving.NONE
+            self.part = RequestPart.NONE
             if self.cycle.response_complete:
                 self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-                self._release_request()
+                self._rest()
 
     def on_response_complete(self) -> None:
-        """Parse what was received while the request was answered."""
+        """Parse what arrived meanwhile."""
         HttpToolsProtocol.on_response_complete(self)
         if self.transport.is_closing():
             return
-        if self.arriving is Arriving.NONE:
-            self._release_request()
+        if self.part is RequestPart.NONE:
+            self._rest()
             if not self.held:
                 if self.is_at_end:
                     self.transport.close()
                 if self.kept:
-                    self._update_limits()
+                    self._watch()
                 return
-        else:  # the rest of this body is awaited, not a new request
+        else:  # the rest of this request is expected, not the next one
             self._stop_keep_alive()
         held, self.held = self.held, b""
         self._parse(held, self.held_at)
 
-    def _release_request(self) -> None:
-        """Release a finished request: its head and its cycle."""
-        if not self._is_answering():  # otherwise a pipelined request has started
+    def _rest(self) -> None:
+        """The connection is idle: forget the last request's head and the application's state."""
+        if not self._is_answering():  # or a pipelined request comes next
             self.head_bytes, self.cycle, self.idle[self] = 0, None, None  # type: ignore[assignment]
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Note that the client sends no more. It may still read its answers."""
+        """The client sends no more. It may still read the answers to its requests."""
         self.is_at_end = True
-        return self._is_answering() and self.arriving is Arriving.NONE
+        return self._is_answering() and self.part is RequestPart.NONE
 
     def shutdown(self) -> None:
-        """Stop: answer requests under way, but do not wait for clients that neither send nor read."""
+        """The ingress stops: requests under way are answered, but clients that neither send nor read are not waited for."""
         super().shutdown()
         self.loop.call_later(STOP_SECONDS, self._stop)
 
     def _stop(self) -> None:
         if self.flow.write_paused:
             self.transport.abort()
-        elif self._is_answering() and self.arriving is Arriving.BODY:
+        elif self._is_answering() and self.part is RequestPart.BODY:
             self.refuse(STOPPING)
 
     def _stop_keep_alive(self) -> None:
@@ -217,8 +216,8 @@ class Protocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
 
     def expire(self) -> None:
-        """Close the connection: the awaited request did not arrive in time."""
-        if self.arriving is Arriving.HEAD:
+        """Close the connection: what the client was to send or read is overdue."""
+        if self.part is RequestPart.HEAD:
             self.refuse(HEAD_TOO_SLOW)
         self.transport.close()
 
@@ -227,10 +226,10 @@ class Protocol(HttpToolsProtocol):
         self.refuse(HEAD_TOO_LARGE if self.headers and len(self.headers) > HEADERS else MALFORMED)
 
     def refuse(self, problem: Problem) -> None:
-        """Answer with a problem, unless an answer has started, and close."""
+        """Answer with a problem, unless an answer is under way, and close."""
         self.shared.refused(problem)
         if self._is_answering():
-            if self.arriving is not Arriving.BODY:  # the request under way is valid: answer it last
+            if self.part is not RequestPart.BODY:  # a later request is at fault: the answer under way is the last one
                 self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True
@@ -240,11 +239,11 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        """Start the deadline of a client that does not read its answers."""
+        """The client does not read its answers."""
         super().pause_writing()
         self.shared.unread.begin(self)
 
     def resume_writing(self) -> None:
-        """End that deadline."""
+        """The client reads its answers again."""
         super().resume_writing()
         self.shared.unread.end(self)

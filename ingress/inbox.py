@@ -1,8 +1,8 @@
 """Appends bodies to the inbox by group commit.
 
-Concurrent requests share one pipeline, and so one fsync. The inbox owns its connection. It returns an id only after Valkey has
-confirmed the append. Every other outcome is `InboxUnavailableError` within `2 × timeout` (a commit under way, then our own),
-however many wait. After a crash before the reply, the provider sends the event again.
+Requests that wait at the same moment share one pipeline, and so one fsync. This module owns the connection that it writes through. Its
+promise: an id is returned only after Valkey has confirmed the append. Anything else ends in `InboxUnavailableError` within `2 × timeout`
+(a commit under way, then our own), however many wait. A crash before the reply leaves at most an event that the provider sends again.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ import hiredis
 from redis import exceptions
 from redis.asyncio.connection import ConnectionPool
 
-from ingress.memory_budget import MemoryBudget
+from ingress.body_budget import BodyBudget
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
 
 MAX_GROUP = 512
-"""Most events in one pipeline: enough to share an fsync, few enough to keep memory and latency small."""
+"""Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
 
 
 _Waiting = tuple[bytes, asyncio.Future[str], float]
-"""A packed command, the future of its reply, and its deadline by the loop's clock."""
+"""A packed command, the future for its reply, and its deadline by the loop's clock."""
 
 
 class InboxUnavailableError(Exception):
-    """The event was not acknowledged: Valkey is unavailable, full or too slow. The provider should send it again."""
+    """The event was not accepted: Valkey is unavailable, full or too slow. The provider should send it again."""
 
     def __init__(self, detail: str, cause: Cause) -> None:
         super().__init__(detail)
@@ -35,7 +35,7 @@ class InboxUnavailableError(Exception):
 
 
 class Refusal(NamedTuple):
-    """Why nothing is accepted now."""
+    """Why no event is accepted now."""
 
     detail: str
     cause: Cause
@@ -44,17 +44,17 @@ class Refusal(NamedTuple):
 class Inbox:
     """Appends to the inbox stream. One per event loop."""
 
-    def __init__(self, pool: ConnectionPool, memory: MemoryBudget[Any], timeout_seconds: float) -> None:
+    def __init__(self, pool: ConnectionPool, memory: BodyBudget[Any], timeout_seconds: float) -> None:
         self._pool, self._memory = pool, memory
         self._timeout_seconds = timeout_seconds
         self._pipeline: Pipeline | PlainPipeline | None = None
         self._waiting: list[_Waiting] = []
         self._committer: asyncio.Task[None] | None = None
         self.refusal: Refusal | None = None
-        """Why nothing is accepted now, or None. Set by `ingress.backpressure`."""
+        """Why no event is accepted now; None if events are accepted. Set by `ingress.backpressure`."""
 
     def append(self, provider: str, body: bytes, request: bytes = b"") -> asyncio.Future[str]:
-        """Append a body with its encoded request context. The future gives the event id or raises `InboxUnavailableError`."""
+        """Append one body and its request context. The future gives the event id, or raises `InboxUnavailableError`."""
         if self.refusal is not None:
             raise InboxUnavailableError(*self.refusal)
         if self._memory.is_full:
@@ -81,7 +81,7 @@ class Inbox:
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
                 try:
                     _answer(group, await self._commit(group))
-                except BaseException:  # a bug or a cancellation: fail the waiting requests, then raise it
+                except BaseException:  # a bug or a cancellation: it is raised, but first every waiting request is answered
                     _answer(group, [InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE)] * len(group))
                     raise
                 finally:
@@ -90,7 +90,7 @@ class Inbox:
             self._committer = None
 
     async def _commit(self, group: list[_Waiting]) -> Sequence[object]:
-        """Send one pipeline and read its replies. A missing reply is represented by an exception."""
+        """Send one pipeline and read its replies. An exception stands for each missing reply."""
         commands = [command for command, _, _ in group]
         now, deadline = asyncio.get_running_loop().time(), group[0][2]
         if now >= deadline:
@@ -110,7 +110,7 @@ class Inbox:
             await self._disconnect()
             raise
         if any(isinstance(reply, hiredis.ReplyError) and _code(reply) == "READONLY" for reply in replies):
-            await self._disconnect()  # no longer the primary: reconnect, the address may lead to the new one
+            await self._disconnect()  # no longer the primary: reconnect, the address may lead to the new primary
         return replies
 
     async def _disconnect(self) -> None:
@@ -125,13 +125,13 @@ def _too_late(group: list[_Waiting]) -> Sequence[object]:
 
 
 def _code(error: hiredis.ReplyError) -> str:
-    """The code of a server error: `OOM`, `READONLY`, `MISCONF`."""
+    """The code of a server's error: `OOM`, `READONLY`, `MISCONF`."""
     return str(error).partition(" ")[0]
 
 
 def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
     for (_, future, _), reply in zip(group, replies, strict=True):
-        if future.done():  # answered, or the client has disconnected; the event is kept
+        if future.done():  # answered, or the client has disconnected: its event is kept anyway
             continue
         if isinstance(reply, bytes):
             future.set_result(reply.decode())
@@ -149,7 +149,7 @@ def _refused(reply: object) -> InboxUnavailableError:
 
 
 def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:
-    """`XADD inbox * p <provider> b <body> r <request>` in the wire protocol; without `r` if there is no context."""
+    """`XADD inbox * p <provider> b <body> r <request>` in Valkey's wire format; without `r` if there is no request context."""
     if request:
         return b"*9\r\n%b$%d\r\n%b\r\n%b$%d\r\n%b\r\n" % (_head(provider), len(body), body, _REQUEST, len(request), request)
     return b"*7\r\n%b$%d\r\n%b\r\n" % (_head(provider), len(body), body)

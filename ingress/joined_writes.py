@@ -1,20 +1,20 @@
-"""Joins the head and the body of an answer into one write.
+"""One write for each answer.
 
-uvicorn writes an answer's head and its body one by one, and uvloop sends each write at once: two system calls, two segments,
-the client woken twice. Joined, they save an eighth of all that an acknowledgement costs (`make bench`, part `ack`).
+uvicorn writes an answer's head and its body one by one, and uvloop sends each write at once: two system calls, two segments, the
+client woken twice. Joined, they save an eighth of all that an acknowledgement costs (`make bench`, part `ack`).
 """
 
 import asyncio
 from typing import Any
 
 LARGE_BYTES = 16 << 10
-"""A larger piece is not copied to be joined: all clients share one object for a document."""
+"""What is written in one piece of this size is not copied to be joined: a document is one object for all who fetch it."""
 CLOSE_SECONDS = 10.0
 """How long a client that reads nothing holds a connection that we have closed."""
 
 
 class JoinedWrites:
-    """A transport that delays a write until the next write, or the next iteration of the event loop, and joins both."""
+    """A transport that keeps back a write until the next one, which it joins, or until the next turn of the event loop."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
@@ -22,7 +22,7 @@ class JoinedWrites:
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send data in this iteration of the loop or at the start of the next. Drop it if the transport is closing."""
+        """Send it within this turn of the loop, or at the beginning of the next. What nobody is there to read goes nowhere."""
         if self.is_closing():
             self._kept = None
         elif self._kept is None:
@@ -36,14 +36,14 @@ class JoinedWrites:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Send delayed data and close the connection, after `CLOSE_SECONDS` at the latest."""
+        """Send what is kept back, and close the connection; at the latest when `CLOSE_SECONDS` are over."""
         self._flush()
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
     def __getattr__(self, name: str) -> Any:
-        """Delegate everything else to the transport."""
+        """Whatever else a transport can do."""
         return getattr(self._transport, name)
 
     def _flush(self) -> None:

@@ -1,7 +1,7 @@
-"""Limits failed attempts at the token endpoint, counted in Valkey for the whole deployment (package `limits`).
+"""Rate limit for failed attempts at the token endpoint: counted in Valkey for the whole deployment (package `limits`).
 
-Only failed attempts are counted and answered 429. A right secret always gets its token, so a stranger cannot lock out a
-provider. Unknown client ids are treated the same. During an outage of Valkey nothing is limited.
+Only failed attempts are counted, and only their answers change. A right secret always gets its token, so nobody can lock out a provider
+by failing in its name. Whether a client id exists makes no difference. During an outage of Valkey there is no limit.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ingress.client_addresses import network_of
+from ingress.client_addresses import neighbourhood
 from schemas.keys import LIMIT_PREFIX
 
 FAILURES_OF_A_CLIENT = 10
-"""Failures per minute of one client id at one address."""
+"""Failures per minute of one client id from one address."""
 FAILURES_OF_AN_ADDRESS = 60
-"""Failures per minute of one address, over all client ids."""
+"""Failures per minute from one address, for all client ids."""
 TIMEOUT_SECONDS = 1.0
 """How long an answer may wait for Valkey."""
 _AT_ONCE = 8
-"""Most concurrent connections to Valkey."""
+"""Maximum connections to Valkey."""
 _REMEMBERED = 4096
 
 
@@ -43,12 +43,12 @@ class Limiter:
         self._client = RateLimitItemPerMinute(FAILURES_OF_A_CLIENT, namespace="client")
         self._address = RateLimitItemPerMinute(FAILURES_OF_AN_ADDRESS, namespace="address")
         self._until: dict[str, float] = {}
-        """Names over a limit, each with the end of its window in epoch seconds: they need no call to Valkey."""
+        """Clients over a limit, with the epoch second at which it ends. They cost one lookup here."""
         self._few = asyncio.Semaphore(_AT_ONCE)
 
     async def failed(self, client_id: str, address: str) -> int:
-        """Count a failed attempt. Returns the seconds to wait before the next; 0 below the limits."""
-        place = network_of(address)
+        """Count a failed attempt. Returns the seconds to wait before the next; 0 below the limit."""
+        place = neighbourhood(address)
         whose = {_name(place): self._address, _name(place, client_id): self._client}
         if not (until := max(self._until.get(name, 0.0) for name in whose)) > time.time():
             try:
@@ -59,7 +59,7 @@ class Limiter:
         return max(0, math.ceil(until - time.time()))
 
     async def _count(self, limit: RateLimitItemPerMinute, name: str) -> float:
-        """Count an attempt. Returns the end of the window in epoch seconds if it is full, else 0."""
+        """Count the attempt in Valkey. Returns when the window ends if it is full."""
         if await self._windows.hit(limit, name):
             return 0.0
         stats = await self._windows.get_window_stats(limit, name)
@@ -70,5 +70,5 @@ class Limiter:
 
 
 def _name(*components: str) -> str:
-    """A short digest of the components that does not reveal them."""
+    """A short digest of the parts that does not reveal them."""
     return hashlib.sha256("\0".join(components).encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,6 +1,6 @@
-"""Third-party ASGI middleware around the whole ingress, including the path of an event: `INGRESS_MIDDLEWARE`.
+"""A user's ASGI middleware around the whole ingress, the path of an event included: `INGRESS_MIDDLEWARE`.
 
-It gets every request, every answer and every exception that becomes a 500, as Sentry and OpenTelemetry need.
+It sees every request, every answer, and each exception before the 500: what Sentry and OpenTelemetry need. Its cost comes on top.
 """
 
 import pkgutil
@@ -12,9 +12,9 @@ from schemas.settings import SettingError
 
 
 def wrap(app: ASGIApp, names: Sequence[str]) -> ASGIApp:
-    """Wrap the application in each `package.module:Name`, the first outermost. Each is called with the application it wraps.
+    """Wrap the application in each `package.module:Name`, the first outermost. Each is called with the application that it wraps.
 
-    Raises `SettingError` naming the middleware that cannot be used.
+    Raises `SettingError`, which names the one that cannot be used.
     """
     for name in reversed(names):
         app = _around(app, name)
@@ -22,15 +22,17 @@ def wrap(app: ASGIApp, names: Sequence[str]) -> ASGIApp:
 
 
 def check(names: Sequence[str]) -> None:
-    """Raise `SettingError` if a middleware cannot be used. Each is made once, around an empty application."""
+    """Raise `SettingError` if one cannot be used. Each is instantiated once, around an empty application."""
     wrap(_nothing, names)
 
 
 def _around(app: ASGIApp, name: str) -> ASGIApp:
     try:
         made = pkgutil.resolve_name(name)(app)
-    except Exception as error:  # their module or class may raise anything
-        text = f": {error}".replace("\n", " ") if isinstance(error, ImportError | AttributeError) else ""  # may quote a secret
+    except Exception as error:  # whatever a module or class raises
+        text = (
+            f": {error}".replace("\n", " ") if isinstance(error, ImportError | AttributeError) else ""
+        )  # its text may quote a secret
         why = f"{name!r} cannot be used: {type(error).__name__}{text}"
         raise SettingError(f"INGRESS_MIDDLEWARE is wrong: {why}") from error
     if not callable(made):
@@ -40,4 +42,4 @@ def _around(app: ASGIApp, name: str) -> ASGIApp:
 
 
 async def _nothing(_: Scope, __: Receive, ___: Send) -> None:
-    """The empty application of `check`."""
+    """An empty application for `check`."""

@@ -1,7 +1,6 @@
 """Notifies the dispatcher that the inbox has events: a Celery message without content, sent off the acknowledgement path.
 
-A lost notification delays events by a second and loses none, since every worker has its own timer. So no error here reaches a
-provider.
+A lost one costs a second and never an event, since every worker has a timer of its own. So no error here reaches a provider.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from schemas.processes import NOTIFICATION_EXPIRES_SECONDS, NOTIFY_INTERVAL_MS
 from schemas.tasks import queue_name, task_name
 
 PAUSE_SECONDS = 0.02
-"""Time between two checks whether a notification is needed, however many events arrive."""
+"""Between two checks whether a notification is needed, however many events arrive."""
 
 log = logging.getLogger("curbside.ingress")
 
@@ -32,14 +31,11 @@ class Notifier:
         self._thread = ThreadPoolExecutor(1, "notifier")
 
     def notify(self) -> None:
-        """Request a notification after an append. It does no I/O: `run` sends the notification."""
+        """An event was appended. Costs nothing: `run` sends the notification."""
         self._notified.set()
 
     async def run(self) -> None:
-        """Send notifications until cancelled.
-
-        Celery raises `OperationalError` if the broker is unavailable, whatever its engine.
-        """
+        """Send notifications, until cancelled. Whatever the broker, Celery raises `OperationalError` in an outage."""
         while True:
             await self._notified.wait()
             self._notified.clear()
@@ -53,15 +49,12 @@ class Notifier:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def close(self) -> None:
-        """Close the connection to the broker after a send under way."""
+        """Close the connection to the broker, after a send that is under way."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._celery.close)
         self._thread.shutdown()
 
     async def _is_needed(self) -> bool:
-        """Whether no consumer waits on the inbox and none was notified a moment ago.
-
-        It is checked after the append: see `workers.consumers.stream_consumer`.
-        """
+        """Whether no consumer waits on the inbox and none was notified a moment ago. Checked after the append: see `workers.consumers.stream_consumer`."""
         if await self._valkey.exists(waiter(DISPATCH)):
             return False
         return bool(await self._valkey.set(notified(DISPATCH), 1, nx=True, px=NOTIFY_INTERVAL_MS))

@@ -1,7 +1,7 @@
-"""The OAuth 2.0 token endpoint for client credentials (RFC 6749, 4.4). Instacart Connect fetches its bearer tokens here.
+"""The OAuth 2.0 token endpoint for client credentials (RFC 6749, 4.4): Instacart Connect fetches its bearer tokens here.
 
-The client authenticates by form fields or HTTP Basic (2.3.1). Errors follow 5.2; answers are not cacheable (5.1). Too many
-failed attempts are answered 429, but a right secret always gets its token: see `ingress.limiter`.
+The client authenticates by form fields or HTTP Basic (2.3.1). Errors follow 5.2; nothing is cached (5.1). Too many failed attempts are
+answered 429, but a right secret always gets its token: see `ingress.limiter`.
 """
 
 import base64
@@ -34,7 +34,7 @@ _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class OAuthError(Exception):
-    """An error answer according to RFC 6749, section 5.2."""
+    """An answer after RFC 6749 section 5.2."""
 
     def __init__(
         self,
@@ -51,17 +51,17 @@ class OAuthError(Exception):
         self.code, self.status, self.challenge, self.client_id = code, status, challenge, client_id
         self.cause = cause or (Cause.CLIENT if challenge else Cause.FORM)
         self.is_last = is_last
-        """Whether the connection is closed, since the rest of the form is not read."""
+        """Whether the answer closes the connection, because the rest of the form is not read."""
 
 
 class TokenEndpoint:
     """`POST /oauth/token`."""
 
     def __init__(
-        self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, client_addresses: ClientAddresses
+        self, settings: Settings, bodies: BodyReader, refusals: Refusals, limiter: Limiter, peers: ClientAddresses
     ) -> None:
         self._settings, self._bodies = settings, bodies
-        self._refusals, self._limiter, self._client_addresses = refusals, limiter, client_addresses
+        self._refusals, self._limiter, self._peers = refusals, limiter, peers
 
     async def __call__(self, request: Request) -> Response:
         """Answer a token request."""
@@ -101,7 +101,7 @@ class TokenEndpoint:
 
     def _address_of(self, request: Request) -> str:
         forwarded = request.headers.getlist("x-forwarded-for")
-        return self._client_addresses.address(request.scope["client"], forwarded[-1].encode("latin-1") if forwarded else None)
+        return self._peers.address(request.scope["client"], forwarded[-1].encode("latin-1") if forwarded else None)
 
     def _grant(self, form: dict[str, str], authorization: str | None) -> dict[str, Any]:
         if "grant_type" not in form:
@@ -122,17 +122,17 @@ class TokenEndpoint:
         return granted | ({"scope": scope} if scope else {})
 
     def _client(self, form: dict[str, str], authorization: str | None) -> tuple[str, str]:
-        """The client's id and secret: the reading that matches a known client, else the first."""
+        """The client's id and secret, in the reading whose id is known; else in the first."""
         readings = _readings(form, authorization)
         return ([each for each in readings if self._is_client(*each)] or readings)[0]
 
     def _provider_of(self, client_id: str) -> str:
-        """The provider of a client id; `NOBODY` if it is unknown."""
+        """The provider that this client id belongs to, if any."""
         ids = {name: each.client_id for name, each in self._settings.credentials.items() if each.client_id}
         return next((name for name, known in ids.items() if _equal(client_id, (known,))), NOBODY)
 
     def _is_client(self, client_id: str, client_secret: str) -> bool:
-        """Whether a provider has this client. Every client is compared, so timing reveals nothing."""
+        """Whether a provider has this client. Every candidate is compared with both, so that timing reveals nothing."""
         known = False
         for each in self._settings.credentials.values():
             if each.client_id:
@@ -142,7 +142,7 @@ class TokenEndpoint:
 
 
 def _equal(given: str, accepted: Sequence[str]) -> bool:
-    """Compare with each accepted value in constant time."""
+    """Whether the text equals one of the candidates. All are compared, in constant time."""
     equal = False
     for each in accepted:
         equal |= hmac.compare_digest(each.encode(), given.encode())
@@ -161,10 +161,10 @@ def _fields(body: bytes) -> dict[str, str]:
 
 
 def _readings(form: dict[str, str], authorization: str | None) -> list[tuple[str, str]]:
-    """The possible readings of the client's id and secret, from the form or from HTTP Basic, not both.
+    """The client's id and secret, from exactly one of the two places.
 
-    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret
-    that holds `+` or `%` has two readings.
+    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret that holds
+    `+` or `%` has two readings.
     """
     if authorization is None:
         if "client_id" not in form or "client_secret" not in form:

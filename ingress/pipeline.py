@@ -1,8 +1,8 @@
-"""A connection to Valkey for pipelines: one write for a group of commands, and one wake-up for each segment of replies.
+"""A connection to Valkey for pipelines: one write for a group of commands, and as few wake-ups as possible for its replies.
 
-redis-py opens it (address, TLS, password). Then we read its transport directly, since redis-py awaits, times and translates
-every reply separately. If a release of redis-py has no such transport, its public interface is used, at twice the cost. After a
-failure a late reply cannot be matched to its command: close the connection and open another.
+redis-py opens the connection (address, TLS, password). From then on we read its transport, since redis-py awaits, times and translates
+each reply by itself. If a release of redis-py has no such transport, `PlainPipeline` uses its public interface, at twice the cost.
+After a failure a late reply cannot be matched to its command: close the connection and open another.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ log = logging.getLogger("curbside.ingress")
 
 
 _WORDS = {exceptions.ReadOnlyError: "READONLY", exceptions.OutOfMemoryError: "OOM"}
-"""The codes of server errors that redis-py turns into a class and drops from the text."""
+"""The codes of server errors that redis-py turns into exception types and drops from the text."""
 
 
 async def open_pipeline(pool: ConnectionPool) -> "Pipeline | PlainPipeline":
@@ -32,7 +32,7 @@ async def open_pipeline(pool: ConnectionPool) -> "Pipeline | PlainPipeline":
 
 
 def transport_of(connection: AbstractConnection) -> asyncio.Transport | None:
-    """The transport of a connection; None if this release of redis-py keeps it elsewhere."""
+    """The connection's transport, if redis-py keeps it where its present releases do."""
     transport = getattr(getattr(connection, "_writer", None), "transport", None)
     return transport if hasattr(transport, "set_protocol") else None
 
@@ -44,7 +44,7 @@ class PlainPipeline:
         self._pool, self._connection = pool, connection
 
     async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
-        """Like `Pipeline.exchange`. Also raises the errors of redis-py."""
+        """As `Pipeline.exchange`. Raises the errors of redis-py too."""
         await self._connection.send_packed_command(b"".join(commands), check_health=False)
         return [await self._reply() for _ in commands]
 
@@ -72,7 +72,7 @@ class Pipeline(asyncio.Protocol):
         transport.set_protocol(self)
 
     async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
-        """Send packed commands. Returns a reply or `hiredis.ReplyError` for each. Raises `ConnectionError`."""
+        """Send packed commands. Returns a reply, or a `hiredis.ReplyError`, for each. Raises `ConnectionError`."""
         if self._lost is not None:
             raise self._lost
         self._expected, self._replies = len(commands), []
@@ -86,7 +86,7 @@ class Pipeline(asyncio.Protocol):
         await self._pool.release(self._connection)
 
     def data_received(self, data: bytes) -> None:
-        """Parse received replies. The last one completes the exchange."""
+        """Read the replies that have arrived. The last one ends the exchange."""
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
@@ -99,6 +99,6 @@ class Pipeline(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail the exchange under way, and any later one."""
-        self._lost = ConnectionError("Valkey closed the connection")
+        self._lost = ConnectionError("Valkey hung up")
         if self._done is not None and not self._done.done():
             self._done.set_exception(self._lost)

@@ -1,4 +1,4 @@
-"""Answers that refuse a request: `application/problem+json` (RFC 9457)."""
+"""The answers to requests that are not accepted: `application/problem+json` (RFC 9457)."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,7 +13,7 @@ _TYPE = (b"content-type", b"application/problem+json")
 
 @dataclass(frozen=True)
 class Problem:
-    """One answer: status, detail for the client, and headers such as `Retry-After`."""
+    """One problem: its status, a sentence for the caller, and headers such as `Retry-After`."""
 
     status: HTTPStatus
     detail: str
@@ -28,13 +28,13 @@ class Problem:
         )
 
     def as_http(self) -> bytes:
-        """The whole HTTP answer, for a request that no application handles."""
+        """The whole HTTP answer, for a connection that no application serves."""
         headers = b"".join(b"%b: %b\r\n" % header for header in (_TYPE, *self.headers))
         status = f"HTTP/1.1 {self.status.value} {self.status.phrase}".encode()
         return b"%b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, headers, len(self.body), self.body)
 
     async def send(self, send: Send) -> None:
-        """Send it as the answer."""
+        """Answer with it."""
         body = self.body
         headers = [_TYPE, (b"content-length", b"%d" % len(body)), *self.headers]
         await send({"type": "http.response.start", "status": self.status.value, "headers": headers})
@@ -50,7 +50,7 @@ class HttpProblemError(Exception):
 
 
 class RefusedError(Exception):
-    """A request is not authenticated. `str()` states why, for the client, and quotes nothing of the request."""
+    """The sender of a request is not authenticated. `str()` tells the caller why, and quotes nothing of the request."""
 
     def __init__(self, detail: str, cause: Cause) -> None:
         super().__init__(detail)
@@ -58,24 +58,24 @@ class RefusedError(Exception):
 
 
 def unavailable(detail: str, cause: Cause) -> Problem:
-    """503: the event is not acknowledged, and the provider should send it again after a second."""
+    """503: not accepted, to be sent again in a second."""
     detail = f"{detail}; not accepted, send it again"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, cause, ((b"retry-after", b"1"),))
 
 
 def unauthorized(detail: str, challenge: str, cause: Cause) -> Problem:
-    """401: the request is not authenticated. `challenge` states how to do so."""
+    """401: the sender is not authenticated. `challenge` states the expected scheme."""
     return Problem(HTTPStatus.UNAUTHORIZED, detail, cause, ((b"www-authenticate", challenge.encode()),))
 
 
 def too_large(limit_bytes: int) -> Problem:
-    """413: the body is over the limit. The connection stays open at first: a reset would overtake the answer."""
+    """413: the body is over the limit. The connection is not closed at once: a reset would overtake the answer."""
     detail = f"the body is larger than {limit_bytes} bytes"
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, Cause.TOO_LARGE)
 
 
 CLOSE = (b"connection", b"close")
-"""Closes the connection after the answer."""
+"""The header that closes the connection after the answer."""
 _CLOSE = (CLOSE,)
 EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected", Cause.EMPTY)
 TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", Cause.TOO_SLOW, _CLOSE)

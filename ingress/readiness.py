@@ -1,6 +1,6 @@
-"""`GET /readyz`: whether Valkey accepts writes and the inbox has room.
+"""`GET /readyz`: whether Valkey takes writes and the inbox has room.
 
-A check is a write that Valkey syncs to disk, and any client may request one. So its result is reused for one second.
+A check is a write that Valkey syncs to disk, and anybody may ask. So a request within a second of a check gets that check's result.
 """
 
 import asyncio
@@ -17,33 +17,33 @@ from schemas.keys import READY
 from schemas.refusals import Cause
 
 PERIOD_SECONDS = 1.0
-"""Shortest time between the starts of two checks."""
+"""Minimum time between the starts of two checks."""
 
 
 class Readiness:
-    """Checks readiness, once for all concurrent requests. One per event loop."""
+    """Checks for all requests together. One per event loop."""
 
     def __init__(self, valkey: Redis, inbox: Inbox) -> None:
         self._valkey, self._inbox = valkey, inbox
-        self._check: asyncio.Task[Refusal | None] | None = None
-        self._checked_at = 0.0
+        self._running: asyncio.Task[Refusal | None] | None = None
+        self._runninged_at = 0.0
 
     async def __call__(self, _: Request) -> Response:
         """Answer 200, or 503 with the reason."""
-        refusal = self._inbox.refusal or await self._latest_result()
+        refusal = self._inbox.refusal or await self._result()
         if refusal is None:
             return Response(b'{"status":"ready"}', media_type="application/json")
         problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, *refusal)
         return Response(problem.body, 503, {"Retry-After": "1"}, "application/problem+json")
 
-    async def _latest_result(self) -> Refusal | None:
-        """The result of the last check, or of a new one if it is too old. A client that disconnects does not cancel a check."""
+    async def _result(self) -> Refusal | None:
+        """The result of the last check, or of a new one if it is too old. A client that disconnects does not cancel a shared check."""
         now = asyncio.get_running_loop().time()
-        if self._check is None or (self._check.done() and now - self._checked_at >= PERIOD_SECONDS):
-            self._checked_at, self._check = now, asyncio.create_task(self._probe())
-        return await asyncio.shield(self._check)
+        if self._running is None or (self._running.done() and now - self._runninged_at >= PERIOD_SECONDS):
+            self._runninged_at, self._running = now, asyncio.create_task(self._check())
+        return await asyncio.shield(self._running)
 
-    async def _probe(self) -> Refusal | None:
+    async def _check(self) -> Refusal | None:
         try:
             await self._valkey.set(READY, 1, px=10_000)
         except (RedisError, OSError) as error:

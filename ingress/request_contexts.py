@@ -1,4 +1,4 @@
-"""Encodes request contexts: see `schemas.request_context`. On the hot path: under a microsecond a request."""
+"""Encodes request contexts, which are kept beside bodies: see `schemas.request_context`. Hot path: under a microsecond a request."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -18,18 +18,18 @@ _REMEMBERED = 1024
 class ContextEncoder:
     """Encodes the request contexts of one provider. Raises `KeptHeaderError` if its contract names a credential."""
 
-    def __init__(self, kept_headers: tuple[str, ...], client_addresses: ClientAddresses) -> None:
-        own, self._client_addresses = kept_names(kept_headers), client_addresses
+    def __init__(self, kept_headers: tuple[str, ...], peers: ClientAddresses) -> None:
+        own, self._peers = kept_names(kept_headers), peers
         self._headers, self._own = (*COMMON, *own), tuple(own.values())
-        self._encoded = lru_cache(_REMEMBERED)(self._encode)  # most requests of a provider differ in their bodies alone
+        self._encoded = lru_cache(_REMEMBERED)(self._encode)  # most requests of a provider differ only in their bodies
 
     def encode(self, client: tuple[str, int] | None, headers: Mapping[bytes, bytes]) -> bytes:
-        """The encoded context, as `schemas.request_context.decode_context` reads it; empty if nothing is kept. Raises nothing.
+        """The encoded context, for `schemas.request_context.decode_context`; empty if nothing is kept. Raises nothing.
 
-        `client` is ASGI's. `headers` have names in lower case; of a header that came twice the last is kept.
+        `client` is ASGI's. `headers` have names in lower case; of a repeated header the last is kept.
         """
         get = headers.get
-        return self._encoded(self._client_addresses.address(client, get(b"x-forwarded-for")), tuple(map(get, self._headers)))
+        return self._encoded(self._peers.address(client, get(b"x-forwarded-for")), tuple(map(get, self._headers)))
 
     def _encode(self, peer: str, values: tuple[bytes | None, ...]) -> bytes:
         kept: dict[str, Any] = {"peer": peer} if peer != UNKNOWN else {}
@@ -43,13 +43,13 @@ class ContextEncoder:
 
 
 def _texts(names: Iterable[str], values: Iterable[bytes | None]) -> dict[str, str]:
-    """The headers that are present, as printable ASCII of bounded length."""
+    """The headers that are present, printable ASCII, and not too long."""
     found = zip(names, values, strict=False)
     return {name: value[:MAX_VALUE_BYTES].translate(_PRINTABLE).decode() for name, value in found if value is not None}
 
 
 def _bounded(kept: dict[str, Any]) -> bytes:
-    """Encode within `MAX_BYTES`: drop a truncated member of `tracestate`, then the least important fields."""
+    """Drop incomplete members of `tracestate`, then the least important headers, until the context fits."""
     if len(state := kept.get("tracestate", "")) == MAX_VALUE_BYTES:
         kept["tracestate"] = state.rpartition(",")[0]
     for name in LEAST_FIRST:
@@ -62,6 +62,6 @@ def _bounded(kept: dict[str, Any]) -> bytes:
 
 
 def context_encoders(settings: Settings) -> dict[str, ContextEncoder]:
-    """Build the context encoder of each provider."""
-    client_addresses = ClientAddresses(settings.trusted_proxies)
-    return {name: ContextEncoder(contract.kept_headers, client_addresses) for name, contract in CONTRACTS.items()}
+    """The encoder of each provider."""
+    peers = ClientAddresses(settings.trusted_proxies)
+    return {name: ContextEncoder(contract.kept_headers, peers) for name, contract in CONTRACTS.items()}

@@ -1,6 +1,6 @@
-"""Checks at start that the installed uvicorn and httptools behave as `ingress.http_protocol` needs, in a few milliseconds.
+"""Checks at start, in a few milliseconds, that the installed uvicorn and httptools behave as `ingress.http_protocol` needs.
 
-That protocol extends private parts of uvicorn. `pyproject.toml` bounds the versions; this check finds what the bounds do not.
+That protocol extends uvicorn's internals. `pyproject.toml` bounds their versions; this check catches what the bounds miss.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class _Wire(asyncio.Transport):
-    """A transport without a network that records what is written."""
+    """A transport without a network: it keeps what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _Wire(asyncio.Transport):
 
 
 class _Trial:
-    """One connection to an application that records what it receives."""
+    """One connection to an application that records its requests."""
 
     def __init__(self) -> None:
         self.wire, self.bodies, self.header_names = _Wire(), list[bytes](), list[bytes]()
@@ -55,7 +55,7 @@ class _Trial:
         self._protocol.connection_made(self.wire)
 
     async def send(self, *pieces: bytes) -> int:
-        """Send the pieces, and return the number of the application's answers."""
+        """Send data, and return how many requests the application has answered."""
         for piece in pieces:
             self._protocol.data_received(piece)
             for _ in range(10):
@@ -75,15 +75,15 @@ class _Trial:
 
 
 @cache
-def incompatibility() -> str | None:
-    """The first incompatibility in a few words; None if there is none."""
+def failed_promise() -> str | None:
+    """What does not hold, in a few words; None if everything does."""
     try:
-        return asyncio.run(_find_incompatibility())
+        return asyncio.run(_complaint())
     except Exception as error:  # another version may raise anything
         return f"{type(error).__name__}: {error}"
 
 
-async def _find_incompatibility() -> str | None:
+async def _complaint() -> str | None:
     head = _POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n" % len(_GET)
     trial = _Trial()
     if await trial.send(head, _GET) != 1 or trial.bodies != [_GET]:

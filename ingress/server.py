@@ -1,37 +1,37 @@
-"""Configures the HTTP server: uvicorn with `ingress.http_protocol`, and its limit of file descriptors."""
+"""The HTTP server of an ingress: uvicorn with `ingress.http_protocol`, and the file descriptors that it needs."""
 
 import logging
 import resource
 from typing import Any
 
 from ingress.http_protocol import HEAD_BYTES
-from ingress.self_check import incompatibility
+from ingress.self_check import failed_promise
 from schemas.settings import Settings
 
 OTHER_DESCRIPTORS = 128
-"""Descriptors for Valkey, the broker, logs, and connections being accepted or closed."""
+"""File descriptors for Valkey, the broker, logs, and connections that are just being accepted or closed."""
 
 
 log = logging.getLogger("curbside.ingress")
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """The options of `uvicorn.Config`."""
+    """The options for `uvicorn.Config`."""
     return _protocol() | {
         "loop": "uvloop",
         "ws": "none",
         "lifespan": "on",
-        "access_log": False,  # a line for each event would cost more than the event
+        "access_log": False,  # a log line costs more than an event
         "server_header": False,
-        "proxy_headers": False,  # `ingress.client_addresses` finds the address of a client behind a proxy
+        "proxy_headers": False,  # `ingress.client_addresses` finds the client's address behind a proxy
         "timeout_keep_alive": settings.keep_alive_timeout.total_seconds(),
         "timeout_graceful_shutdown": 5,
     }
 
 
 def _protocol() -> dict[str, Any]:
-    """Our protocol; if the installed releases are incompatible, h11: as strict, slower, no timeout for heads."""
-    if (problem := incompatibility()) is None:
+    """Our protocol. If the installed releases do not fit, uvicorn's on h11: as strict, slower, and without a time-out for heads."""
+    if (problem := failed_promise()) is None:
         return {"http": "ingress.http_protocol:Protocol"}
     log.warning(
         "uvicorn and httptools, as installed, do not fit: %s. HTTP is parsed by h11: slower, without time-outs for heads",
@@ -41,7 +41,7 @@ def _protocol() -> dict[str, Any]:
 
 
 def most_connections(settings: Settings) -> int:
-    """`MAX_CONNECTIONS`, or fewer where the system allows fewer descriptors; the soft limit is raised first."""
+    """`MAX_CONNECTIONS`, or fewer if the system allows fewer file descriptors. Raises the soft limit first."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.max_connections + OTHER_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,7 +1,7 @@
-"""Verifies signatures of raw bodies. Pure; times are seconds since 1970.
+"""Signatures of raw bodies: reads what the headers claim, and verifies it against the body. Pure. Times are seconds since 1970.
 
-Several secrets are valid during a rotation, and a header may hold several signatures: every secret is checked against every
-signature in constant time. If no time is signed, deduplication by identity stops a replay.
+Several secrets are valid during a rotation, and a header may hold several signatures: each secret is tried on each, in constant time. If
+no time is signed, deduplication drops a replayed request.
 """
 
 import hmac
@@ -19,15 +19,15 @@ from schemas.settings.secrets import Secret, endpoint_id, key_of
 
 Headers = Mapping[bytes, bytes]
 MAX_SIGNATURES = 16
-"""Most signatures in one header. There are two during a rotation."""
+"""Signatures in one header. There are two while a secret is rotated."""
 _from_base64: Callable[[bytes], bytes] = partial(a2b_base64, strict_mode=True)
 _DIGITS = re.compile(rb"[0-9]{1,14}")
 _MILLISECONDS_FROM_CHARS = 12
-"""From this many digits a time is in milliseconds: in seconds it would be after the year 5000."""
+"""A time of so many digits is in milliseconds: as seconds it would be after the year 5000."""
 
 
 class Claim(NamedTuple):
-    """What the headers claim: the signed time, and digests, one of which must be that of `before` + body + `after`."""
+    """What the headers claim: digests, one of which must match `before + body + after`, and the signed time."""
 
     digests: Sequence[bytes]
     before: bytes = b""
@@ -36,7 +36,7 @@ class Claim(NamedTuple):
 
 
 class Signatures:
-    """Verifies the signatures of one provider: `check_headers`, then `check_body`. Both raise `RefusedError`."""
+    """One provider's: `check_headers`, then `check_body`; both raise `RefusedError`."""
 
     def __init__(self, proof: Hmac | StandardWebhooks, secrets: Sequence[Secret]) -> None:
         self._read: Callable[[Headers], Claim]
@@ -59,9 +59,9 @@ class Signatures:
         }
 
     def check_headers(self, headers: Headers, now_seconds: float) -> None:
-        """Refuse a missing or malformed claim, and one whose time is too far from `now_seconds`."""
+        """Refuse a claim that is missing or malformed, and one whose time is too far from `now_seconds`."""
         if len(headers.get(self._header, b"")) == self._plain_chars:
-            return  # only the body is signed: nothing more to check without it
+            return  # only the body is signed: nothing more can be checked without it
         timestamp = self._read(headers).timestamp
         if timestamp is None:
             return
@@ -73,7 +73,7 @@ class Signatures:
 
     def check_body(self, headers: Headers, body: bytes) -> None:
         """Refuse a body that is not signed under a secret of this endpoint."""
-        if self._plain is not None:  # most schemes: the body need not be copied
+        if self._plain is not None:  # most schemes: no need to copy the body
             digests: Sequence[bytes] = (self._plain.digest(headers[self._header]),)
             signed = body
         else:
@@ -98,7 +98,7 @@ class Signatures:
 
 
 class HmacReader:
-    """Reads the headers of one HMAC scheme. Raises `RefusedError` for a missing or malformed value."""
+    """Reads the headers of one HMAC scheme. Raises `RefusedError` if something is missing or malformed."""
 
     def __init__(self, proof: Hmac) -> None:
         self._name, self.header, self._fields = proof.header, proof.header.lower().encode(), proof.fields
@@ -110,7 +110,7 @@ class HmacReader:
         self._before, self._after = before.encode(), after.encode()
 
     def read(self, headers: Headers) -> Claim:
-        """Read the claim of the headers."""
+        """What the headers claim."""
         value = headers.get(self.header, b"")
         if self._fields is None:
             digests = [self.digest(value)]
@@ -127,7 +127,7 @@ class HmacReader:
         return self._timed(digests, times[0] if times else None)
 
     def digest(self, text: bytes) -> bytes:
-        """Decode the digest of one signature."""
+        """The digest in one signature."""
         if not text:
             raise self._missing()
         try:
@@ -152,7 +152,7 @@ class HmacReader:
 
 
 def read_standard_webhooks(headers: Headers) -> Claim:
-    """Read the claim of a Standard Webhook: signatures of version 1. Other versions are ignored."""
+    """What the headers of a Standard Webhook claim. Only signatures of version 1 are read."""
     value, name, timestamp = (headers.get(each, b"") for each in (b"webhook-signature", b"webhook-id", b"webhook-timestamp"))
     if not value or not name:
         raise RefusedError(f"the header webhook-{'id' if value else 'signature'} is missing", Cause.SIGNATURE_MISSING)
@@ -163,13 +163,13 @@ def read_standard_webhooks(headers: Headers) -> Claim:
     except Error:
         digests = []
     digests = [each for each in digests if len(each) == DIGEST_BYTES["sha256"]]
-    if not digests or b"." in name:  # a dot in the id could shift the boundary between id and time
+    if not digests or b"." in name:  # a dot in the id could move the line between id and time
         raise RefusedError("the header webhook-signature or webhook-id is malformed", Cause.SIGNATURE_MALFORMED)
     return Claim(digests, b"%b.%b." % (name, timestamp), b"", timestamp)
 
 
 def seconds_of(timestamp: bytes) -> float | None:
-    """Read a signed time: seconds or milliseconds since 1970 in digits, or RFC 3339. None if it is neither."""
+    """Read a signed time: digits (seconds or milliseconds since 1970) or RFC 3339. None if it is neither."""
     if _DIGITS.fullmatch(timestamp):
         return int(timestamp) / (1000 if len(timestamp) >= _MILLISECONDS_FROM_CHARS else 1)
     try:

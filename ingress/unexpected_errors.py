@@ -1,6 +1,6 @@
-"""Logs unexpected errors with their traceback, at most once a minute for each place in the code.
+"""Logs unexpected errors of the ingress with their tracebacks, at most once a minute for each place in the code.
 
-The text of an exception may quote a body, so it is not logged.
+An exception's own text may quote a body, so it is not logged.
 """
 
 import logging
@@ -25,16 +25,16 @@ class UnexpectedErrors:
     """The unexpected errors of one ingress."""
 
     def __init__(self) -> None:
-        self._logged_at: dict[Place, float] = {}
+        self._said_at: dict[Place, float] = {}
 
     def report(self, error: Exception) -> None:
-        """Log an error, unless one from the same place was logged within a minute. `Refusals` counts how often it happens."""
+        """Log the error, unless it was logged within the last minute. The refusals count how often it happens."""
         frames = traceback.extract_tb(error.__traceback__)
         last = frames[-1] if frames else None
         place = (type(error).__name__, last.filename if last else "", (last.lineno if last else None) or 0)
         now = time.monotonic()
-        if now - self._logged_at.get(place, float("-inf")) >= LOG_SECONDS:
-            self._logged_at[place] = now
+        if now - self._said_at.get(place, float("-inf")) >= LOG_SECONDS:
+            self._said_at[place] = now
             log.error("a bug in the ingress: %s", place[0], exc_info=_UnshownTextError().with_traceback(error.__traceback__))
 
 
@@ -43,25 +43,25 @@ class _UnshownTextError(Exception):
 
 
 class ErrorBoundary:
-    """Wraps the middleware and handles exceptions that it raises. The server would log them for every request."""
+    """Wraps the middleware and handles the exceptions that leave it: the server would log each of them."""
 
     def __init__(self, app: ASGIApp, refusals: Refusals, unexpected_errors: UnexpectedErrors) -> None:
         self._app, self._refusals, self._unexpected_errors = app, refusals, unexpected_errors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application. On an exception, a request without an answer gets 500."""
+        """Serve a request. After an exception, a request without an answer gets 500."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         answered = False
 
-        async def recording_send(message: Message) -> None:
+        async def noticing(message: Message) -> None:
             nonlocal answered
             answered = True
             await send(message)
 
         try:
-            await self._app(scope, receive, recording_send)
+            await self._app(scope, receive, noticing)
         except Exception as error:
             self._unexpected_errors.report(error)
             if not answered:

@@ -1,6 +1,6 @@
-"""The hot path: a plain ASGI endpoint that authenticates a request, appends its body to the inbox and answers the event id.
+"""The hot path: a plain ASGI endpoint that authenticates a request, reads its body, has it committed, and answers with the event id.
 
-Nothing is parsed. A 200 is sent only after the commit: see `ingress.inbox`.
+Nothing is parsed. A 200 leaves only after the commit; see `ingress.inbox`.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _JSON = (b"content-type", b"application/json")
 
 
 class Webhook:
-    """One endpoint for every provider. The path parameters name the provider: see `ingress.webhook_routes`."""
+    """One endpoint for all providers. The path parameters name the provider: see `ingress.webhook_routes`."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Webhook:
         await send({"type": "http.response.body", "body": answer})
 
     async def _read(self, provider: str, scope: Scope, receive: Receive) -> tuple[bytes, bytes]:
-        """The body and the encoded request context of an authenticated request."""
+        """The body and the request context of an authenticated request."""
         authenticator = self._authenticators.get(provider)
         if authenticator is None:
             raise HTTPException(404)

@@ -1,6 +1,6 @@
-"""The paths that accept events: `/webhook/<provider>`, and `/webhook` for Instacart. Each also works with a trailing slash.
+"""The routes of webhooks: `/webhook/<provider>`, and `/webhook` for Instacart; each with or without a trailing slash.
 
-POST delivers an event. GET and HEAD confirm to a person, or to a console that checks the URL, that the path is right.
+POST delivers an event. GET and HEAD answer 200, so that a person or a provider's console can check the URL.
 """
 
 from starlette.exceptions import HTTPException
@@ -14,13 +14,13 @@ _ALLOW = {"Allow": "GET, HEAD, OPTIONS, POST"}
 
 
 def webhook_paths() -> dict[str, str]:
-    """Map every path to the provider whose events it accepts. No other spelling is routed."""
+    """Every webhook path with its provider. No other spelling of a path is accepted."""
     paths = {"/webhook": str(Provider.INSTACART)} | {f"/webhook/{provider}": str(provider) for provider in CONTRACTS}
     return paths | {f"{path}/": provider for path, provider in paths.items()}
 
 
 class WebhookRoute:
-    """Serves one webhook path, for every method."""
+    """The endpoint of one webhook path, for all methods."""
 
     def __init__(self, provider: str, webhook: ASGIApp) -> None:
         self._provider, self._webhook = provider, webhook

@@ -1,8 +1,8 @@
-"""The contract of each provider: how its bodies are decoded, their expected shape, and how it authenticates.
+"""The contract of each provider: how its bodies are decoded, what they should look like, and how it authenticates.
 
-A new provider is one schema file and one row: in `CONTRACTS` for a built-in one, or in `PROVIDERS` of a module that the setting
-`PROVIDER_MODULES` names (`schemas.provider_modules`). The row defines its path `/webhook/<name>`, its credentials, its
-decoding, its drift findings and its place in the published documents.
+A new provider is one schema file and one row: a built-in one's in `CONTRACTS`, a user's own in `PROVIDERS` of a module that the setting
+`PROVIDER_MODULES` names (`schemas.provider_modules`). From it follow its address, `/webhook/<name>`, its credentials, its decoding, its drift
+alarm and its place in the published documents.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +17,10 @@ from schemas.providers.instacart import callbacks as instacart
 
 
 class Contract(NamedTuple):
-    """The contract of one provider. `decode(body, event_id, zone)` raises only `DecodeError` and errors of msgspec.
+    """The contract of one provider. `decode(body, event_id, zone)` raises only `DecodeError` and the errors of msgspec.
 
-    `kept_headers` are headers of this provider that are stored with each event, the most important first: see
-    `schemas.request_context`.
+    `kept_headers`: the provider's own headers that are kept with each event, the most important first;
+    see `schemas.request_context`.
     `models` are the wire models that the published documents show as its bodies.
     """
 
@@ -41,5 +41,5 @@ CONTRACTS: dict[str, Contract] = {
         kept_headers=("X-Afosto-Tenant", "X-Afosto-Endpoint"),
     ),
 }
-"""All providers of this process: the built-in ones, and the user's own once the settings are loaded."""
+"""All providers of this process: the built-in ones, and a user's own once the settings are read."""
 BUILT_IN: Mapping[str, Contract] = dict(CONTRACTS)

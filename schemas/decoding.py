@@ -1,4 +1,4 @@
-"""Decodes raw bytes into an `Event`, for every provider. Pure; raises only `DecodeError`."""
+"""Decodes raw bytes into an `Event`, for every provider. Pure. Raises only `DecodeError`."""
 
 import re
 from codecs import BOM_UTF8
@@ -14,21 +14,20 @@ from schemas.request_context import NO_CONTEXT, RequestContext
 _TYPES = re.compile(r"`([^`]*)`")
 _JSON_WORDS = {"decimal": "number", "int": "integer", "float": "number", "str": "string", "bool": "boolean"}
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-_IN_OUR_WORDS = {
+_REWORDED = {
     "Invalid decimal string": "expected a decimal number, got other text",
     "Integer value out of range": "expected a number we can hold, got a larger one",
     "Number out of range": "expected a number we can hold, got a larger one",
     "Input data was truncated": "a body or a text that ends too early",
 }
-"""Our texts for msgspec errors that do not name both the expected and the found type."""
+"""Messages of msgspec that do not name both what it expected and what it found, each with a better one."""
 
 
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: RequestContext = NO_CONTEXT) -> Event:
     """Decode one inbox entry.
 
-    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the context of its request. Raises
-    `DecodeError`, whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no
-    value.
+    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the request context. Raises `DecodeError`,
+    whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
     contract = CONTRACTS.get(provider)
     if contract is None:
@@ -51,11 +50,11 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: Req
 def _name_the_place(error: msgspec.ValidationError) -> str:
     match = _PLACE.match(str(error))
     what, path = (match["what"], match["path"]) if match else (str(error), None)
-    return f"{path or '$'}: {_IN_OUR_WORDS.get(what) or _TYPES.sub(_in_json_words, what).replace('Expected', 'expected', 1)}"
+    return f"{path or '$'}: {_REWORDED.get(what) or _TYPES.sub(_in_json_words, what).replace('Expected', 'expected', 1)}"
 
 
 def _in_json_words(types: re.Match[str]) -> str:
-    """Replace Python types by JSON types. `null` is left out where another type is allowed."""
+    """The types in JSON's words, without null."""
     names = [_JSON_WORDS.get(name, name) for name in types[1].split(" | ")]
     return " or ".join(dict.fromkeys(name for name in names if name != "null" or len(names) == 1))
 
@@ -64,11 +63,11 @@ def _name_the_defect(error: msgspec.DecodeError, body: bytes) -> str:
     if body.startswith(BOM_UTF8):
         return "a byte order mark before it"
     what = str(error)
-    return _IN_OUR_WORDS.get(what) or what.removeprefix("JSON is malformed: ")
+    return _REWORDED.get(what) or what.removeprefix("JSON is malformed: ")
 
 
 def _first_bad_byte(body: bytes) -> int:
-    """The offset of the first byte that is not UTF-8. msgspec counts from the start of a string instead."""
+    """The offset of the first byte that is not UTF-8. msgspec counts within the current string only."""
     try:
         return len(body.decode())
     except UnicodeDecodeError as error:

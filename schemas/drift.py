@@ -1,8 +1,7 @@
-"""Drift: differences between a body and the contract that do not fail the event. Pure.
+"""Contract drift: a body differs from the contract without failing. Pure.
 
-A `Shape` is the expectation of the contract at a place of a document, derived from the wire models. `compare` walks a document
-along it. A difference never contains a value, only its type. A field name that is not a plain name may be personal data, such
-as an address, and is replaced by `OTHER_NAME`.
+A `Shape`, derived from the wire models, is what the contract expects at one place of a document; `compare` walks a document along it.
+Findings never contain values, only their types. They also omit keys that are not plain field names: such a key may be personal data.
 """
 
 import re
@@ -31,29 +30,29 @@ _PYTHON_TYPES: dict[type, tuple[type, ...]] = {
 }
 
 
-class DriftKind(StrEnum):
-    """The kind of a difference. The value is stored: never change one."""
+class What(StrEnum):
+    """The kinds of drift. The value is stored: never change one."""
 
     UNKNOWN_EVENT = "unknown_event"
-    """An event of a name we do not know."""
+    """An event whose name is not known."""
     UNKNOWN_FIELD = "unknown_field"
-    """A field the contract does not name."""
+    """A field that the contract does not name."""
     WRONG_TYPE = "wrong_type"
-    """A lenient field with another type than documented."""
+    """A field that nothing depends on, with another type than documented."""
     MISSING_FIELD = "missing_field"
-    """A field that this event used to have and no longer has."""
+    """A field that came with this event and no longer does."""
 
 
 class Difference(NamedTuple):
     """One difference: its kind, its path (`$.items[].aisle`), and the JSON type found there."""
 
-    what: DriftKind
+    what: What
     path: str
     found: str
 
 
 class Shape(NamedTuple):
-    """The expectation at `path`: the types of its values, the `fields` of an object, the `items` of an array (None: any)."""
+    """What is expected at `path`: values of these types; of an object its `fields`, of an array its `items` (None: anything)."""
 
     path: str
     types: frozenset[type]
@@ -62,12 +61,12 @@ class Shape(NamedTuple):
 
 
 def shape_of(model: Any, path: str = "$") -> Shape:
-    """Derive the shape of a wire model."""
+    """The shape of a document of this wire model."""
     return _shape(inspect.type_info(model), path)
 
 
 def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
-    """Return the differences of a decoded document, and the paths of all expected fields that it has."""
+    """The differences of a decoded document, and the paths of all expected fields that it has."""
     differences: list[Difference] = []
     present: set[str] = set()
     _walk(document, shape, differences, present)
@@ -77,7 +76,7 @@ def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
 def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[str]) -> None:
     kind = type(value)
     if kind not in shape.types:
-        differences.append(Difference(DriftKind.WRONG_TYPE, shape.path, _JSON_TYPES[kind]))
+        differences.append(Difference(What.WRONG_TYPE, shape.path, _JSON_TYPES[kind]))
     elif kind is list and shape.items is not None:
         for each in value:
             _walk(each, shape.items, differences, present)
@@ -85,16 +84,14 @@ def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[
         for name, each in value.items():
             field = shape.fields.get(name)
             if field is None:
-                differences.append(
-                    Difference(DriftKind.UNKNOWN_FIELD, f"{shape.path}.{_displayed(name)}", _JSON_TYPES[type(each)])
-                )
+                differences.append(Difference(What.UNKNOWN_FIELD, f"{shape.path}.{_told(name)}", _JSON_TYPES[type(each)]))
             else:
                 present.add(field.path)
                 if type(each) not in field.types or field.fields is not None or field.items is not None:
                     _walk(each, field, differences, present)
 
 
-def _displayed(name: str) -> str:
+def _told(name: str) -> str:
     return name if _NAME.fullmatch(name) else OTHER_NAME
 
 
@@ -117,10 +114,10 @@ def _shape(expected: inspect.Type, path: str) -> Shape:
 
 
 def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
-    """The plain types of a type; for a lenient field, the documented ones."""
+    """The plain types that a type stands for; of a lenient field, the documented ones."""
     if isinstance(expected, inspect.Metadata):
-        documented_type = documented(expected)
-        yield from _alternatives(expected.type if documented_type is None else documented_type)
+        told = documented(expected)
+        yield from _alternatives(expected.type if told is None else told)
     elif isinstance(expected, inspect.UnionType):
         for each in expected.types:
             yield from _alternatives(each)
@@ -129,11 +126,11 @@ def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A stored drift finding: the difference, the provider and event, and the first occurrence."""
+    """A drift finding as it is stored: the difference, the provider and event name, and the event in which it was first seen."""
 
     provider: str
     event: str
-    what: DriftKind
+    what: What
     path: str
     found: str
     first_event_id: str

@@ -1,7 +1,7 @@
 """Events as handlers see them: one shape for every provider and dialect, in UTC, with exact numbers.
 
 `decode` in `schemas.decoding` is the only place that makes an `Event` out of a body. The structs hold texts, numbers, times
-and each other, never a cycle, so the garbage collector need not track them (`gc=False`).
+and each other, never a cycle, so the garbage collector need not look at them (`gc=False`).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,14 +17,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Provider(StrEnum):
-    """Who sends us events. The value is stored in the inbox and in every table: never change one."""
+    """The built-in providers. The value is stored in the inbox and in every table: never change one."""
 
     INSTACART = "instacart"
     AFOSTO = "afosto"
 
 
 class Kind(StrEnum):
-    """The meaning of an event, independent of the provider's name for it. The value is stored: never change one."""
+    """The kinds of event, the same for all providers. The value is stored: never change one."""
 
     ORDER_CREATED = "order_created"
     ACKNOWLEDGED = "acknowledged"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
     ORDER_CLOSED = "order_closed"
     IN_TRANSIT = "in_transit"
     UNRECOGNISED = "unrecognised"
-    """A well-formed event under a name we do not know. The providers' lists grow: it is kept, not refused."""
+    """A well-formed event whose name is not known. It is kept and not refused, since the providers' lists grow."""
 
 
 class Window(Struct, frozen=True, gc=False):
@@ -82,13 +82,13 @@ class Event(Struct, frozen=True, gc=False):
 
     - `event_id`: the inbox stream id, our name for it everywhere (`1732230000000-0`).
     - `provider`: the name in `schemas.contracts.CONTRACTS` of who sent it.
-    - `identity`: 22 characters; the same for a redelivery, different for any new event (see `schemas.identity`).
+    - `identity`: 22 characters; the same for a redelivery, different for any news (see `schemas.identity`).
     - `order_ids`: the provider's own ids; several for a parcel of several orders, never empty.
     - `occurred_at`: the provider's time; our receive time where the body has none.
     - `status`: the order's status this event states, in the provider's words, or None if it states none.
     - `promised_at`: by when the delivery is expected now: the estimate, or the end of the window.
     - `window`, `new_window`: the delivery window, and the one that replaces it.
-    - `request`: the context of its HTTP request, untrusted text. It is no part of `identity`, so a redelivery may have another.
+    - `request`: the request context, untrusted text. It is no part of `identity`: that of a redelivery may differ.
     """
 
     event_id: str
@@ -111,5 +111,5 @@ class Event(Struct, frozen=True, gc=False):
 
 
 def received_at(event_id: str) -> datetime:
-    """When Valkey took the event in: a stream id begins with the server's time in milliseconds."""
+    """When Valkey stored the event: a stream id begins with the server's time in milliseconds."""
     return _EPOCH + int(event_id.partition("-")[0]) * _MILLISECOND

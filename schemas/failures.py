@@ -1,4 +1,4 @@
-"""Failures of events: the closed set of reasons, and the record that is kept until it is resolved."""
+"""Failures: the closed set of reasons, and the record that keeps a failed event until it is applied or discarded."""
 
 from enum import StrEnum
 
@@ -13,25 +13,25 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     """The body is not JSON in UTF-8."""
     WRONG_TYPE = "wrong_type"
-    """A field whose meaning we depend on has another type or form than the provider documents."""
+    """A field that an effect depends on has another type or form than the provider documents."""
     NO_EVENT = "no_event"
-    """The body does not say what happened."""
+    """The body does not name its event."""
     NO_ORDER = "no_order"
-    """The body does not say to which order it happened."""
+    """The body does not name its order."""
     UNKNOWN_PROVIDER = "unknown_provider"
-    """The inbox entry names a provider this release does not know."""
+    """The inbox entry names a provider that this release does not know."""
     BODY_MISSING = "body_missing"
     """The event is to be handled, but its body is no longer in the inbox."""
     REJECTED = "rejected"
     """A handler refused the event on purpose."""
     HANDLER_ERROR = "handler_error"
-    """A handler raised an unexpected exception: a bug that this event triggers."""
+    """A handler raised an unexpected error: this event met a bug."""
     LEDGER_REFUSED = "ledger_refused"
     """The database refused the rows of this event."""
 
 
 class DecodeError(Exception):
-    """The body cannot be placed. `str()` names the place in the document, what was expected and what was found.
+    """The body cannot be decoded. `str()` names the place in the document, what was expected and what was found.
 
     It never quotes a value from the body: values may be personal data.
     """
@@ -45,21 +45,20 @@ class FailureState(StrEnum):
     """The state of a failure. The value is stored: never change one."""
 
     RETRYING = "retrying"
-    """It is retried automatically at `next_at_ms`."""
+    """It will be tried again by itself, at `next_at_ms`."""
     DEAD = "dead"
-    """It is not retried automatically: a person retries or discards it."""
+    """It waits for an operator, who retries or discards it."""
     DISCARDED = "discarded"
-    """A person has discarded it; the note states why."""
+    """An operator decided that it is not applied; the note says why."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event that one stage could not handle, with its bytes, so that it outlives the inbox.
+    """One event that a handler or the dispatcher could not handle, with its raw body, so that it outlives the inbox.
 
-    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds. `task_id`
-    is the Celery task that Flower shows: a manual retry is a new task, an automatic retry keeps its task. `message` and
-    `traceback` may quote the body; `frames` is the traceback without error texts. `away` counts consecutive attempts that ended
-    in a dependency outage; they do not count as `attempts`. `request` is the context of its HTTP request. A new field needs a
-    default.
+    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds.
+    `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. `message` and
+    `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts consecutive attempts that met a
+    dependency outage; they are no `attempts`. `request` is the request context. The wire only grows: a new field needs a default.
     """
 
     event_id: str

@@ -10,10 +10,10 @@
 |                         |        | `DEDUPE_WINDOW` by Valkey's time                            |                                  |
 | `taken-over`            | string | how often entries of the inbox changed hands                | never                            |
 | `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
-| `unrecognised`          | hash   | event names we do not know, each with its count             | never                            |
+| `unrecognised`          | hash   | event names that are not known, with their counts             | never                            |
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
-| `retries`               | zset   | fields of `failures` by the epoch ms of the next attempt    | when retried                    |
-| `in-flight`             | zset   | those being retried now, by the epoch ms their lease ends    | when the attempt ends            |
+| `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
+| `in-flight`             | zset   | failures being retried, by the epoch ms their lease ends     | when the try ends                |
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
@@ -58,7 +58,7 @@ FIELD_REQUEST = b"r"
 FIELD_EVENT = b"e"
 
 DISPATCH = "dispatch"
-"""The queue of the dispatcher, which empties the inbox; also the handler name in the failure of an undecodable body."""
+"""The queue of the dispatcher, which empties the inbox; also the handler's name in the failure of a body that cannot be decoded."""
 RELEASE_0_1_DISPATCH = "drain"
 """The name of `DISPATCH` in release 0.1: failures that it recorded keep it, and its ingress and Celery messages use it."""
 DISPATCH_NAMES = (DISPATCH, RELEASE_0_1_DISPATCH)
@@ -99,7 +99,7 @@ class Counter:
 
     @staticmethod
     def discarded(handler: str) -> str:
-        """Of the failed ones, those that a person has discarded."""
+        """Failures of a handler that an operator has discarded."""
         return f"discarded:{handler}"
 
     @staticmethod
@@ -109,7 +109,7 @@ class Counter:
 
     @staticmethod
     def waiting(handler: str) -> str:
-        """Events of a handler that it has not yet dealt with."""
+        """Events that wait for a handler."""
         return f"waiting:{handler}"
 
     @staticmethod
@@ -119,5 +119,5 @@ class Counter:
 
     @staticmethod
     def failed(handler: str) -> str:
-        """Events of a handler that have a record of failure now: being retried, dead or discarded."""
+        """Events of a handler with a failure on record: retrying, dead or discarded."""
         return f"failed:{handler}"

@@ -1,6 +1,6 @@
-"""Sanitizes every log record of a process: its message is one line without terminal control characters.
+"""Log records that stay on one line and cannot control a terminal, whichever library writes them and in whatever format.
 
-It is done in the record factory, so the handlers of Celery, uvicorn, Flower and the user need no formatter of ours.
+The text is sanitized when a record is made. So the handlers of Celery, uvicorn, Flower and the user need no special formatter.
 """
 
 import logging
@@ -10,11 +10,11 @@ from schemas.sanitizing import sanitize, sanitize_lines
 
 _INDENT = "    "
 _QUIET = ("apprise", "httpcore", "httpx", "urllib3")
-"""Libraries that log called addresses below WARNING: the address of an alert channel is a secret."""
+"""Libraries that log the addresses they call below WARNING. The address of an alert channel is a secret."""
 
 
 class Record(logging.LogRecord):
-    """A record whose message is one line. Its traceback is indented, so no line of it looks like a record."""
+    """A record whose message is one line. Its traceback is indented, so that no line of it looks like a record."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # whatever logging hands over
@@ -29,7 +29,7 @@ class Record(logging.LogRecord):
 
 
 def sanitize_logs() -> None:
-    """Install `Record` as the record factory, and silence libraries that log secret addresses. Idempotent."""
+    """Make every later log record a `Record`, and silence libraries that would log secret addresses. May be called again."""
     logging.setLogRecordFactory(Record)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
-"""Masks personal data in a body: known harmless values are shown, everything else is masked.
+"""Masks personal data in a body: only what is known to hold none is shown.
 
-It is an allowlist, so a field that a provider adds later is masked. A key is allowed by its place: the `number` of an order is
-shown, that of a `phone_number` is not.
+An allowlist: a field that a provider adds tomorrow is masked. A key counts at its place: the `number` of an order is shown, that of a
+`phone_number` is not.
 """
 
 import re
@@ -11,7 +11,7 @@ import msgspec
 
 MASK = "***"
 MAX_DEPTH = 40
-"""Deeper values are masked as a whole. No provider nests as deep."""
+"""Values nested deeper than any provider nests them are masked as a whole."""
 
 _PLACES = frozenset(
     (
@@ -19,7 +19,7 @@ _PLACES = frozenset(
         "parcels", "details", "inventory", "provider_option", "method",
     )
 )  # fmt: skip
-"""Objects, and lists of objects, of which keys are shown. Beneath any other, such as a customer or an address, nothing is."""
+"""Objects, and lists of objects, whose keys may be shown. In any other, such as a customer or an address, nothing is shown."""
 _SHOWN = frozenset(
     (
         "event", "event_name", "event_id", "event_timestamp", "timestamp", "triggered_at", "message_id", "entity_type", "entity_id",
@@ -29,15 +29,15 @@ _SHOWN = frozenset(
         "is_deducted", "is_pickup_point", "is_id_check", "is_neighbour_allowed", "store_location", "retailer_id", "carrier",
     )
 )  # fmt: skip
-"""Keys whose values are shown. `name`, `label` and the like are not: a person's name may stand there."""
+"""Keys whose values are shown. `name`, `label` and the like are not among them: they may hold a person's name."""
 _WORD = re.compile(r"[\w.:/#+-]{1,255}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d[\d:.+ -]{0,20}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
-"""A key of this form is a field's name. Others may be anything, an address that things are listed by too."""
+"""A key of this form is a field name. Any other key may be data, such as an address."""
 
 
 def masked(body: bytes) -> str:
-    """Format a body as indented, masked JSON; only its size if it is not JSON."""
+    """A body as indented, masked JSON; only its size if it is no JSON."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -60,7 +60,7 @@ def _masked(value: Any, key: str, here: bool, depth: int) -> Any:
 
 
 def _members(value: dict[str, Any], here: bool, depth: int) -> list[tuple[str, Any]]:
-    """The members of an object. Keys that are not plain names are masked and numbered, so none is lost."""
+    """The members of an object. Keys that are not field names are masked, and numbered so that none is lost."""
     return [
         (name if _NAME.fullmatch(name) else f"{MASK}{number}", _masked(each, name, here, depth + 1))
         for number, (name, each) in enumerate(value.items(), 1)
@@ -68,5 +68,5 @@ def _members(value: dict[str, Any], here: bool, depth: int) -> list[tuple[str, A
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is a number, a code or a time, not free text."""
+    """Whether a value is a number, a code or a time, and not a sentence or an address."""
     return not isinstance(value, str) or bool(_WORD.fullmatch(value) or _TIME.fullmatch(value))

@@ -1,8 +1,8 @@
-"""Every message that the providers document: its name on the wire, what it says, and the wire model that reads it.
+"""Every message that the providers document: its name on the wire, its kind, and its wire model.
 
-From this table come the names we know, the published documents (`curbside schema`) and the test that drives every row.
-Instacart's documentation lists 28 callbacks by title; of those in `NOT_PUBLISHED` the exact strings are not public, and its
-list grows: an event of a name that is not here is kept under its own name as unrecognised.
+The known names, the published documents (`curbside schema`) and a test of every row come from this table. Instacart's
+documentation lists 28 callbacks by title. The exact names of those in `NOT_PUBLISHED` are not public, and the list grows: an event whose
+name is not in the table is kept under its own name as unrecognised.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from schemas.events import Kind, Provider
 
 
 class Message(NamedTuple):
-    """One message. `aliases` are other names that say the same; `title` is the provider's own."""
+    """One message. `aliases` are other names for it; `title` is the provider's own."""
 
     provider: Provider
     name: str
@@ -64,9 +64,9 @@ NOT_PUBLISHED = (
     "Pickup geofence reached", "Late pickup", "Tip adjustment", "At store", "Acknowledged for delivery", "Bags verified",
     "Arrival at customer", "At store ETA", "Rating updated", "Rating reminder",
 )  # fmt: skip
-"""Titles of Instacart callbacks whose strings are not public: read as any other callback."""
+"""Titles of Instacart callbacks whose names are not public. They are read like any other callback."""
 
 
 def kinds_of(provider: Provider) -> dict[str, Kind]:
-    """Every name we know of a provider's events, aliases too."""
+    """Every known event name of a provider, aliases included, with its kind."""
     return {name: each.kind for each in MESSAGES if each.provider is provider for name in (each.name, *each.aliases)}

@@ -1,4 +1,4 @@
-"""Constants of every process: exit codes, log levels, thread switching, and the rate of notifications."""
+"""What all processes of Curbside share: exit codes, log levels, the interpreter's switch interval, notification times."""
 
 NOT_DONE = 1
 """Exit code: the command was understood, and could not do all that was asked."""
@@ -6,11 +6,8 @@ WRONG_SET_UP = 2
 """Exit code: a setting or an option is wrong."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SWITCH_INTERVAL_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while another wants it.
-
-Python's default, 5 ms, delays an alert at each of its steps.
-"""
+"""How long a thread may keep the interpreter while another wants it. Python's default, 5 ms, delays an alert at each of its steps."""
 NOTIFY_INTERVAL_MS = 1_000
 """A queue is notified at most once in this time."""
 NOTIFICATION_EXPIRES_SECONDS = 60
-"""A notification expires after this time: a newer one has been sent."""
+"""A notification that no worker took for so long is dropped: a newer one has been sent."""

@@ -1,7 +1,7 @@
-"""Proofs: how a provider authenticates, as data. The ingress checks it, `curbside send` makes it, documents describe it.
+"""How a provider proves its identity, as data: the ingress verifies a proof, `curbside send` makes one, the published documents describe it.
 
-Credentials are settings under the provider's name (`schemas.settings.credentials`), not part of the proof. The constructor of
-an invalid proof raises ValueError.
+Credentials are not part of it: they are settings under the provider's name (`schemas.settings.credentials`). A proof that cannot work
+raises ValueError when it is constructed.
 """
 
 import re
@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Literal, NamedTuple
 
 DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
-"""The digests that an HMAC may have, and their lengths."""
+"""The digests of an HMAC, with their lengths."""
 BODY, TIMESTAMP = "{body}", "{timestamp}"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PLACE = re.compile(r"\{[^}]*\}?|\}")
@@ -27,7 +27,7 @@ class Basic:
 
 
 class Fields(NamedTuple):
-    """Where one header holds time and signatures: `t=1492774577,v1=5257a8…,v1=…`. Other names are ignored."""
+    """The fields of a header that holds time and signatures: `t=1492774577,v1=5257a8…,v1=…`. Other fields are ignored."""
 
     signature: str
     timestamp: str
@@ -57,7 +57,7 @@ class Hmac:
     endpoint_header: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an invalid proof."""
+        """Raise ValueError if this proof cannot work."""
         for wrong, why in self._mistakes():
             if wrong:
                 raise ValueError(f"Hmac: {why}")
@@ -89,7 +89,7 @@ class StandardWebhooks:
     tolerance: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an invalid proof."""
+        """Raise ValueError if this proof cannot work."""
         if self.tolerance <= timedelta(0):
             raise ValueError("StandardWebhooks: tolerance: expected a duration above zero")
 

@@ -1,8 +1,8 @@
-"""Loads the user's own providers from the modules in `PROVIDER_MODULES`: each has a mapping `PROVIDERS`.
+"""A user's own providers: modules named in `PROVIDER_MODULES`, each with its rows in a mapping called `PROVIDERS`.
 
     PROVIDERS = {"toyshop": Contract(decode, shape_for, Hmac(header="X-Toyshop-Signature"))}
 
-`schemas.settings.load` loads them before it reads credentials, so every process has the same providers.
+`schemas.settings.load` loads them, so that every process knows the same ones before it reads their credentials.
 """
 
 import importlib
@@ -18,17 +18,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
 class ProviderError(ValueError):
-    """A provider module cannot be used. `str()` states which and why, in one line."""
+    """A provider module cannot be used. `str()` says which and why, in one line."""
 
 
 def load_providers(modules: Iterable[str]) -> dict[str, Contract]:
-    """Import the modules, add their providers to `CONTRACTS`, and return all providers. Raises `ProviderError`."""
-    found, defined_by = dict(BUILT_IN), dict.fromkeys(BUILT_IN, "Curbside itself")
+    """Import a user's own modules, and return all providers, which then are in `CONTRACTS`. Raises `ProviderError`."""
+    found, told_by = dict(BUILT_IN), dict.fromkeys(BUILT_IN, "Curbside itself")
     for module in dict.fromkeys(modules):
         for name, contract in _rows(module).items():
             if name in found:
-                raise ProviderError(f"{module!r}: the provider {name!r} is there already, of {defined_by[name]}")
-            found[name], defined_by[name] = contract, repr(module)
+                raise ProviderError(f"{module!r}: the provider {name!r} is there already, of {told_by[name]}")
+            found[name], told_by[name] = contract, repr(module)
     CONTRACTS.update(found)
     return found
 
@@ -68,7 +68,7 @@ def _import(module: str) -> object:
         return importlib.import_module(module)
     except ImportError as error:
         raise ProviderError(f"cannot import {module!r}: {_one_line(error)}") from error
-    except Exception as error:  # a module may raise anything on import
+    except Exception as error:  # a module may raise anything when it is imported
         raise ProviderError(f"cannot import {module!r}: {type(error).__name__}: {_one_line(error)}") from error
 
 

@@ -1,4 +1,4 @@
-"""Refusals of the ingress: their causes, how they are counted in Valkey, and what each means to an operator.
+"""Refused requests: the causes, how they are counted in Valkey, and what each means to an operator.
 
 The ingress counts (`ingress/refusals.py`); `curbside status` and `/metrics` show.
 """
@@ -7,22 +7,22 @@ from enum import StrEnum
 from typing import NamedTuple
 
 NOBODY = "-"
-"""The provider of a request that belongs to none, for example to a path that does not exist."""
+"""The provider of a request without a known one, such as a request to a path that does not exist."""
 RECENT_MINUTES = 10
-"""How many minutes of refusals are explained."""
+"""`curbside status` explains the refusals of so many last minutes in a sentence."""
 
 
 class Cause(StrEnum):
-    """The cause of a refusal. The value is stored: never change one."""
+    """Why a request was refused. The value is stored: never change one."""
 
     TOKEN_MISSING = "token_missing"  # noqa: S105 - the name of a cause, as those below
     TOKEN_MALFORMED = "token_malformed"  # noqa: S105
-    """No bearer token, or one that we would never have issued."""
+    """No bearer token, or one that we cannot have issued."""
     TOKEN_WRONG = "token_wrong"  # noqa: S105
     """Not signed by a key in use."""
     TOKEN_EXPIRED = "token_expired"  # noqa: S105
     TOKEN_CLIENT = "token_client"  # noqa: S105
-    """Issued to a client that is not this provider's, or no longer."""
+    """Issued to a client that is not, or no longer, this provider's."""
     SIGNATURE_MISSING = "signature_missing"
     SIGNATURE_MALFORMED = "signature_malformed"
     SIGNATURE_WRONG = "signature_wrong"
@@ -41,9 +41,9 @@ class Cause(StrEnum):
     """Client id or client secret are wrong, and have been too often."""
 
     NOT_FOUND = "not_found"
-    """There is nothing at this address."""
+    """No such path."""
     METHOD = "method"
-    """The address does not know this method."""
+    """The path does not accept this method."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -51,11 +51,11 @@ class Cause(StrEnum):
     """The body did not arrive in time."""
 
     OVERLOADED = "overloaded"
-    """More requests or connections are under way than memory and descriptors are set aside for."""
+    """More requests or connections than memory and file descriptors are reserved for."""
     STOPPING = "stopping"
-    """The ingress is stopping, and the body was incomplete."""
+    """The ingress stops, and the body had not arrived yet."""
     MALFORMED = "malformed"
-    """It is not HTTP/1.1, or more than a body was sent around a body."""
+    """Not HTTP/1.1, or the framing of a body is larger than the body."""
     HEAD_TOO_LARGE = "head_too_large"
     """Request line and headers are too large."""
 
@@ -64,7 +64,7 @@ class Cause(StrEnum):
     MEMORY = "memory"
     """Valkey's memory is full, or nearly so."""
     UNREACHABLE = "unreachable"
-    """Valkey is unavailable."""
+    """Valkey does not answer."""
     VALKEY_SLOW = "valkey_slow"
     """Valkey did not confirm in time, or cannot keep up."""
     VALKEY_REFUSED = "valkey_refused"
@@ -74,7 +74,7 @@ class Cause(StrEnum):
 
 
 class Refused(NamedTuple):
-    """The unit of counting. `provider` is a known one or `NOBODY`, so a stranger cannot create new ones."""
+    """What is counted separately. `provider` is a known one or `NOBODY`: a request cannot create new counters."""
 
     provider: str
     status: int
@@ -82,17 +82,17 @@ class Refused(NamedTuple):
 
     @property
     def field(self) -> str:
-        """Its name in the hashes in Valkey."""
+        """Its field in the hashes in Valkey."""
         return f"{self.provider}|{self.status}|{self.cause}"
 
     @classmethod
     def read(cls, field: str) -> "Refused":
-        """Parse a `field` of any release: its cause may be unknown to this one."""
+        """The inverse of `field`. A newer release may have written a cause that this one does not know."""
         provider, status, cause = field.rsplit("|", 2)
         return cls(provider, int(status), cause)
 
 
-_EXPLANATIONS = {
+_BECAUSE = {
     Cause.TOKEN_MISSING: ("a missing token", "was a provider set up wrongly, or is somebody guessing?"),
     Cause.TOKEN_MALFORMED: ("a malformed token", "is somebody guessing?"),
     Cause.TOKEN_WRONG: ("a token of another signing key", "was TOKEN_SIGNING_KEYS changed without overlap?"),
@@ -133,9 +133,9 @@ _EXPLANATIONS = {
 }
 
 
-def explain(cause: str) -> tuple[str, str]:
-    """The text of a cause, to follow "because of", and a question for the operator. Unknown cause: its name, no question."""
-    return _EXPLANATIONS.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
+def because(cause: str) -> tuple[str, str]:
+    """The cause as a phrase after "because of", and what to check. For an unknown cause, its name."""
+    return _BECAUSE.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
 
 
 _VALUES = frozenset(Cause)

@@ -1,8 +1,8 @@
-"""The stored context of an event's HTTP request: its sender, its format and its trace.
+"""The request context: what is kept of the HTTP request that delivered an event, such as sender, form and trace.
 
-It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client address, all
-bounded. The ingress encodes it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`). Handlers and failure records get
-it with the event. Every value is untrusted text in printable ASCII. Pure.
+It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client's address. The ingress encodes
+it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`); handlers and failures get it with the event. Every value is untrusted
+text in printable ASCII, and bounded. Pure.
 """
 
 import re
@@ -10,9 +10,9 @@ import re
 import msgspec
 
 MAX_VALUE_BYTES = 256
-"""Limit of one header; the rest is cut off. `tracestate` is cut at a member, since half of one means something else."""
+"""The limit of one header; the rest is cut off. Of `tracestate` whole members are dropped, since half of one means something else."""
 MAX_BYTES = 1024
-"""Limit of the encoded context. The least important fields are left out to meet it."""
+"""The limit of the encoded context. Beyond it the least important fields are dropped."""
 
 COMMON = {
     b"user-agent": "user_agent",
@@ -24,7 +24,7 @@ COMMON = {
 """Headers kept for every provider, each with its field of `RequestContext`."""
 
 LEAST_FIRST = ("tracestate", "user_agent", "content_type", "content_encoding", "traceparent")
-"""The order in which fields are left out."""
+"""The order in which fields are dropped."""
 
 _CREDENTIAL = re.compile(
     r"authorization|\bauth\b|cookie|credential|signature|\bsig\b|hmac|jwt|token|secret|passw|api-?key", re.IGNORECASE
@@ -36,11 +36,11 @@ class KeptHeaderError(ValueError):
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The context of one request. The field of an absent header is empty. A new field needs a default.
+    """The context of one request. A field is empty if the header is missing. The wire only grows: a new field needs a default.
 
-    - `peer`: the sender's address, see `ingress.client_addresses`.
+    - `peer`: the client's address, see `ingress.client_addresses`.
     - `traceparent`, `tracestate`: the sender's trace (W3C Trace Context), as sent and not checked.
-    - `headers`: those that the provider's contract names, by their names in lower case.
+    - `headers`: those that the provider's contract names, under their names in lower case.
     """
 
     peer: str = ""
@@ -53,14 +53,14 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 NO_CONTEXT = RequestContext()
-"""The context of an event without one: from an older release, or injected without a request."""
+"""The context of an event without one: appended by hand, or by a release that kept none."""
 
 encode_context = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(RequestContext).decode
 
 
 def decode_context(encoded: bytes) -> RequestContext:
-    """Decode the field of an inbox entry. Returns `NO_CONTEXT` if this release cannot read it: no event fails because of it."""
+    """Decode the field of an inbox entry. An unreadable one gives `NO_CONTEXT`: no event fails because of it."""
     if not encoded:
         return NO_CONTEXT
     try:
@@ -70,9 +70,9 @@ def decode_context(encoded: bytes) -> RequestContext:
 
 
 def kept_names(headers: tuple[str, ...]) -> dict[bytes, str]:
-    """A contract's `kept_headers` as a server gives header names, and as handlers read them.
+    """A contract's `kept_headers`, each as the server gives its name and as handlers read it.
 
-    Raises `KeptHeaderError` for one whose name says that it holds a credential: none is ever stored.
+    Raises `KeptHeaderError` if a name shows that the header holds a credential: credentials are never stored.
     """
     if refused := [name for name in headers if _CREDENTIAL.search(name)]:
         raise KeptHeaderError(f"kept_headers: {', '.join(refused)} may hold a credential, and those are never stored")

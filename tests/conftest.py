@@ -10,6 +10,10 @@ pytest_plugins = [
     "tests.support.alert_worker",
     "tests.support.stepped_deployment",
     "tests.contract.context_deployment",
+    "tests.contract.failure_shell",
     "tests.contract.raw_http",
+    "tests.e2e.flower_client",
     "tests.e2e.proxy_fixtures",
+    "tests.unit.consumer_bench",
+    "tests.unit.failing_deployment",
 ]

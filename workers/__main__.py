@@ -1,7 +1,6 @@
 """One worker process: `python -m workers`, or `curbside worker`.
 
-What it runs is a Celery worker, the same as `celery -A workers.app worker`; that command also loads all of Celery's others, and
-Flower with them: 25 MB that a worker has no use for.
+It runs the same Celery worker as `celery -A workers.app worker`, without Celery's other commands and Flower, which take 25 MB.
 """
 
 import argparse
@@ -18,28 +17,33 @@ from workers.errors import HandlerError
 from workers.handler import registered
 
 _HELP = """\
-Run one worker process until SIGTERM or Ctrl-C. It then finishes the batches it has, and leaves the rest to others.
+Run one worker process until SIGTERM or Ctrl-C. It then finishes its current batches and leaves the rest to other workers.
 
-Start as many as you like, each under its own name. A worker of role urgent or bulk needs another of the other role beside it."""
+Run any number of workers, each under its own name. With a worker of role urgent, also run one of role bulk, and vice versa."""
 _ROLE_HELP = (
-    "all (the default); urgent: the inbox, handlers that retry within seconds, alerts; bulk: the rest. With a process of its own for what "
-    "is urgent, an alert behind a backlog is sent several times sooner"
+    "all (the default); urgent: the inbox, handlers that retry within seconds, alerts; bulk: the rest. A separate urgent "
+    "worker sends an alert several times sooner when there is a backlog"
 )
 _NAME_HELP = (
-    "its name, %%h for the host's (default: the role). Restarted under the same name it continues at once with its unfinished batches; "
-    "another worker takes them over after ten seconds"
+    "name of the worker; %%h stands for the host name (default: the role). Restarted under the same name, it continues its "
+    "unfinished batches at once; otherwise another worker claims them after ten seconds"
 )
 
 
 def main() -> int:
-    """Run it; its exit code. A setting that is wrong is said in one line."""
+    """Run the worker and return its exit code. A wrong setting is reported in one line."""
     parser = argparse.ArgumentParser("curbside worker", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     roles = [each.value for each in WorkerRole]
     parser.add_argument("--role", choices=roles, default=WorkerRole.ALL.value, help=_ROLE_HELP)
     parser.add_argument("--lanes", dest="role", choices=roles, help=argparse.SUPPRESS)  # the name in release 0.1
     parser.add_argument("-n", "--name", metavar="NAME@%h", help=_NAME_HELP)
     parser.add_argument(
-        "-l", "--loglevel", type=str.upper, choices=LOG_LEVELS, default="INFO", help="least serious line to write (INFO)"
+        "-l",
+        "--loglevel",
+        type=str.upper,
+        choices=LOG_LEVELS,
+        default="INFO",
+        help="lowest level of log lines to write (default: INFO)",
     )
     given = parser.parse_args()
     try:

@@ -1,7 +1,7 @@
-"""The Celery application: its tasks, one Celery queue for each kind of work, and the worker's life. `python -m workers` runs it.
+"""The Celery application: its tasks, its queues, and the start and stop of a worker. `python -m workers` runs it.
 
-`workers.app.app` is made from the environment when somebody asks for it; a wrong setting ends the program with one line that says
-so. Nothing is connected until a worker starts. The pool is threads: a process has one runtime, and one consumer of each stream.
+`workers.app.app` is created from the environment on first access. A wrong setting ends the program with a one-line message.
+Nothing is connected until a worker starts. The pool is threads: a process has one runtime, and one consumer of each stream.
 """
 
 import gc
@@ -29,21 +29,21 @@ from workers.runtime import WorkerRuntime
 from workers.timer import Tick, Timer
 
 SPARE_THREADS = MAX_IN_FLIGHT + 4
-"""Threads beside one for each queue: for retries, and for notifications of a queue that is being worked already."""
+"""Threads in addition to one for each queue: for retries, and for notifications of a queue that already has a running task."""
 
 
 class WorkerRole(StrEnum):
-    """Which queues a worker process works."""
+    """Which queues a worker process consumes."""
 
     ALL = "all"
     URGENT = "urgent"
-    """The inbox, the handlers whose events are tried again within seconds, and alerts: short batches that wait for nothing long."""
+    """The inbox, the handlers with the URGENT retry policy, and alerts: short batches without long waits."""
     BULK = "bulk"
     """The others."""
 
 
 def queues_of(handlers: Sequence[Handler], role: WorkerRole) -> list[str]:
-    """The Celery queues of a worker of this role."""
+    """The Celery queues of a worker with this role."""
     urgent = [
         keys.DISPATCH,
         keys.RELEASE_0_1_DISPATCH,
@@ -56,14 +56,14 @@ def queues_of(handlers: Sequence[Handler], role: WorkerRole) -> list[str]:
 
 
 def tune_interpreter() -> None:
-    """Let threads take turns quickly, and keep the garbage collector away from what is imported: it stopped all threads for 60 ms."""
+    """Shorten the thread switch interval, and freeze imported objects: collecting them stopped all threads for 60 ms."""
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()
 
 
 def create_app(settings: Settings) -> Celery:
-    """Build the application for these settings. From now on every log line of this process is sanitized."""
+    """Build the application for these settings. From here on, every log line of this process is sanitized."""
     sanitize_logs()
     handlers = registered(settings.handler_modules)
     queues = [keys.DISPATCH, *(each.name for each in handlers), DELIVER_QUEUE, HOUSEKEEP_QUEUE]
@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> Celery:
         _add_retry_task(app, name, runtime)
     _add_queue_task(app, task_name(keys.RELEASE_0_1_DISPATCH), keys.DISPATCH, runtime)
     _add_retry_task(app, keys.RELEASE_0_1_DISPATCH, runtime)
-    _tie_to_worker(app, settings, handlers, runtime)
+    _connect_to_worker(app, settings, handlers, runtime)
     return app
 
 
@@ -111,8 +111,8 @@ def _add_retry_task(app: Celery, handler: str, runtime: list[WorkerRuntime]) -> 
     app.task(retry, name=retry_task_name(handler), throws=(EventFailedError,))
 
 
-def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler], runtime: list[WorkerRuntime]) -> None:
-    """Start the runtime with the worker, under its name, and stop it before the worker waits for its tasks."""
+def _connect_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler], runtime: list[WorkerRuntime]) -> None:
+    """Start the runtime with the worker, under its name. Stop it before the worker waits for its tasks."""
     resources = open_resources(app, settings, handlers)
     names = [each.name for each in handlers]
     app.curbside_tick = lambda: Tick(resources.store, resources.notifier, resources.scheduler, resources.drift, names)
@@ -136,7 +136,7 @@ def _tie_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler],
 
 
 def __getattr__(name: str) -> Any:
-    """`workers.app.app` is made when Celery asks for it, so that importing this module asks for no settings."""
+    """Create `workers.app.app` on first access, so that importing this module needs no settings."""
     if name == "app":
         try:
             app = globals()["app"] = create_app(load(os.environ))

@@ -1,9 +1,11 @@
-"""The drift alarm: notices when a provider's bodies move away from the contract, long before anything fails for it.
+"""Contract drift: detects when a provider's bodies deviate from its contract, before any handler fails on them.
 
-Bodies are inspected at after their commit. Of an event's name the first is inspected at, then one every quarter of a second at most, and
-every thirty-second: at low load that is every body, at high load some 4 %, which costs the dispatcher some 3 %. Unknown names are all
-counted. What was seen is told to Valkey once a second by the worker's timer, so that all workers share one record, and a new finding is
-logged once, by whoever was first. A worker that is killed, or finds Valkey away, forgets what it saw in its last second.
+Bodies are inspected after their batch is committed. For each event name, a body is inspected if none was within the last
+quarter of a second; every thirty-second body is inspected as well. At low load that is every body. At high load it is about 4 %
+of the bodies and takes about 3 % of the dispatcher's time. Unknown event names are all counted.
+
+The worker's timer writes the findings to Valkey once a second. All workers share that record, and a new finding is logged once.
+A worker that is killed, or that cannot reach Valkey, loses the findings of its last second.
 """
 
 import logging
@@ -20,20 +22,20 @@ from redis import Redis
 
 from schemas import keys
 from schemas.contracts import CONTRACTS
-from schemas.drift import Difference, DriftKind, Finding, compare
+from schemas.drift import Difference, Finding, What, compare
 from schemas.events import Event, Kind
 from workers.valkey import scripts
 
 PERIOD_SECONDS = 0.25
-EVERY = 32
-MISSED = 100
-"""A field that came with nine bodies of ten is missing when it has not come with so many in a row, of those inspected at."""
-MAX_LOOKED_AT_BYTES = 64 << 10
-"""Larger bodies are not inspected at: they are rare, and reading one whole would take milliseconds."""
+SAMPLE_EVERY = 32
+MIN_ABSENT = 100
+"""A field that nine of ten bodies had is missing once so many inspected bodies in a row have not had it."""
+MAX_INSPECTED_BYTES = 64 << 10
+"""Larger bodies are not inspected: they are rare, and parsing one takes milliseconds."""
 
 log = logging.getLogger("curbside.workers")
 
-_UNKNOWN = Difference(DriftKind.UNKNOWN_EVENT, "$", "object")
+_UNKNOWN = Difference(What.UNKNOWN_EVENT, "$", "object")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Finding).decode
@@ -41,8 +43,8 @@ _document = msgspec.json.Decoder(float_hook=float).decode
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What was seen of one event's bodies since it was last told."""
+class _Sample:
+    """What was inspected of one event's bodies since the last flush."""
 
     due: float = 0.0
     passed: int = 0
@@ -51,39 +53,39 @@ class _Seen:
 
 
 class DriftMonitor:
-    """One worker's eyes. Threads may share it."""
+    """One worker's inspection of bodies. Safe to share between threads."""
 
     def __init__(self, client: Redis, clock: Callable[[], float] = monotonic) -> None:
         self._script, self._clock = scripts.load(client, "drift"), clock
         self._lock = threading.Lock()
-        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._samples: dict[tuple[str, str], _Sample] = {}
         self._findings: dict[tuple[str, str, Difference], list[Any]] = {}
 
     def observe(self, events: Sequence[tuple[Event, bytes]]) -> None:
-        """Look at some of the bodies of these events."""
+        """Inspect some of the bodies of these events."""
         now = self._clock()
         with self._lock:
             for event, body in events:
                 name = event.name
                 if event.kind is Kind.UNRECOGNISED:
                     self._note(event, name if _PLAIN.fullmatch(name) else "(another name)", _UNKNOWN)
-                    name = event.kind.value  # of names there is no end
-                seen = self._seen.get((event.provider, name))
-                if seen is None:
-                    seen = self._seen[event.provider, name] = _Seen()
-                seen.passed += 1
-                if (now >= seen.due or seen.passed % EVERY == 0) and len(body) <= MAX_LOOKED_AT_BYTES:
-                    seen.due = now + PERIOD_SECONDS
-                    self._inspect(event, name, body, seen)
+                    name = event.kind.value  # the number of names has no bound
+                sample = self._samples.get((event.provider, name))
+                if sample is None:
+                    sample = self._samples[event.provider, name] = _Sample()
+                sample.passed += 1
+                if (now >= sample.due or sample.passed % SAMPLE_EVERY == 0) and len(body) <= MAX_INSPECTED_BYTES:
+                    sample.due = now + PERIOD_SECONDS
+                    self._inspect(event, name, body, sample)
 
-    def _inspect(self, event: Event, name: str, body: bytes, seen: _Seen) -> None:
+    def _inspect(self, event: Event, name: str, body: bytes, sample: _Sample) -> None:
         try:
             document = _document(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return  # placed without being read in full: what was skipped is no JSON that we can hold
+            return  # decoding skips unknown fields; a skipped part is JSON that Python cannot represent
         differences, present = compare(document, CONTRACTS[event.provider].shape_for(document))
-        seen.inspected += 1
-        seen.present.update(present)
+        sample.inspected += 1
+        sample.present.update(present)
         for difference in differences:
             self._note(event, name, difference)
 
@@ -92,12 +94,12 @@ class DriftMonitor:
         noted[1] += 1
 
     def flush(self) -> None:
-        """Add what was seen to the record, and log what nobody had seen before. Raises the errors of Valkey."""
+        """Add the findings to the shared record, and log the new ones. Raises the errors of Valkey."""
         with self._lock:
             noted, self._findings = self._findings, {}
-            inspected = [(name, seen.inspected, seen.present) for name, seen in self._seen.items() if seen.inspected]
-            for seen in self._seen.values():
-                seen.inspected, seen.present = 0, Counter()
+            inspected = [(name, sample.inspected, sample.present) for name, sample in self._samples.items() if sample.inspected]
+            for sample in self._samples.values():
+                sample.inspected, sample.present = 0, Counter()
         findings = {_field(each): each for each in (_finding(*found, event) for found, (event, _) in noted.items())}
         counts = [count for _, count in noted.values()]
         args: list[Any] = [len(findings)]
@@ -133,17 +135,17 @@ def _log(found: Finding) -> None:
 
 
 def note_missing(client: Redis, now_ms: int) -> None:
-    """Put fields on record that came with nearly every body, and then with none for long; each is logged once. Housekeeping's part."""
+    """Record fields that nearly every body had and that are now absent. Each is logged once. Housekeeping calls this."""
     kept: Any = client.hgetall(keys.DRIFT_FIELDS)
     fields = {name.decode(): int(count) for name, count in kept.items()}
     for provider, event, path, absent in _missing(fields):
-        finding = Finding(provider, event, DriftKind.MISSING_FIELD, path, "nothing", "", now_ms)
+        finding = Finding(provider, event, What.MISSING_FIELD, path, "nothing", "", now_ms)
         if record(client, finding, absent):
             _log(finding)
 
 
 def record(client: Redis, finding: Finding, times: int) -> bool:
-    """Put a finding on record as seen so many times; whether it is new."""
+    """Record a finding with its count. Returns whether it is new."""
     client.hset(keys.DRIFT_COUNTS, _field(finding), times)
     return bool(client.hsetnx(keys.DRIFT, _field(finding), _encode(finding)))
 
@@ -153,27 +155,27 @@ def _missing(fields: dict[str, int]) -> Iterator[tuple[str, str, str, int]]:
         provider, event, *rest = name.split("|")
         if len(rest) == 2 and rest[1] == "last":
             absent, came = fields[f"{provider}|{event}"] - last, fields[f"{provider}|{event}|{rest[0]}|came"]
-            if absent >= MISSED and came >= 0.9 * last:
+            if absent >= MIN_ABSENT and came >= 0.9 * last:
                 yield provider, event, rest[0], absent
 
 
-class Found(NamedTuple):
-    """A finding, and how often it was seen in the bodies inspected at."""
+class CountedFinding(NamedTuple):
+    """A finding, and in how many inspected bodies it occurred."""
 
     finding: Finding
     times: int
 
 
-def read_drift(client: Redis) -> list[Found]:
-    """All findings; by provider, event and path."""
+def read_drift(client: Redis) -> list[CountedFinding]:
+    """All findings, sorted by provider, event and path."""
     pipeline = client.pipeline(transaction=True)
     pipeline.hgetall(keys.DRIFT)
     pipeline.hgetall(keys.DRIFT_COUNTS)
     findings, counts = pipeline.execute()
-    found = [Found(_decode(record), int(counts.get(name, 0))) for name, record in findings.items()]
+    found = [CountedFinding(_decode(record), int(counts.get(name, 0))) for name, record in findings.items()]
     return sorted(found, key=lambda each: (each.finding.provider, each.finding.event, each.finding.path, each.finding.what))
 
 
-def forget_drift(client: Redis) -> None:
-    """Forget all of it: what is still so is found, and logged, anew."""
+def reset_drift(client: Redis) -> None:
+    """Delete the record. Drift that persists is found and logged again."""
     client.delete(keys.DRIFT, keys.DRIFT_COUNTS, keys.DRIFT_FIELDS)

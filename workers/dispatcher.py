@@ -1,4 +1,4 @@
-"""The dispatcher: decodes inbox entries, finds the kind, order and identity of each event, and routes it to the handlers that want it.
+"""The dispatcher: decodes inbox entries and routes each event to the handlers of its kind.
 
 Its commit point is `Store.route`. A crash before it leaves the entries pending; a crash after it leaves nothing to do.
 """
@@ -41,7 +41,7 @@ class Router:
 
 
 class DecodedBatch(NamedTuple):
-    """The decoded events of a batch with their bodies, the route of each, and a failure for each entry that cannot be decoded."""
+    """The decoded events of a batch with their bodies, the route of each, and a failure for each undecodable entry."""
 
     events: list[tuple[Event, bytes]]
     routed: list[Routed]
@@ -65,7 +65,7 @@ def decode_batch(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms:
 
 
 def undecodable_failure(event_id: str, handler: str, fields: Fields, error: Exception, now_ms: int) -> Failure:
-    """The failure of an entry that cannot be decoded. Any error but `DecodeError` is a bug in the decoder: its traceback is kept."""
+    """The failure of an undecodable entry. Any error but `DecodeError` is a bug in the decoder: its traceback is kept."""
     provider = provider_of(fields)
     if not isinstance(error, DecodeError):
         log.error("a bug in decoding event %s of %s: %s", event_id, provider, type(error).__name__)
@@ -92,7 +92,7 @@ class Dispatcher:
         self._zone, self._seen_ms, self._drift = zone, seen_ms, drift
 
     def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
-        """Give each entry its one outcome, notify the handlers that got events, and look for drift."""
+        """Give each entry its one outcome, notify the handlers that got events, and inspect bodies for drift."""
         found = decode_batch(entries, self._router, self._zone, int(clock() * 1000))
         taken_over = entries.taken_over if isinstance(entries, Batch) else None
         self._notifier.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, taken_over))

@@ -1,12 +1,12 @@
 """Every exception of the workers.
 
-The type says whose fault a failed attempt is. The event's: `PermanentError`, `schemas.failures.DecodeError`, and whatever else a handler
-raises. A dependency's: `DependencyUnavailableError`, which blames no event.
+The type decides what a failed attempt means. `DependencyUnavailableError`: the batch waits, and no event fails.
+`PermanentError`, `schemas.failures.DecodeError` and anything else that a handler raises: the event fails.
 """
 
 
 class DependencyUnavailableError(Exception):
-    """The database, Valkey or a service that a handler needs does not answer in time. The batch waits and is tried again.
+    """The database, Valkey or a service that a handler needs does not answer in time. The batch waits and is retried.
 
     A handler that calls an outside service raises it when that service does not answer. `str()` names the dependency.
     """
@@ -17,7 +17,7 @@ class PermanentError(Exception):
 
 
 class HandlerError(Exception):
-    """A handler module cannot be used. `str()` says which and why."""
+    """A handler module cannot be used. `str()` names the module and the cause."""
 
 
 class EventFailedError(Exception):
@@ -28,11 +28,11 @@ class EventFailedError(Exception):
 
 
 class FailureNotFoundError(Exception):
-    """There is no such failure, or it is not in the expected state. `str()` says which."""
+    """There is no such failure, or it is not in the expected state. `str()` names the failure."""
 
 
 class DeliveryError(Exception):
-    """The channel did not take the alert; a later attempt may succeed. `str()` says why, and quotes no address."""
+    """The channel did not accept the alert; a later attempt may succeed. `str()` gives the cause, without any URL."""
 
 
 class UnknownChannelError(Exception):

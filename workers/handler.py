@@ -1,4 +1,4 @@
-"""What a handler is, and how one is registered: the built-in ones and a user's own (`HANDLER_MODULES`) alike.
+"""The handler API: how handlers are registered, both the built-in ones and your own (`HANDLER_MODULES`).
 
     from workers.handler import Event, UnitOfWork, handler
     from schemas.events import Kind
@@ -7,14 +7,14 @@
     def loyalty(work: UnitOfWork, events: Sequence[Event]) -> None:
         ...
 
-A handler gets typed events in batches and writes through `work.connection`, in one transaction for the whole batch. It must be
-idempotent: let a unique key decide, and never read first to decide. The exception it raises says whose fault it is:
+A handler receives typed events in batches and writes through `work.connection`, in one transaction for the whole batch. It must
+be idempotent: rely on a unique key, never on a read before the write. The exception it raises decides what happens:
 
-- `PermanentError`: this event's, for ever. It is not tried again.
-- `DependencyUnavailableError`: a dependency's. The batch waits.
-- any other: a bug that this event met. It is tried again after the handler's retry policy.
+- `PermanentError`: the event fails for good and is not retried.
+- `DependencyUnavailableError`: the whole batch waits and is retried. No event fails.
+- any other: the event fails and is retried under the handler's retry policy.
 
-If a batch has several events, those that are not at fault are applied.
+If one event of a batch fails, the other events are still applied.
 """
 
 import importlib
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _RENAMED = {"Reject": PermanentError, "Unreachable": DependencyUnavailableError}
-"""Names of release 0.1, which the next release drops."""
+"""Names of release 0.1. The next release removes them."""
 
 BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia")
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
@@ -56,7 +56,7 @@ Apply = Callable[[UnitOfWork, Sequence[Event]], None]
 
 @dataclass(frozen=True)
 class Handler:
-    """A named function and the kinds of event it wants (None: all)."""
+    """A named function and the kinds of event that it handles (None: all)."""
 
     name: str
     kinds: frozenset[Kind] | None
@@ -64,7 +64,7 @@ class Handler:
     retry: RetryPolicy
 
     def wants(self, kind: Kind) -> bool:
-        """Whether events of this kind go to this handler."""
+        """Whether events of this kind are routed to this handler."""
         return self.kinds is None or kind in self.kinds
 
 
@@ -72,9 +72,9 @@ _REGISTRY: dict[str, Handler] = {}
 
 
 def handler(name: str, *kinds: Kind, retry: RetryPolicy = PATIENT) -> Callable[[Apply], Apply]:
-    """Register a function as a handler of these kinds of event; of all if none is given.
+    """Register a function as the handler of these kinds of event, or of all kinds if none is given.
 
-    `retry`: how often and how soon a failed event is tried again.
+    `retry`: how often and how soon a failed event is retried. Raises `HandlerError` for a bad, reserved or duplicate name.
     """
     if not _NAME.match(name) or name in _RESERVED:
         raise HandlerError(f"handler name {name!r}: expected lower-case letters, digits and _, and none of {sorted(_RESERVED)}")
@@ -90,9 +90,9 @@ def handler(name: str, *kinds: Kind, retry: RetryPolicy = PATIENT) -> Callable[[
 
 
 def registered(extra_modules: Iterable[str] = ()) -> tuple[Handler, ...]:
-    """Import the built-in handlers and a user's own, and return them in a fixed order. Raises `HandlerError`.
+    """Import the built-in handlers and those of `extra_modules`, and return them in a fixed order. Raises `HandlerError`.
 
-    A user's own are those of the modules named, and of modules below them.
+    A handler of a submodule of an extra module counts as that module's.
     """
     for name in BUILT_IN:
         importlib.import_module(f"workers.handlers.{name}")
@@ -113,12 +113,12 @@ def _import(module: str) -> None:
         raise
     except ImportError as error:
         raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {error}") from error
-    except Exception as error:  # whatever a module does when it is imported
+    except Exception as error:  # a module may raise anything while it is imported
         raise HandlerError(f"HANDLER_MODULES: cannot import {module!r}: {type(error).__name__}: {error}") from error
 
 
 def __getattr__(name: str) -> Any:
-    """Names of release 0.1, with a warning."""
+    """Resolve a name of release 0.1, with a DeprecationWarning."""
     if name not in _RENAMED:
         raise AttributeError(name)
     renamed = _RENAMED[name]

@@ -1,8 +1,8 @@
 """The handler runner: decodes the events of a handler's batch, applies them in one SQL transaction, and acknowledges them.
 
-A crash before the commit leaves the batch pending. A crash after it has the batch applied again, which the unique key of every row makes
-a no-op. If an event is at fault, the batch is halved until that event is alone: only it becomes a failure, which
-`workers.retry_executor` tries again.
+A crash before the commit leaves the batch pending. After a later crash the batch is applied again: the unique key of every row
+makes that a no-op. If an event fails, the batch is halved until that event is alone: only it becomes a failure, which
+`workers.retry_executor` retries.
 """
 
 import logging
@@ -63,7 +63,7 @@ class HandlerRunner:
     def _load_events(
         self, entries: Sequence[Entry], checks: Mapping[str, Sequence[str]], now_ms: int
     ) -> tuple[list[ClaimedEvent], list[tuple[str, Failure]]]:
-        """The events that claim checks name, and a failure for each that cannot be decoded. A deleted claim check names none."""
+        """The events that claim checks name, and a failure for each undecodable one. A deleted claim check names none."""
         in_inbox = self._store.load_bodies(
             (checks[entry.id] for entry in entries if FIELD_BODY not in entry.fields), near=self._handler.kinds is None
         )

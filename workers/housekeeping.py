@@ -1,4 +1,4 @@
-"""Housekeeping, every half minute by one worker: trims the inbox, forgets consumers of workers that are gone, sees what is missing."""
+"""Housekeeping: trims the inbox, removes idle consumers, detects missing fields. One worker runs it every half minute."""
 
 import logging
 import time
@@ -12,9 +12,9 @@ from workers.valkey.entries import event_ids
 from workers.valkey.store import Store
 
 PERIOD_MS = 30_000
-FORGET_CONSUMER_MS = 3_600_000
+IDLE_CONSUMER_MS = 3_600_000
 MAX_SCANNED = 100_000
-"""Claim checks looked at to find the oldest event that waits; with more of them waiting, nothing is trimmed this time."""
+"""The most claim checks read to find the oldest waiting event. If more wait, this run trims nothing."""
 _PAGE = 10_000
 
 log = logging.getLogger("curbside.workers")
@@ -23,26 +23,26 @@ StreamId = tuple[int, int]
 
 
 class Housekeeping:
-    """Keeps Valkey tidy. Trims by age, never past an event that still waits."""
+    """Limits the memory that Valkey uses. Trims by age, never past an event that still waits."""
 
     def __init__(self, store: Store, handlers: Sequence[str], retention: timedelta) -> None:
         self._store, self._handlers = store, handlers
         self._retention_ms = milliseconds(retention)
 
     def run(self) -> None:
-        """Do all of it."""
+        """Run once."""
         streams = [keys.INBOX, *map(keys.todo, self._handlers)]
         self._store.ensure_groups(streams)
         limit = self.trim_limit(int(time.time() * 1000))
         if limit is not None:
             self._store.trim_inbox(f"{limit[0]}-{limit[1]}")
         for stream in streams:
-            self._store.forget_consumers(stream, FORGET_CONSUMER_MS)
+            self._store.remove_idle_consumers(stream, IDLE_CONSUMER_MS)
         note_missing(self._store.client, int(time.time() * 1000))
 
     def trim_limit(self, now_ms: int) -> StreamId | None:
-        """The first entry to be kept; None if it is not known now."""
-        limit: StreamId = (now_ms - self._retention_ms, 0)
+        """The first entry to keep; None if it is unknown now. A retention that reaches before 1970 keeps every entry."""
+        limit: StreamId = (max(0, now_ms - self._retention_ms), 0)
         for oldest in [self._oldest_in_inbox(), *map(self._oldest_of, self._handlers)]:
             if oldest is None:
                 return None
@@ -55,7 +55,7 @@ class Housekeeping:
         return stream_id(waiting) if waiting is not None else None
 
     def _oldest_of(self, handler: str) -> StreamId | None:
-        """The oldest event that waits for a handler. A claim check names the oldest first; those of many dispatchers are not in order."""
+        """The oldest event that waits for a handler. A claim check names its oldest event first; claim checks are unordered."""
         oldest: StreamId = (1 << 62, 0)
         scanned, start = 0, "-"
         while page := self._store.page(keys.todo(handler), start, _PAGE):
@@ -68,6 +68,6 @@ class Housekeeping:
 
 
 def stream_id(text: str) -> StreamId:
-    """A stream id as numbers, which compare as the ids do."""
+    """A stream id as numbers, which sort as Valkey sorts ids."""
     milliseconds_part, _, sequence = text.partition("-")
     return int(milliseconds_part), int(sequence or 0)

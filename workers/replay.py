@@ -1,7 +1,7 @@
-"""Replay: events that are still in the inbox go through chosen handlers again. Effects stay single, by the ledger's unique keys.
+"""Replay: runs chosen handlers again on events that are still in the inbox. The ledger's unique keys keep every effect single.
 
-For a handler that was added later, or a bug that was applied and not refused. Left alone are events that failed (they are retried),
-that wait for the dispatcher (they are handled anyway), and that were dropped as duplicates, as far as `DEDUPE_WINDOW` remembers.
+It serves a handler that was added later, and effects that a bug wrote wrongly. It skips failures (retry them), events that wait
+for the dispatcher (they will be handled), and duplicates, as far back as `DEDUPE_WINDOW` reaches.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +27,8 @@ PAGE = 500
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which events: received from `since` up to before `until` (None: now), and of which kinds, providers, orders (empty: all)."""
+class ReplayFilter:
+    """Events received from `since` until before `until` (None: now), of these kinds, providers and orders (empty: all)."""
 
     since: datetime
     until: datetime | None = None
@@ -36,8 +36,8 @@ class Wanted:
     providers: frozenset[Provider] = frozenset()
     orders: frozenset[str] = frozenset()
 
-    def wants(self, event: Event) -> bool:
-        """Whether it is one of them."""
+    def matches(self, event: Event) -> bool:
+        """Whether the event has one of the kinds, providers and orders."""
         return (
             (not self.kinds or event.kind in self.kinds)
             and (not self.providers or event.provider in self.providers)
@@ -45,15 +45,15 @@ class Wanted:
         )
 
 
-class Replayed(NamedTuple):
-    """How many events, and to how many handlers in all."""
+class ReplayResult(NamedTuple):
+    """How many events were replayed, and how many claim checks were written for them."""
 
     events: int
     claim_checks: int
 
 
 class Replay:
-    """Finds events and sends them to handlers again; the workers' timers ring for them."""
+    """Selects events and routes them to handlers again. The workers' timers notify the queues."""
 
     def __init__(self, client: Redis, settings: Settings, handlers: Sequence[Handler], chosen: Sequence[str]) -> None:
         self._client, self._store, self._zone = client, Store(client), settings.store_timezone
@@ -62,39 +62,41 @@ class Replay:
         self._script = scripts.load(client, "seen", "replay")
         self._seen_ms = milliseconds(settings.dedupe_window)
 
-    def count(self, wanted: Wanted) -> int:
-        """How many events would go through some handler again."""
-        return self._go(wanted, counting=True).events
+    def count(self, criteria: ReplayFilter) -> int:
+        """How many events `run` would replay."""
+        return self._replay(criteria, counting=True).events
 
-    def run(self, wanted: Wanted, progress: Callable[[int], None] = lambda _: None) -> Replayed:
-        """Send them; `progress` hears of the number of events after every few hundred."""
-        return self._go(wanted, counting=False, progress=progress)
+    def run(self, criteria: ReplayFilter, progress: Callable[[int], None] = lambda _: None) -> ReplayResult:
+        """Replay the events. `progress` is called for each page of the inbox, with the number of events replayed."""
+        return self._replay(criteria, counting=False, progress=progress)
 
-    def _go(self, wanted: Wanted, *, counting: bool, progress: Callable[[int], None] = lambda _: None) -> Replayed:
+    def _replay(
+        self, criteria: ReplayFilter, *, counting: bool, progress: Callable[[int], None] = lambda _: None
+    ) -> ReplayResult:
         streams = [keys.FAILURES, keys.COUNTERS, *map(keys.todo, self._names)]
-        found = Replayed(0, 0)
-        for page in self._pages(wanted):
+        found = ReplayResult(0, 0)
+        for page in self._pages(criteria):
             args: list[Any] = [int(counting), keys.SEEN_PREFIX, self._seen_ms, len(self._names), *self._names]
             for event in page:
                 args += (event.event_id, event.identity, event.routes)
             reply: Any = self._script(streams, args)
-            found = Replayed(found.events + reply[0], found.claim_checks + reply[1])
+            found = ReplayResult(found.events + reply[0], found.claim_checks + reply[1])
             progress(reply[0])
         return found
 
-    def _pages(self, wanted: Wanted) -> Iterator[list[Routed]]:
-        """Events with the handlers they go to; never beyond what the dispatcher had done when it begins, so that it ends."""
-        until_ms, dispatched = _epoch_ms(wanted.until or datetime.now(UTC)), self._drained()
+    def _pages(self, criteria: ReplayFilter) -> Iterator[list[Routed]]:
+        """Pages of events with their routes, up to what the dispatcher had handled at the start: a replay always ends."""
+        until_ms, dispatched = _epoch_ms(criteria.until or datetime.now(UTC)), self._dispatched_until()
         if dispatched is None:
             return
         last = dispatched if stream_id(dispatched.lstrip("(")) < (until_ms, 0) else f"{until_ms - 1}"
-        start = f"{_epoch_ms(wanted.since)}"
+        start = f"{_epoch_ms(criteria.since)}"
         while entries := self._store.page(keys.INBOX, start, PAGE, last):
-            yield [found for entry in entries if (found := self._found(entry, wanted)) is not None]
+            yield [found for entry in entries if (found := self._select(entry, criteria)) is not None]
             start = f"({entries[-1].id}"
 
-    def _drained(self) -> str | None:
-        """Up to where the dispatcher has given every entry its outcome, as the end of a range; None if it never began."""
+    def _dispatched_until(self) -> str | None:
+        """The end of the range in which the dispatcher has given every entry its outcome; None if it has never run."""
         pipeline = self._client.pipeline(transaction=True)
         pipeline.xinfo_groups(keys.INBOX)
         pipeline.xpending(keys.INBOX, keys.GROUP)
@@ -108,12 +110,12 @@ class Replay:
             return f"({pending['min'].decode()}"
         return next((str(each["last-delivered-id"].decode()) for each in groups if each["name"] == keys.GROUP.encode()), None)
 
-    def _found(self, entry: Entry, wanted: Wanted) -> Routed | None:
+    def _select(self, entry: Entry, criteria: ReplayFilter) -> Routed | None:
         try:
             event = decode(provider_of(entry.fields), entry.fields.get(keys.FIELD_BODY, b""), entry.id, self._zone)
-        except Exception:  # Undecodable, or a bug of ours: it is on record as a failure
+        except Exception:  # a decode error or a bug in a decoder: the dispatcher has recorded the failure
             return None
-        return routed if wanted.wants(event) and (routed := self._router.routed(event)).routes else None
+        return routed if criteria.matches(event) and (routed := self._router.routed(event)).routes else None
 
 
 def _epoch_ms(time: datetime) -> int:

@@ -1,4 +1,4 @@
-"""What one worker process shares between its queues: its settings, its handlers, and its ways to Valkey and the broker."""
+"""What the queues of one worker process share: settings, handlers, and access to Valkey and the broker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Resources:
 
 
 def open_resources(app: Celery, settings: Settings, handlers: Sequence[Handler]) -> Resources:
-    """Make them. Nothing is connected until it is used."""
+    """Create the resources. Each connects on its first use."""
     store = Store(connect(settings.redis_url))
     failures = FailureStore(store.client)
     return Resources(

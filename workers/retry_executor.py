@@ -1,4 +1,4 @@
-"""The retry executor: each failed event is a Celery task of its own, tried again at growing intervals until it succeeds or is dead.
+"""The retry executor: each failed event is a Celery task, retried at growing intervals until it succeeds or is dead.
 
 Flower shows RETRY with the reason after each attempt, then SUCCESS, or FAILURE with the traceback when the failure is dead.
 """
@@ -42,7 +42,7 @@ class RetryExecutor:
         self._seen_ms = milliseconds(resources.settings.dedupe_window)
 
     def run(self, handler: str, event_id: str) -> None:
-        """Try an event again. Raises what Celery is to show: `Ignore`, `Retry`, or `EventFailedError` when the failure is dead.
+        """Retry an event. Raises what Celery must show: `Ignore`, `Retry`, or `EventFailedError` when the failure is dead.
 
         It is raised while no other error is handled: Python would chain it to that one, whose text may quote a customer.
         """
@@ -50,13 +50,13 @@ class RetryExecutor:
         try:
             shown = self._run(handler, event_id)
             self._scheduler.send_due()
-        except UNAVAILABLE as error:  # it is tried again after its lease
+        except UNAVAILABLE as error:  # it is retried after its lease
             shown = shown or _retry("Valkey is unreachable", type(error)(), _now_ms() + LEASE_MS)
         if shown is not None:
             raise shown
 
     def _run(self, handler: str, event_id: str) -> Exception | None:
-        """One attempt, and the change of the record. Returns what Celery is to show; None after a success."""
+        """Make one attempt and update the record. Returns what Celery must show; None after a success."""
         try:
             failure = self._failures.get(handler, event_id)
         except FailureNotFoundError as error:
@@ -69,7 +69,7 @@ class RetryExecutor:
             raise
         except DependencyUnavailableError as error:
             return self._postpone(failure, str(error))
-        except Exception as error:  # whatever a handler raises is this event's fault
+        except Exception as error:  # a handler may raise anything: the event fails
             return self._fail(failure, error)
         self._note_reachable(failure)
         return None
@@ -94,7 +94,7 @@ class RetryExecutor:
         return decode(failure.provider, failure.body, failure.event_id, self._zone, failure.request)
 
     def _postpone(self, failure: Failure, what: str) -> Exception:
-        """A dependency outage is no event's fault: count no attempt."""
+        """Postpone the retry in a dependency outage, which counts no attempt."""
         later = after_outage(failure, _now_ms(), random.uniform)
         self._failures.record_attempt(failure, later)
         self._store.note_unreachable(retry_task_name(failure.handler), what)
@@ -110,21 +110,21 @@ class RetryExecutor:
         changed = after_attempt(failure, error, policy, _now_ms(), random.uniform)
         shown = to_celery_error(changed, error)
         if not self._failures.record_attempt(failure, changed):
-            return _ignore(f"{failure.field} was decided on meanwhile")
+            return _ignore(f"{failure.field} was changed by an operator meanwhile")
         if changed.state is FailureState.DEAD:
-            log.error("%s is dead after %d tries: %s", failure.field, changed.attempts, changed.reason)
+            log.error("%s is dead after %d attempts: %s", failure.field, changed.attempts, changed.reason)
             return shown
         return _retry(str(shown), shown, changed.next_at_ms)
 
 
 def _ignore(why: str) -> Exception:
-    """What makes Celery ignore a message that came too late."""
+    """The exception that makes Celery ignore a message that came too late."""
     ignored: Exception = Ignore(why)
     return ignored
 
 
 def _retry(message: str, error: Exception, due_ms: int) -> Exception:
-    """What makes Celery show RETRY. The timers send the next message, not Celery."""
+    """The exception that makes Celery show RETRY. The timers send the next message, not Celery."""
     retry: Exception = Retry(message, exc=error, when=datetime.fromtimestamp(due_ms / 1000, UTC))
     retry.args = (message,)  # what Flower shows; by default they are the message, the error and the time
     retry.__cause__ = error

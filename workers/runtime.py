@@ -26,7 +26,7 @@ log = logging.getLogger("curbside.workers")
 
 
 class WorkerRuntime:
-    """Everything that one worker process runs. `consumer` is its name in the consumer groups; `stopping` is set when it is to end."""
+    """All that a worker process runs. `consumer`: its name in the consumer groups. `stopping`: set when it must stop."""
 
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
         self._resources = resources
@@ -48,7 +48,7 @@ class WorkerRuntime:
         self._work[queue]()
 
     def retry(self, handler: str, event_id: str) -> None:
-        """Try one failed event again. Raises what Celery is to show."""
+        """Retry one failed event. Raises what Celery must show."""
         self._executor.run(handler, event_id)
 
     def close(self) -> None:
@@ -87,7 +87,7 @@ def _one_at_a_time(run: Callable[[], None]) -> Callable[[], None]:
         except (DependencyUnavailableError, *UNAVAILABLE) as error:
             flight.abort()
             what = error if isinstance(error, DependencyUnavailableError) else "Valkey"
-            log.warning("%s is unreachable; it will be tried again", what)
+            log.warning("%s is unreachable; it will be retried", what)
         except BaseException:
             flight.abort()
             raise

@@ -38,14 +38,14 @@ EVENT_ID = "1772366400000-0"
 def load_event(provider: str, body: bytes | Path, event_id: str = EVENT_ID, zone: tzinfo = UTC) -> Event:
     """Decode a body, or the file that holds one, as a worker does. Raises `DecodeError`.
 
-    `event_id` begins with the time of receipt in milliseconds; `zone` is where a time without a zone is read. A provider of your
-    own is known once `schemas.provider_modules.load_providers` has loaded its module.
+    `event_id` begins with the time of receipt in milliseconds; `zone` is where a time without a zone is read. A provider of
+    your own is known once `schemas.provider_modules.load_providers` has loaded its module.
     """
     return decode(provider, body.read_bytes() if isinstance(body, Path) else body, event_id, zone)
 
 
 class MemoryLedger:
-    """A migrated, empty ledger that lives as long as its `with` block. Use it in one thread.
+    """A migrated, empty ledger that exists as long as its `with` block. Use it in one thread.
 
     `own`: the tables that your handlers write to; they are created too. `environment`: settings by the names of their variables
     (`LATE_ALERT_MINUTES="30"`). Nothing is read from the process' environment, and no secret is real.

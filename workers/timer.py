@@ -43,7 +43,7 @@ class Timer(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class Tick:
-    """Once a second: notifies every queue whose work waits for nobody."""
+    """Once a second: notifies every queue that has work and no consumer."""
 
     def __init__(
         self, store: Store, notifier: Notifier, scheduler: RetryScheduler, drift: DriftMonitor, handlers: Sequence[str]
@@ -53,14 +53,14 @@ class Tick:
         self._streams = [keys.INBOX, *map(keys.todo, handlers)]
 
     def run_safely(self) -> None:
-        """Run once. An outage of Valkey is logged, and the next second tries again."""
+        """Run once. A Valkey outage is logged; the next tick runs a second later."""
         try:
             self.run_once(int(time.time() * 1000))
         except UNAVAILABLE as error:
             log.warning("timer: Valkey is unreachable (%s)", type(error).__name__)
 
     def run_once(self, now_ms: int) -> None:
-        """Notify queues with unread or abandoned entries, due alerts, due retries or due housekeeping. Write down the drift found."""
+        """Notify queues that have unread or abandoned entries, or due work. Send due retries. Flush drift findings."""
         waiting = self._store.backlog(self._streams, CLAIM_IDLE_MS)
         queues = [queue for queue, waits in zip(self._queues, waiting, strict=True) if waits]
         due = self._store.outbox_due_at()
@@ -71,5 +71,5 @@ class Tick:
         self._drift.flush()
         if self._store.try_notify(HOUSEKEEP_QUEUE, PERIOD_MS):
             self._notifier.send([HOUSEKEEP_QUEUE])
-            # A worker that was killed between its commit and its notification may have left an alert that nobody knows of.
+            # A worker that was killed between its commit and its notification may have left an alert without a due time.
             self._notifier.notify([DELIVER_QUEUE])

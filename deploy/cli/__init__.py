@@ -1,7 +1,7 @@
-"""The command line, `curbside`: a command for everything that a person does, each in a file of its own.
+"""The command line, `curbside`: one module per command.
 
-A new command is a function in a module here, registered in `_COMMANDS`. Modules import what is slow inside their
-functions: `curbside --help` has to be quick.
+To add a command, write a function in a module here and register it in `_COMMANDS`. Import slow modules inside the
+function, so that `curbside --help` stays fast.
 """
 
 import os
@@ -26,7 +26,7 @@ from deploy.cli import (
     simulate,
     status,
 )
-from deploy.cli.output import complain
+from deploy.cli.output import print_error
 from deploy.errors import NOT_DONE, WRONG_SET_UP, CommandError
 from deploy.generated import path_in
 from schemas.log_records import sanitize_logs
@@ -60,7 +60,7 @@ app = typer.Typer(
 )
 for _panel, _name, _function in _COMMANDS:
     app.command(_name, rich_help_panel=_panel)(_function)
-for _name, _function in (("ingress", process.ingress), ("worker", process.worker)):  # their options are the process' own
+for _name, _function in (("ingress", process.ingress), ("worker", process.worker)):  # the process parses its own options
     app.command(
         _name,
         rich_help_panel=RUN,
@@ -82,37 +82,39 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _curbside(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it, leave.")] = False,
-    traceback: Annotated[bool, typer.Option("--traceback", help="On a bug, show where it is.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="On an unexpected error, show the traceback.")] = False,
 ) -> None:
-    """Queue-backed intake of grocery order webhooks: acknowledged at once, kept safe, acted on exactly once.
+    """Queue-backed intake of grocery order webhooks: stored on disk before the 200, applied exactly once.
 
-    A first look, in two terminals:
+    To try it, in two terminals:
 
     - curbside run
     - curbside send tests/payloads/instacart/flat/order_created.json
 
-    Commands read environment variables, listed by `curbside settings`, and the credentials that `curbside run` keeps
-    in the data folder: with the same variables they work on any deployment.
+    Commands read their settings from environment variables (`curbside settings` lists them) and from the credentials that
+    `curbside run` keeps in the data directory. With a deployment's variables they work on that deployment.
     """
     context.obj = {"traceback": traceback}
 
 
 def main() -> None:
-    """Run a command. A person is told what is wrong in a sentence, on standard error, and never shown a traceback.
+    """Run a command. Errors are reported in one sentence on standard error, without a traceback.
 
-    The text of an error that nobody foresaw may quote a secret or a customer: it is shown only with --traceback.
+    The text of an unexpected error may hold a secret or personal data, so it is shown only with --traceback.
     """
     sanitize_logs()
     if not sys.flags.safe_path:
-        sys.path.append("")  # a user's own modules lie where a command is run, as for `python -m`; ours go before them
+        sys.path.append("")  # as with `python -m`: a user's own modules are found in the working directory, after ours
     try:
         app()
     except SettingError as error:
-        complain(f"{error}{_hint()}")
+        print_error(f"{error}{_hint()}")
         sys.exit(WRONG_SET_UP)
     except CommandError as error:
-        complain(str(error))
+        print_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
@@ -120,15 +122,17 @@ def main() -> None:
     except Exception as bug:
         if "--traceback" in sys.argv:
             raise
-        complain(f"A bug in curbside: {type(bug).__name__} (`curbside --traceback ...` shows where, and what it says).")
+        print_error(
+            f"A bug in curbside: {type(bug).__name__} (`curbside --traceback ...` shows the error and where it was raised)."
+        )
         sys.exit(70)
 
 
 def _hint() -> str:
-    """What a person may have forgotten, where settings are missing."""
+    """Advice for missing settings: none if the generated settings exist."""
     path = path_in(os.environ)
     return (
         ""
         if path.exists()
-        else f"\nNothing is kept in {path}: `curbside run` makes it; CURBSIDE_DATA_DIR names another folder."
+        else f"\n{path} does not exist: `curbside run` generates it. CURBSIDE_DATA_DIR names another data directory."
     )

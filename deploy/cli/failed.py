@@ -1,4 +1,4 @@
-"""`curbside failed`: what failed, why, and what it was."""
+"""`curbside failed`: what failed, why, and the body that failed."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ from deploy.cli.selection import (
     Selection,
     StateOption,
     YoungerOption,
-    named,
-    when,
+    find_failures,
+    format_time,
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
 from schemas.sanitizing import sanitize, sanitize_lines
 
 MAX_SAID_CHARS = 100
-_LINES = {"request", "message", "traceback", "body"}
-"""Values that may have several lines."""
+_MULTILINE = {"request", "message", "traceback", "body"}
+"""Fields whose value may have several lines."""
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -39,18 +39,18 @@ def failed(
     order: OrderOption = None,
     state: StateOption = None,
     since: YoungerOption = None,
-    each: Annotated[bool, typer.Option("--each", help="List each failure, not groups of one cause.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="List each failure instead of one row per cause.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List what failed, grouped by cause with the counts first: one bug makes a thousand failures.
+    """List failures, grouped by cause, the most frequent cause first.
 
-    Exit code 0 whether or not anything failed; with --json, an empty list says that nothing did.
+    Exit code 0 whether or not anything failed. With --json, an empty list means that nothing failed.
 
-    Examples: curbside failed --handler refunds   ·   curbside failed --each --since 1h   ·   curbside failed show refunds:1732-0
+    Examples: curbside failed --handler refunds   ·   curbside failed --each   ·   curbside failed show refunds:1732-0
     """
     if context.invoked_subcommand is not None:
         return
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
 
     selection = Selection(handler, reason, provider, order, state, since)
     selection.earliest_ms()
@@ -60,7 +60,7 @@ def failed(
     if as_json:
         print_json(rows)
     elif not rows:
-        typer.echo("nothing failed" if not selection else "nothing that failed fits")
+        typer.echo("nothing failed" if not selection else "no failure matches")
     else:
         print_table(tuple(rows[0]), [tuple(_cell(value) for value in row.values()) for row in rows])
 
@@ -68,25 +68,27 @@ def failed(
 @app.command()
 def show(
     failure_id: Annotated[
-        str, typer.Argument(metavar="ID", help="As `curbside failed --each` lists it, refunds:1732-0, or an event's id.")
+        str,
+        typer.Argument(metavar="ID", help="A failure's id from `curbside failed --each` (refunds:1732-0), or an event's id."),
     ],
-    unmask: Annotated[bool, typer.Option("--unmask", help="Show personal data too, and the text of the error.")] = False,
+    unmask: Annotated[bool, typer.Option("--unmask", help="Show personal data, and the error's own text.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one failure: reason, traceback, body. Personal data is masked unless --unmask is given.
+    """Show one failure: reason, traceback, body. Personal data is masked without --unmask.
 
     Exit code 1 if there is no such failure.
 
     Example: curbside failed show refunds:1732230000000-0
     """
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
-        found = list(named(deployment, failure_id))
+        found = list(find_failures(deployment, failure_id))
     if not found:
-        raise CommandError(f"{failure_id} has not failed, or has been applied since: see `curbside failed --each`.", NOT_DONE)
+        raise CommandError(f"No failure {failure_id}: see `curbside failed --each`. It may have been applied since.", NOT_DONE)
     if len(found) > 1:
-        raise CommandError(f"{failure_id} failed more than once: {', '.join(each.field for each in found)}.", NOT_DONE)
+        ids = ", ".join(each.field for each in found)
+        raise CommandError(f"{failure_id} failed in several handlers: name one of {ids}.", NOT_DONE)
     details = _details(found[0], unmask)
     if as_json:
         print_json(details)
@@ -96,8 +98,8 @@ def show(
 
 
 def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
-    """One row for each cause, the most frequent first."""
-    from workers.failures.error_report import scrubbed  # noqa: PLC0415 - quick start
+    """Return one row per cause, the most frequent first."""
+    from workers.failures.error_report import redact  # noqa: PLC0415 - quick start
 
     groups: dict[tuple[str, str, str], list[Failure]] = defaultdict(list)
     for failure in failures:
@@ -111,7 +113,7 @@ def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
             "first": _time(min(failure.first_at_ms for failure in group)),
             "last": _time(max(failure.last_at_ms for failure in group)),
             "example": group[-1].field,
-            "says": " ".join(scrubbed(group[-1]).message.split())[:MAX_SAID_CHARS],
+            "says": " ".join(redact(group[-1]).message.split())[:MAX_SAID_CHARS],
         }
         for (handler, reason, state), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
@@ -134,7 +136,7 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - quick start
 
     from schemas.masking import masked  # noqa: PLC0415 - quick start
-    from workers.failures.error_report import scrubbed  # noqa: PLC0415 - quick start
+    from workers.failures.error_report import redact  # noqa: PLC0415 - quick start
 
     return {
         **_one(failure),
@@ -143,15 +145,15 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
         "task": failure.task_id or None,
         "note": failure.note or None,
         "request": msgspec.to_builtins(failure.request) or None,
-        "message": failure.message if unmask else scrubbed(failure).message,
-        "traceback": failure.traceback if unmask else scrubbed(failure).traceback,
+        "message": failure.message if unmask else redact(failure).message,
+        "traceback": failure.traceback if unmask else redact(failure).traceback,
         "body": failure.body.decode("utf-8", "backslashreplace") if unmask else masked(failure.body),
     }
 
 
 def _value(name: str, text: str) -> str:
-    """A value on the line of its name; what has lines of its own stands below it, set in, so that no line of it looks like another value."""
-    if name not in _LINES or ("\n" not in text and name != "request") or text == "-":
+    """Return a value as shown after its name. Lines of a multi-line value are indented: none can look like another field."""
+    if name not in _MULTILINE or ("\n" not in text and name != "request") or text == "-":
         return f" {sanitize(text)}"
     return "".join(f"\n  {line}" for line in sanitize_lines(text).rstrip("\n").split("\n"))
 
@@ -161,15 +163,15 @@ def _time(epoch_ms: int) -> datetime | None:
 
 
 def _cell(value: Any) -> str:
-    """A value as people read it."""
+    """Format a value for people."""
     if isinstance(value, datetime):
-        return when(int(value.timestamp() * 1000))
+        return format_time(int(value.timestamp() * 1000))
     if isinstance(value, dict):
         return "\n".join(f"{name}: {sanitize(str(each))}" for name, each in _flat(value))
     return ",".join(value) or "-" if isinstance(value, list) else str(value if value is not None else "-")
 
 
 def _flat(request: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The fields of a request context, those of `headers` among them."""
+    """Return the fields of a request context, its `headers` included."""
     for name, value in request.items():
         yield from value.items() if isinstance(value, dict) else [(name, value)]

@@ -1,4 +1,4 @@
-"""`curbside migrate`: the ledger's tables, brought up to this release."""
+"""`curbside migrate`: create or upgrade the ledger's tables."""
 
 import os
 
@@ -8,7 +8,7 @@ from deploy.generated import load_settings
 
 
 def migrate() -> None:
-    """Create or upgrade the ledger's tables at DATABASE_URL. Workers do it too when they start; safe at any time.
+    """Create or upgrade the ledger's tables at DATABASE_URL. Workers do the same when they start. It is safe at any time.
 
     Example: DATABASE_URL=postgresql://curbside@db/curbside curbside migrate
     """

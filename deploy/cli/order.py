@@ -1,4 +1,4 @@
-"""`curbside order`: everything known of an order, in time order."""
+"""`curbside order`: the history of an order, by the provider's time."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.output import complain, print_json, print_table
+from deploy.cli.output import print_error, print_json, print_table
 from deploy.errors import NOT_DONE, CommandError
 from schemas.sanitizing import sanitize
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from workers.monitoring.order_history import Step
 
 _HIDDEN = {"received_at", "identity", "kind", "name"}
-"""Shown in a column of their own, or only with --json."""
+"""Fields that have their own column, or are shown only with --json."""
 
 
 def order(
-    order_id: Annotated[str, typer.Argument(metavar="ORDER", help="The provider's own id of the order (or of the delivery).")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every column.")] = False,
+    order_id: Annotated[str, typer.Argument(metavar="ORDER", help="The provider's id of the order, or of the delivery.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")] = False,
 ) -> None:
-    """Show everything known of an order: its state, every event, and what came of it, by the provider's time.
+    """Show an order's state, every event received for it, and what each event changed, by the provider's time.
 
-    Exit code 1 if no provider has sent anything about it.
+    Exit code 1 if nothing was received for this order.
 
     Example: curbside order fc-104233
     """
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
     from workers.monitoring.order_history import read_order_history  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
@@ -38,7 +38,7 @@ def order(
         print_json([msgspec.to_builtins(each) for each in found])
     if not found:
         raise CommandError(
-            f"Nothing is known of order {order_id}: was it sent, and does `curbside status` show it waiting?", NOT_DONE
+            f"No event is known for order {order_id}. Was it sent? Does `curbside status` show events waiting?", NOT_DONE
         )
     if not as_json:
         for each in found:
@@ -52,13 +52,13 @@ def trace(
     order_id: Annotated[str, typer.Argument(metavar="ORDER")],
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """The name that `curbside order` had in release 0.1."""
-    complain("`curbside trace` is now `curbside order`; the old name goes in the next release.")
+    """Run `curbside order` under its name in release 0.1."""
+    print_error("`curbside trace` is now `curbside order`. The old name is removed in the next release.")
     order(order_id, as_json)
 
 
 def _summary(provider: str, step: "Step") -> str:
-    """What a person wants of a step: an event's own name first, who sent it last."""
+    """Summarise a step in one line: the event's name first, the sender last."""
     details, request = step.details, step.request
     rest = [f"{name} {_text(value)}" for name, value in details.items() if name not in _HIDDEN]
     own = [f"{name.removeprefix(f'x-{provider}-')} {value}" for name, value in request.headers.items()][:1]

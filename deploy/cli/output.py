@@ -1,6 +1,6 @@
-"""How commands print: tables and colours in a terminal, plain lines in a pipe, JSON where it is asked for.
+"""How commands print: tables and colours in a terminal, plain lines in a pipe, JSON on request.
 
-`NO_COLOR` is respected. What went wrong goes to standard error.
+`NO_COLOR` is respected. Errors go to standard error.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _WIDTH_OF_A_PIPE = 10_000
 
 
 def console() -> "Console":
-    """Standard output. In a pipe nothing is wrapped."""
+    """A console on standard output. In a pipe it does not wrap lines."""
     from rich.console import Console  # noqa: PLC0415 - quick start
 
     found = Console(highlight=False)
@@ -25,22 +25,22 @@ def console() -> "Console":
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table for people, each row on one line, whatever is in a cell; in a pipe, columns parted by at least two blanks."""
+    """Print a table, one line per row whatever a cell holds. In a pipe, at least two blanks separate the columns."""
     from rich import box  # noqa: PLC0415 - quick start
     from rich.table import Table  # noqa: PLC0415 - quick start
     from rich.text import Text  # noqa: PLC0415 - quick start
 
-    screen = console()
-    table = Table(box=box.SIMPLE_HEAD if screen.is_terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
+    terminal = console()
+    table = Table(box=box.SIMPLE_HEAD if terminal.is_terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(sanitize(cell)) for cell in row))
-    screen.print(table)
+    terminal.print(table)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document. What a terminal would obey or hide is in it as JSON's own escape: the same document to a program."""
+    """Print one JSON document. Characters that a terminal interprets or hides are written as JSON escapes."""
     import orjson  # noqa: PLC0415 - quick start
 
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
@@ -52,16 +52,16 @@ def _json_escape(character: str) -> str:
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
-def complain(text: str) -> None:
-    """Say what is wrong, in red where there are colours."""
+def print_error(text: str) -> None:
+    """Print an error to standard error, in red where colours are on."""
     from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.text import Text  # noqa: PLC0415 - quick start
 
     Console(stderr=True, highlight=False).print(Text(sanitize_lines(text), "red"), soft_wrap=True)
 
 
-def age(seconds: float | None) -> str:
-    """A span for people: `1.5 s`, `12 min`, `3.0 h`; `-` for none."""
+def format_age(seconds: float | None) -> str:
+    """Format a duration for people: `1.5 s`, `12 min`, `3.0 h`; `-` for None."""
     if seconds is None:
         return "-"
     if seconds < 120:

@@ -1,4 +1,4 @@
-"""`curbside ingress` and `curbside worker`: one process of a deployment."""
+"""`curbside ingress` and `curbside worker`: run one process of a deployment."""
 
 import os
 import sys
@@ -9,16 +9,16 @@ from deploy.generated import with_generated
 
 
 def ingress(context: typer.Context) -> None:
-    """Run one ingress. `curbside ingress --help` says on which address."""
+    """Run one ingress process. `curbside ingress --help` lists its options."""
     _become("ingress", context)
 
 
 def worker(context: typer.Context) -> None:
-    """Run one worker process, of all lanes or of some. `curbside worker --help` says which."""
+    """Run one worker process. `curbside worker --help` lists its roles and options."""
     _become("workers", context)
 
 
 def _become(module: str, context: typer.Context) -> None:
-    """Run it in our place: it has no use for the memory of a command line."""
+    """Replace this process, so that the command line's memory is not kept."""
     command = [sys.executable, "-m", module, *context.args]
     os.execve(sys.executable, command, with_generated(os.environ))  # noqa: S606 - our own interpreter

@@ -1,4 +1,4 @@
-"""The providers' side of the wire, for `curbside send`: one body after another, each with its answer."""
+"""A provider's side of HTTP, for `curbside send`: posts one body at a time and returns the response."""
 
 import json
 from typing import Any, NamedTuple, Self
@@ -18,7 +18,7 @@ _TIMEOUT_S = 15.0
 
 
 class Answer(NamedTuple):
-    """What the ingress said. `id` is the event's, None if it was not accepted; `detail` says why not."""
+    """The ingress' response. `id` is the event's id, None if it was not accepted; `detail` then states why."""
 
     status: int
     id: str | None
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 def provider_of(body: bytes) -> str:
-    """Whose body it is, of the built-in providers: only Afosto's names an `entity_type`."""
+    """Guess the built-in provider of a body: only Afosto's has an `entity_type`."""
     try:
         value = json.loads(body)
     except ValueError:
@@ -35,7 +35,7 @@ def provider_of(body: bytes) -> str:
 
 
 class Sender:
-    """Posts to one ingress, as any provider. A token is fetched once and used again. Raises CommandError where nothing listens."""
+    """Posts to one ingress as any provider, and reuses tokens. Raises CommandError if nothing listens there."""
 
     def __init__(self, settings: Settings, url: str | None, endpoint: str | None) -> None:
         self._settings, self._endpoint = settings, endpoint
@@ -50,7 +50,7 @@ class Sender:
         self._client.close()
 
     def post(self, body: bytes, provider: str | None) -> Answer:
-        """Post one body. Raises CommandError for a provider that does not exist."""
+        """Post one body. Raises CommandError for an unknown provider."""
         provider = provider or provider_of(body)
         if provider not in self._settings.credentials:
             raise CommandError(
@@ -64,26 +64,26 @@ class Sender:
         response = self._post(
             "/webhook" if provider == Provider.INSTACART else f"/webhook/{provider}", content=body, headers=headers
         )
-        said = _json(response)
-        if response.is_success and isinstance(said.get("id"), str):
-            return Answer(response.status_code, said["id"], None)
-        detail = said.get("detail") or f"{self.url} answered something else than Curbside does"
+        content = _json(response)
+        if response.is_success and isinstance(content.get("id"), str):
+            return Answer(response.status_code, content["id"], None)
+        detail = content.get("detail") or f"the response of {self.url} is not Curbside's"
         return Answer(response.status_code, None, str(detail))
 
     def fetch_token(self, provider: str = Provider.INSTACART) -> str:
-        """Ask for a provider's token. Raises CommandError, saying why there is none."""
+        """Fetch a provider's token. Raises CommandError, with the reason, if there is none."""
         response = self._post("/oauth/token", data=token_form(self._settings, provider))
-        said = _json(response)
+        content = _json(response)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             names = [each.name for each in variables_of(provider, CONTRACTS[provider].proof)]
             raise CommandError(
-                f"{self.url} refuses our client: {' and '.join(names)} are not what it expects.",
+                f"{self.url} refuses the client: it expects other values of {' and '.join(names)}.",
                 NOT_DONE,
             )
-        if not response.is_success or not isinstance(said.get("access_token"), str):
-            why = said.get("error_description") or said.get("detail") or "not with a token"
-            raise CommandError(f"{self.url}/oauth/token answered {response.status_code}: {why}.", NOT_DONE)
-        return str(said["access_token"])
+        if not response.is_success or not isinstance(content.get("access_token"), str):
+            reason = content.get("error_description") or content.get("detail") or "the response holds no token"
+            raise CommandError(f"{self.url}/oauth/token answered {response.status_code}: {reason}.", NOT_DONE)
+        return str(content["access_token"])
 
     def _post(self, path: str, **request: Any) -> httpx.Response:
         try:
@@ -94,7 +94,7 @@ class Sender:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise CommandError(f"--url is wrong: expected http://… or https://…, got {self.url!r}.") from error
         except httpx.HTTPError as error:
-            raise CommandError(f"{self.url} did not answer properly ({type(error).__name__}).", NOT_DONE) from error
+            raise CommandError(f"The request to {self.url} failed ({type(error).__name__}).", NOT_DONE) from error
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`curbside retry` and `curbside discard`: what an operator decides about failures."""
+"""`curbside retry` and `curbside discard`: an operator's decisions about failures."""
 
 import time
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from deploy.cli.selection import (
     ReasonOption,
     Selection,
     YoungerOption,
-    chosen,
-    confirmed,
-    for_each,
+    apply_to_each,
+    confirm,
     report,
+    select_failures,
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
@@ -24,9 +24,9 @@ from schemas.failures import Failure
 if TYPE_CHECKING:
     from workers.failures.failure_store import FailureStore
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `curbside failed --each` lists them, or event ids.")]
-All = Annotated[bool, typer.Option("--all", help="All that failed.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids from `curbside failed --each`, or event ids.")]
+All = Annotated[bool, typer.Option("--all", help="All failures.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -41,24 +41,24 @@ def retry(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try failures again, now: each becomes a new task in Flower. Asks first, with the count.
+    """Retry failures now. Each becomes a new task in Flower. Asks for confirmation first.
 
-    What was discarded is tried again only by its ID. Exit code 1 if one could not be retried, or if you said no.
+    Discarded failures are retried only by their ID. Exit code 1 if a failure could not be retried, or if you answered no.
 
     Examples: curbside retry refunds:1732230000000-0   ·   curbside retry --reason handler_error --handler refunds --yes
     """
     now_ms = int(time.time() * 1000)
 
-    def revive(failures: "FailureStore", failure: Failure) -> None:
+    def retry_one(failures: "FailureStore", failure: Failure) -> None:
         failures.retry(failure.handler, failure.event_id, now_ms)
 
     selection = Selection(handler, reason, provider, order, None, since)
-    found, refused = _decide("Retry", revive, ids or [], selection, everything=everything, yes=yes)
+    found, refused = _apply("Retry", retry_one, ids or [], selection, everything=everything, yes=yes)
     report(found, refused, "are being retried: see `curbside failed`, or Flower", as_json)
 
 
 def discard(
-    note: Annotated[str, typer.Option("--note", help="Why: kept with the record.")],
+    note: Annotated[str, typer.Option("--note", help="Why; kept with the failure.")],
     ids: Ids = None,
     handler: HandlerOption = None,
     reason: ReasonOption = None,
@@ -69,25 +69,25 @@ def discard(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decide that failures are not to be applied. The record stays, with your note; `curbside retry ID` brings one back.
+    """Discard failures: their events are not applied. The record stays, with your note; `curbside retry ID` retries one later.
 
-    Exit code 1 if one could not be discarded, or if you said no.
+    Exit code 1 if a failure could not be discarded, or if you answered no.
 
     Example: curbside discard --note "test orders" dispatch:1732230000000-0
     """
     if not note.strip():
-        raise CommandError("--note: say why, for whoever looks at it later.")
+        raise CommandError("--note is empty: give the reason, for those who read the record later.")
 
-    def let_go(failures: "FailureStore", failure: Failure) -> None:
+    def discard_one(failures: "FailureStore", failure: Failure) -> None:
         failures.discard(failure.handler, failure.event_id, note)
 
     selection = Selection(handler, reason, provider, order, None, since)
-    found, refused = _decide("Discard", let_go, ids or [], selection, everything=everything, yes=yes)
+    found, refused = _apply("Discard", discard_one, ids or [], selection, everything=everything, yes=yes)
     report(found, refused, "are discarded", as_json)
 
 
-def _decide(
-    what: str,
+def _apply(
+    verb: str,
     change: "Callable[[FailureStore, Failure], None]",
     ids: list[str],
     selection: Selection,
@@ -95,14 +95,14 @@ def _decide(
     everything: bool,
     yes: bool,
 ) -> tuple[list[Failure], dict[str, str]]:
-    """Ask, and do it to each failure chosen. Returns what was chosen, and why it could not be done to some."""
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    """Ask, then change each selected failure. Returns the selected failures, and by id why some could not be changed."""
+    from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
-        found, failures = chosen(deployment, ids, selection, everything), deployment.failures
-        if found and not confirmed(f"{what} {_failures(found)}?", yes):
+        found, failures = select_failures(deployment, ids, selection, everything), deployment.failures
+        if found and not confirm(f"{verb} {_failures(found)}?", yes):
             raise typer.Exit(NOT_DONE)
-        return found, for_each(found, lambda each: change(failures, each), f"{what.lower()}ing")
+        return found, apply_to_each(found, lambda each: change(failures, each), f"{verb.lower()}ing")
 
 
 def _failures(found: list[Failure]) -> str:

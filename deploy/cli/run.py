@@ -1,4 +1,4 @@
-"""`curbside run`: everything on one machine, in the foreground."""
+"""`curbside run`: run everything on one machine, in the foreground."""
 
 import os
 from typing import Annotated
@@ -9,16 +9,18 @@ from deploy.cli.output import console
 
 
 def run(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of every part, not only warnings.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every log line of every process, not only warnings and errors.")
+    ] = False,
 ) -> None:
-    """Start everything on this machine: Valkey, ingress, workers and Flower. Ctrl-C stops it; nothing is lost.
+    """Start everything on this machine: Valkey, ingress, workers and Flower. Ctrl-C stops it; no event is lost.
 
-    Data, logs and the credentials it makes up are kept in the data folder (.data). With REDIS_URL or DATABASE_URL set,
-    that server is used and the embedded one is not started. Parts that die are started again.
+    Data, logs and generated credentials are kept in the data directory (.data). If REDIS_URL or DATABASE_URL is set, that
+    server is used instead of the embedded one. A process that ends is started again.
 
     Example: CURBSIDE_PORT=9000 curbside run
     """
     from deploy.local.runner import run as run_all  # noqa: PLC0415 - quick start
-    from deploy.local.terminal import Screen  # noqa: PLC0415 - quick start
+    from deploy.local.terminal import Terminal  # noqa: PLC0415 - quick start
 
-    raise typer.Exit(run_all(os.environ, Screen(console(), verbose=verbose)))
+    raise typer.Exit(run_all(os.environ, Terminal(console(), verbose=verbose)))

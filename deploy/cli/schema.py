@@ -1,11 +1,11 @@
-"""`curbside schema`: the published documents."""
+"""`curbside schema`: the published AsyncAPI and OpenAPI documents."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import complain
+from deploy.cli.output import print_error
 from deploy.errors import NOT_DONE, CommandError
 
 if TYPE_CHECKING:
@@ -15,31 +15,33 @@ _NAMES = "asyncapi or openapi"
 
 
 def schema(
-    name: Annotated[str, typer.Argument(help=f"{_NAMES}; without it, both.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help=f"{_NAMES} (default: both).", metavar="[NAME]")] = "",
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether what is committed is current (exit code 1: no).")
+        bool, typer.Option("--check", help="Only check that the committed documents are current (exit code 1 if not).")
     ] = False,
-    write: Annotated[bool, typer.Option("--write", help="Generate anew from the models, in a checkout.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Generate the documents and write them, in a checkout.")] = False,
 ) -> None:
     """Print the AsyncAPI document of all messages received, or the OpenAPI document of the HTTP interface.
 
-    Both are generated from the wire models, committed under schemas/, and served at /asyncapi.json and /openapi.json. What is printed
-    also tells of your own providers (PROVIDER_MODULES).
+    Both are generated from the wire models, committed under schemas/, and served at /asyncapi.json and /openapi.json.
+    The printed documents also describe your own providers (PROVIDER_MODULES).
 
     Examples: curbside schema asyncapi > asyncapi.json   ·   curbside schema --write
     """
-    from deploy.documents.files import MAKERS, is_current, make, path_of, published  # noqa: PLC0415 - quick start
+    from deploy.documents.files import GENERATORS, generate, is_current, path_of, published  # noqa: PLC0415 - quick start
 
-    if name and name not in MAKERS:
+    if name and name not in GENERATORS:
         raise CommandError(f"There is no document {name!r}: expected {_NAMES}.")
-    names = [name] if name else list(MAKERS)
+    names = [name] if name else list(GENERATORS)
     if write:
         for each in names:
-            path_of(each).write_bytes(make(each))
+            path_of(each).write_bytes(generate(each))
             typer.echo(f"wrote {path_of(each)}")
     elif check:
         if stale := [each for each in names if not is_current(each)]:
-            complain(f"Not what the models say any more: {', '.join(stale)}. Run `curbside schema --write`, and commit it.")
+            print_error(
+                f"Not generated from the current models: {', '.join(stale)}. Run `curbside schema --write` and commit it."
+            )
             raise typer.Exit(NOT_DONE)
         typer.echo("current")
     else:

@@ -1,4 +1,4 @@
-"""Which failures a command is about: the options that `failed`, `retry` and `discard` share."""
+"""Which failures a command applies to: the options that `failed`, `retry` and `discard` share."""
 
 import sys
 import time
@@ -9,25 +9,25 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.deployment import Deployment
+from deploy.deployment import Deployment
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure, FailureState, Reason
 from schemas.keys import DISPATCH, names_of_handler
 from schemas.parsing.durations import milliseconds, read_duration
 
-HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler's (`dispatch`: undecodable bodies).")]
+HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler (`dispatch`: undecodable bodies).")]
 ReasonOption = Annotated[
-    Reason | None, typer.Option("--reason", metavar="REASON", help=f"Only these failures: {', '.join(Reason)}.")
+    Reason | None, typer.Option("--reason", metavar="REASON", help=f"Only this reason: {', '.join(Reason)}.")
 ]
-ProviderOption = Annotated[str | None, typer.Option("--provider", help="Only this provider's.")]
-OrderOption = Annotated[str | None, typer.Option("--order", help="Only this order's.")]
-StateOption = Annotated[FailureState | None, typer.Option("--state", help="Only those in this state.")]
-YoungerOption = Annotated[str | None, typer.Option("--since", help="Only those that failed last within this time: 2h.")]
+ProviderOption = Annotated[str | None, typer.Option("--provider", help="Only this provider.")]
+OrderOption = Annotated[str | None, typer.Option("--order", help="Only this order.")]
+StateOption = Annotated[FailureState | None, typer.Option("--state", help="Only this state.")]
+YoungerOption = Annotated[str | None, typer.Option("--since", help="Only if the last failure is at most this old: 2h.")]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Failures that fit all that is given."""
+    """Selects the failures that match every field that is given."""
 
     handler: str | None = None
     reason: Reason | None = None
@@ -37,11 +37,11 @@ class Selection:
     since: str | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether any field is given."""
         return any(value is not None for value in vars(self).values())
 
     def of(self, failures: Iterable[Failure]) -> list[Failure]:
-        """The ones that fit, newest last."""
+        """Return the failures that match, the newest last."""
         earliest = self.earliest_ms()
         return sorted(
             (
@@ -58,28 +58,28 @@ class Selection:
         )
 
     def earliest_ms(self) -> int:
-        """From when on `since` lets failures through. Raises `CommandError` if it is no duration."""
+        """The earliest last failure that `since` allows, in ms since the epoch. Raises `CommandError` if it is no duration."""
         try:
             return int(time.time() * 1000) - milliseconds(read_duration(self.since)) if self.since else 0
         except ValueError as error:
             raise CommandError(f"--since {self.since}: {error}.") from error
 
 
-def chosen(deployment: Deployment, ids: list[str], selection: Selection, everything: bool) -> list[Failure]:
-    """The failures named by id (`refunds:1732230000000-0`, or an event's id for all of its), or those that fit."""
+def select_failures(deployment: Deployment, ids: list[str], selection: Selection, everything: bool) -> list[Failure]:
+    """Return the failures named by id (`refunds:1732230000000-0`, or an event's id for all of its), or those that match."""
     if bool(ids) + bool(selection or everything) != 1:
-        raise CommandError("Name failures by ID, or choose them by --handler, --reason, … or --all.")
+        raise CommandError("Name failures by ID, or select them with --handler, --reason, … or --all.")
     selection.earliest_ms()
     if not ids:
         return [each for each in selection.of(deployment.failures.all()) if each.state is not FailureState.DISCARDED]
-    found = {name: list(named(deployment, name)) for name in dict.fromkeys(ids)}
+    found = {name: list(find_failures(deployment, name)) for name in dict.fromkeys(ids)}
     if missing := [name for name, failures in found.items() if not failures]:
-        raise CommandError(f"No failure is on record under {', '.join(missing)}: see `curbside failed --each`.", NOT_DONE)
+        raise CommandError(f"No failure {', '.join(missing)}: see `curbside failed --each`.", NOT_DONE)
     return list({each.field: each for failures in found.values() for each in failures}.values())
 
 
-def named(deployment: Deployment, name: str) -> Iterator[Failure]:
-    """The failure of this id, or all failures of the event of this id; none, if none is on record."""
+def find_failures(deployment: Deployment, name: str) -> Iterator[Failure]:
+    """Yield the failure with this id, or all failures of the event with this id."""
     from workers.errors import FailureNotFoundError  # noqa: PLC0415 - quick start
 
     handler, colon, event_id = name.rpartition(":")
@@ -90,28 +90,28 @@ def named(deployment: Deployment, name: str) -> Iterator[Failure]:
             continue
 
 
-def confirmed(what: str, yes: bool) -> bool:
-    """Whether a person says yes; without a terminal there is nobody to ask, and the answer is no."""
-    from deploy.cli.output import complain  # noqa: PLC0415 - quick start
+def confirm(what: str, yes: bool) -> bool:
+    """Whether the operator confirms. Without a terminal the answer is no."""
+    from deploy.cli.output import print_error  # noqa: PLC0415 - quick start
 
     if yes:
         return True
     if not sys.stdin.isatty():
-        complain(f"{what} There is no terminal to ask in: --yes says so.")
+        print_error(f"{what} There is no terminal to confirm in: use --yes.")
         return False
     return typer.confirm(what, err=True)
 
 
-def for_each(failures: list[Failure], change: Callable[[Failure], None], what: str) -> dict[str, str]:
-    """Do it to each, with a progress bar in a terminal. Returns why not, by id, for those it could not be done to."""
+def apply_to_each(failures: list[Failure], change: Callable[[Failure], None], what: str) -> dict[str, str]:
+    """Change each failure, with a progress bar in a terminal. Returns the reason, by id, for each that could not be changed."""
     from rich.console import Console  # noqa: PLC0415 - quick start
     from rich.progress import track  # noqa: PLC0415 - quick start
 
     from workers.errors import FailureNotFoundError  # noqa: PLC0415 - quick start
 
     refused: dict[str, str] = {}
-    screen = Console(stderr=True)
-    for failure in track(failures, what, console=screen, disable=not screen.is_terminal or len(failures) < 2):
+    terminal = Console(stderr=True)
+    for failure in track(failures, what, console=terminal, disable=not terminal.is_terminal or len(failures) < 2):
         try:
             change(failure)
         except FailureNotFoundError as error:
@@ -120,20 +120,20 @@ def for_each(failures: list[Failure], change: Callable[[Failure], None], what: s
 
 
 def report(found: list[Failure], refused: dict[str, str], what: str, as_json: bool) -> None:
-    """Say for how many it could be done, and why not for the others. Exits with 1 if it could not for some."""
-    from deploy.cli.output import complain, print_json  # noqa: PLC0415 - quick start
+    """Print how many failures were changed, and why others were not. Exits with 1 if any was not."""
+    from deploy.cli.output import print_error, print_json  # noqa: PLC0415 - quick start
 
     done = len(found) - len(refused)
     if as_json:
         print_json({"chosen": len(found), "done": done, "refused": refused})
     else:
-        typer.echo(f"{done} of {len(found)} {what}" if found else "nothing to do: no failure fits")
+        typer.echo(f"{done} of {len(found)} {what}" if found else "nothing to do: no failure matches")
         for why in refused.values():
-            complain(f"not done: {why}")
+            print_error(f"not done: {why}")
     if refused:
         raise typer.Exit(NOT_DONE)
 
 
-def when(epoch_ms: int) -> str:
-    """A time for people, in UTC."""
+def format_time(epoch_ms: int) -> str:
+    """Format a time for people, in UTC; `-` for 0."""
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if epoch_ms else "-"

@@ -1,4 +1,4 @@
-"""`curbside send`: posts bodies as a provider would, with its token, signature or login."""
+"""`curbside send`: post bodies as a provider would, with its token, signature or login."""
 
 import os
 import sys
@@ -8,27 +8,27 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.output import complain, print_json
+from deploy.cli.output import print_error, print_json
 from deploy.errors import NOT_DONE, CommandError
 
 _HELP_URL = "Where the ingress listens (default: http://CURBSIDE_HOST:CURBSIDE_PORT)."
-_HELP_ENDPOINT = "The endpoint's UUID, of Afosto and others that have one: its header, and which secret signs."
+_HELP_ENDPOINT = "The endpoint's UUID, for Afosto and providers with an endpoint header: sets the header, selects the secret."
 
 
 def send(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="A body, a folder (its *.json in order), or - (stdin).")
+        list[str], typer.Argument(metavar="FILE...", help="A body, a directory (its *.json files in order), or - (stdin).")
     ],
     provider: Annotated[
-        str | None, typer.Option(help="Whose body it is, your own too (default: instacart or afosto, seen from the body).")
+        str | None, typer.Option(help="The body's provider, built-in or your own (default: instacart or afosto, by the body).")
     ] = None,
     url: Annotated[str | None, typer.Option(help=_HELP_URL)] = None,
     endpoint: Annotated[str | None, typer.Option(help=_HELP_ENDPOINT)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Post event bodies as the provider would: fetches a token, or signs, or logs in.
+    """Post event bodies as their provider would: with a token, a signature or a login.
 
-    Prints each file, the status and the event's id. Exit code 1 if any was not accepted.
+    Prints each file with its status and the event's id. Exit code 1 if a body was not accepted.
 
     Examples: curbside send order.json   ·   curbside send --provider toyshop - < body.json
     """
@@ -54,11 +54,11 @@ def _show(name: str, status: int, event_id: str | None, detail: str | None) -> N
     if event_id is not None:
         typer.echo(f"{name}  {status}  {event_id}")
     else:
-        complain(f"{name}  {status}  {detail}")
+        print_error(f"{name}  {status}  {detail}")
 
 
 def _bodies(files: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Each body with its name. Raises CommandError for a file that cannot be read, before any is sent."""
+    """Yield each body with its name. Raises CommandError for an unreadable file, before anything is sent."""
     for given in files:
         if given == "-":
             yield "-", sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""`curbside settings`: every setting, what it is here and where that comes from."""
+"""`curbside settings`: every setting, its value and its source."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from deploy.cli.output import complain, print_json, print_table
+from deploy.cli.output import print_error, print_json, print_table
 from deploy.errors import WRONG_SET_UP
 from deploy.generated import load_settings, path_in, read_generated
 from schemas.contracts import BUILT_IN
@@ -29,10 +29,10 @@ class Row(NamedTuple):
 
 
 def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List every setting: its variable, value, where that comes from, and what it means. Secrets are masked.
+    """List every setting: variable, value, source and meaning. Secrets are masked.
 
-    A value comes from the environment, else from what `curbside run` generated into the data folder, else it follows
-    from other settings, else it is the default. Exit code 2 if one is missing or wrong.
+    The first of these that has a value is used: the environment, the values that `curbside run` generated into the data
+    directory, a value derived from other settings, the default. Exit code 2 if a setting is missing or wrong.
 
     Example: DEDUPE_WINDOW=24h curbside settings
     """
@@ -47,12 +47,12 @@ def settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
     else:
         print_table(_COLUMNS, rows)
     if wrong:
-        complain(wrong)
+        print_error(wrong)
         raise typer.Exit(WRONG_SET_UP)
 
 
 def rows_of(environment: Mapping[str, str], generated: Mapping[str, str], loaded: Settings | None) -> Iterator[Row]:
-    """The table; without the loaded settings, which know what follows from others, if one of them is wrong."""
+    """Yield the rows. Without `loaded`, when a setting is wrong, derived values are not shown."""
     for each in DECLARED:
         value, source = _found(each, environment, generated, loaded)
         name, secret = each.metadata["name"], each.metadata["secret"]
@@ -61,7 +61,7 @@ def rows_of(environment: Mapping[str, str], generated: Mapping[str, str], loaded
 
 
 def _credentials(environment: Mapping[str, str], generated: Mapping[str, str]) -> Iterator[Row]:
-    """The variables of every provider's credentials; of the built-in ones alone if a user's own cannot be loaded."""
+    """Yield the variables of all credentials; of the built-in providers only, if a user's own cannot be loaded."""
     try:
         contracts = providers_named_in({**generated, **environment})
     except SettingError:
@@ -86,7 +86,7 @@ def _found(
 
 
 def _masked(name: str, value: str) -> str:
-    """Nothing of a secret; of an address all but password and parameters, if it is understood."""
+    """Mask a secret. An address is shown without its password and parameters, if it can be parsed."""
     if not value:
         return ""
     return masked_addresses(value) if name in _ADDRESSES else MASK

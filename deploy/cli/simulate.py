@@ -1,84 +1,112 @@
-"""`curbside simulate`: posts the trade of both providers, and compares the ledger with what must have become of it."""
+"""`curbside simulate`: send simulated orders of both providers, and compare the ledger with what it must hold."""
 
 import os
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.output import console
 from deploy.errors import NOT_DONE, CommandError
 
-_A_LIFE = timedelta(hours=6)
-_POSTS_OF_AN_ORDER = 7
+if TYPE_CHECKING:
+    from deploy.simulator.plan import Faults, PlanOptions
+    from schemas.settings import Settings
+
+_LIFETIME = timedelta(hours=6)
+_POSTS_PER_ORDER = 7
+
+Orders = Annotated[int, typer.Option(min=1, help="Number of orders.")]
+Duration = Annotated[float | None, typer.Option(min=1, help="Instead of --orders: send for about this many seconds.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Posts per second, on a fixed schedule whatever the responses are.")]
+Duplicates = Annotated[float, typer.Option(min=0, max=1, help="Share of posts that are sent twice.")]
+Reordering = Annotated[float, typer.Option(min=0, max=1, help="Share of posts sent after a later one of their order.")]
+Reverts = Annotated[float, typer.Option(min=0, max=1, help="Share of statuses that are reverted and then set again.")]
+Stale = Annotated[float, typer.Option(min=0, max=1, help="Share of Afosto's snapshots sent again after the order's last one.")]
+BadBodies = Annotated[float, typer.Option(min=0, max=1, help="Share of additional posts with an undecodable body.")]
+BadSignatures = Annotated[float, typer.Option(min=0, max=1, help="Share of additional posts without valid credentials.")]
+Tries = Annotated[int, typer.Option(min=1, help="Attempts per post, with pauses that double.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="With --start: repeats the bodies of a run (default: random).")]
+Start = Annotated[str | None, typer.Option(help="The providers' time of the first order, RFC 3339 (default: today).")]
+Verify = Annotated[bool, typer.Option("--verify", help="Compare each effect with the ledger.")]
+Patience = Annotated[float, typer.Option(min=0, help="Seconds that --verify waits for events to be handled.")]
+Tell = Annotated[bool, typer.Option("--tell", help="Print a line for each notable event.")]
+Url = Annotated[str | None, typer.Option(help="Where the ingress listens (default: as `curbside send`).")]
+Endpoint = Annotated[str | None, typer.Option(help="Afosto's endpoint UUID, as in `curbside send`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only one JSON document, at the end.")]
 
 
 def simulate(
-    orders: Annotated[int, typer.Option(min=1, help="How many orders live their lives.")] = 100,
-    duration: Annotated[float | None, typer.Option(min=1, help="Instead of --orders: about so many seconds of posts.")] = None,
-    rate: Annotated[float, typer.Option(min=0.1, help="Posts a second: a fixed schedule, whatever is answered.")] = 20.0,
-    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of posts that are sent again.")] = 0.02,
-    reordering: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of posts overtaken by later ones of their order.")
-    ] = 0.02,
-    reverts: Annotated[float, typer.Option(min=0, max=1, help="Share of statuses that revert and come again.")] = 0.02,
-    stale: Annotated[float, typer.Option(min=0, max=1, help="Share of Afosto's snapshots sent again when all is over.")] = 0.02,
-    bad_bodies: Annotated[float, typer.Option(min=0, max=1, help="Share of further bodies that nobody can read.")] = 0.0,
-    bad_signatures: Annotated[float, typer.Option(min=0, max=1, help="Share of further posts of one who has no secret.")] = 0.0,
-    tries: Annotated[int, typer.Option(min=1, help="How often a post is tried, with pauses that double.")] = 6,
-    seed: Annotated[int | None, typer.Option(min=0, help="With --start: the same bodies (default: another each time).")] = None,
-    start: Annotated[
-        str | None, typer.Option(help="The providers' time of the first order, RFC 3339 (default: today).")
-    ] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare each effect with the ledger.")] = False,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds that --verify waits for the queues to settle.")] = 120.0,
-    tell: Annotated[bool, typer.Option("--tell", help="A line for each thing worth telling.")] = False,
-    url: Annotated[str | None, typer.Option(help="Where the ingress listens (default: as `curbside send`).")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Afosto's endpoint UUID, as `curbside send`.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print nothing but JSON, at the end.")] = False,
+    orders: Orders = 100,
+    duration: Duration = None,
+    rate: Rate = 20.0,
+    duplicates: Duplicates = 0.02,
+    reordering: Reordering = 0.02,
+    reverts: Reverts = 0.02,
+    stale: Stale = 0.02,
+    bad_bodies: BadBodies = 0.0,
+    bad_signatures: BadSignatures = 0.0,
+    tries: Tries = 6,
+    seed: Seed = None,
+    start: Start = None,
+    verify: Verify = False,
+    patience: Patience = 120.0,
+    tell: Tell = False,
+    url: Url = None,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Live the lives of many orders, as Instacart Connect (both dialects) and Afosto would tell them.
+    """Simulate any number of orders: send their events as Instacart Connect (both dialects) and Afosto would.
 
-    Fetches tokens, signs, sends again what is not accepted. Ends with what was sent and what the ledger says. Exit code 1
-    if a post was never accepted, or if --verify finds a difference.
+    Fetches tokens, signs, and repeats posts that are not accepted. Prints what was sent and the deployment's status. Exit
+    code 1 if a post was never accepted, or if --verify finds a difference.
 
     Examples: curbside simulate --verify   ·   curbside simulate --duration 60 --rate 200 --duplicates 0.1
     """
     from deploy.generated import load_settings  # noqa: PLC0415 - quick start
-    from deploy.simulator.plan import Knobs  # noqa: PLC0415 - quick start
+    from deploy.simulator.plan import Faults  # noqa: PLC0415 - quick start
 
-    try:
-        from deploy.cli.simulated import report, trade  # noqa: PLC0415 - quick start, and not every installation has aiohttp
-    except ModuleNotFoundError as error:
-        raise CommandError(f"`curbside simulate` needs {error.name}: pip install 'curbside[simulator]'.") from error
-    settings = load_settings(os.environ)
+    simulated, settings = _import_simulated(), load_settings(os.environ)
     posts = None if duration is None else round(duration * rate)
-    knobs = Knobs(
-        seed=secrets.randbelow(10**6) if seed is None else seed,
-        start=_time(start) if start else _first_order_of(orders if posts is None else posts // _POSTS_OF_AN_ORDER),
-        zone=settings.store_timezone,
-        orders=orders if posts is None else None,
-        posts=posts,
-        duplicates=duplicates,
-        reordering=reordering,
-        reverts=reverts,
-        stale=stale,
-        bad_bodies=bad_bodies,
-        bad_signatures=bad_signatures,
-    )
-    screen = None if as_json else console()
-    plan, fates = trade(knobs, settings, url, endpoint, rate, tries, screen, tells=tell)
-    if not report(plan, fates, patience if verify else None, as_json=as_json):
+    faults = Faults(duplicates, reordering, reverts, stale, bad_bodies, bad_signatures)
+    options = _plan_options(settings, seed, start, None if posts is not None else orders, posts, faults)
+    sending = simulated.SendOptions(url, endpoint, rate, tries)
+    plan, results = simulated.send_plan(options, settings, sending, None if as_json else console(), shows_events=tell)
+    if not simulated.report(plan, results, patience if verify else None, as_json=as_json):
         raise typer.Exit(NOT_DONE)
 
 
-def _first_order_of(orders: int) -> datetime:
-    """So long ago that most of what happens is over by now. To the millisecond, which makes the run's ids its own."""
+def _import_simulated() -> ModuleType:
+    try:
+        from deploy.cli import simulated  # noqa: PLC0415 - quick start, and not every installation has aiohttp
+    except ModuleNotFoundError as error:
+        raise CommandError(f"`curbside simulate` needs {error.name}: pip install 'curbside[simulator]'.") from error
+    return simulated
+
+
+def _plan_options(
+    settings: "Settings", seed: int | None, start: str | None, orders: int | None, posts: int | None, faults: "Faults"
+) -> "PlanOptions":
+    from deploy.simulator.plan import PlanOptions  # noqa: PLC0415 - quick start
+
+    return PlanOptions(
+        seed=secrets.randbelow(10**6) if seed is None else seed,
+        start=_time(start) if start else _default_start(orders if orders is not None else (posts or 0) // _POSTS_PER_ORDER),
+        zone=settings.store_timezone,
+        orders=orders,
+        posts=posts,
+        faults=faults,
+    )
+
+
+def _default_start(orders: int) -> datetime:
+    """A start so early that most events are in the past. Its milliseconds make the ids unique to the run."""
     from deploy.simulator.order_generator import ORDERS_EVERY  # noqa: PLC0415 - quick start
 
     now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000) - orders * ORDERS_EVERY - _A_LIFE
+    return now.replace(microsecond=now.microsecond // 1000 * 1000) - orders * ORDERS_EVERY - _LIFETIME
 
 
 def _time(text: str) -> datetime:

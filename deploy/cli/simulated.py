@@ -1,7 +1,8 @@
-"""What `curbside simulate` does and says: the plan on its way, what was sent and answered, what the ledger says, and the verdict."""
+"""The steps of `curbside simulate`: send a plan, report the responses, read the status, compare with the ledger."""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,124 +10,132 @@ import typer
 from rich.console import Console
 
 from deploy.cli import status as status_command
-from deploy.cli.deployment import open_deployment
-from deploy.cli.output import complain, print_json, print_table
+from deploy.cli.output import print_error, print_json, print_table
 from deploy.cli.provider import Sender
+from deploy.deployment import open_deployment
 from deploy.errors import CommandError
-from deploy.simulator.audit import audit, settle
-from deploy.simulator.client import Fate, Poster
-from deploy.simulator.comparison import Verdict
+from deploy.simulator.audit import audit, wait_until_idle
+from deploy.simulator.client import Client, PostResult
+from deploy.simulator.comparison import Comparison
 from deploy.simulator.display import Display
-from deploy.simulator.plan import Knobs, Plan, make_plan
+from deploy.simulator.plan import Plan, PlanOptions, make_plan
 from deploy.simulator.stats import count_sent, given_up, latency_of, punctuality_of
 from schemas.settings import Settings
 from workers.monitoring.status import Status
 
-_MOST_DIFFERENCES = 50
+_MAX_SHOWN_DIFFERENCES = 50
 
 
-def trade(
-    knobs: Knobs,
-    settings: Settings,
-    url: str | None,
-    endpoint: str | None,
-    rate: float,
-    tries: int,
-    screen: Console | None,
-    *,
-    tells: bool,
-) -> tuple[Plan, Sequence[Fate]]:
-    """Send a plan; it, and what became of its posts. Raises CommandError, before anything is sent, for what is set up wrong."""
-    with Sender(settings, url, endpoint) as sender:
+@dataclass(frozen=True)
+class SendOptions:
+    """Where a plan is sent, at how many posts per second, and how many attempts each post has."""
+
+    url: str | None
+    endpoint: str | None
+    rate: float
+    max_attempts: int
+
+
+def send_plan(
+    options: PlanOptions, settings: Settings, sending: SendOptions, console: Console | None, *, shows_events: bool
+) -> tuple[Plan, Sequence[PostResult]]:
+    """Send a plan; it and the result of each post. Raises CommandError, before anything is sent, for wrong settings."""
+    with Sender(settings, sending.url, sending.endpoint) as sender:
         sender.fetch_token()
-        poster = Poster(settings, sender.url, endpoint, tries)
-    plan = make_plan(knobs)
-    if screen:
-        again = f"--seed {knobs.seed} --start {knobs.start.isoformat().replace('+00:00', 'Z')}"
-        screen.print(f"{plan.orders} orders, {len(plan.posts)} posts at {rate:g}/s; the same again: {again}", soft_wrap=True)
-    with Display(screen, len(plan.posts), tells=tells) as display:
-        asyncio.run(poster.run(plan.posts, rate, display.notice))
-    return plan, poster.fates
+        client = Client(settings, sender.url, sending.endpoint, sending.max_attempts)
+    plan = make_plan(options)
+    if console:
+        repeat = f"--seed {options.seed} --start {options.start.isoformat().replace('+00:00', 'Z')}"
+        summary = f"{plan.orders} orders, {len(plan.posts)} posts at {sending.rate:g}/s; to repeat this run: {repeat}"
+        console.print(summary, soft_wrap=True)
+    with Display(console, len(plan.posts), shows_events=shows_events) as display:
+        asyncio.run(client.run(plan.posts, sending.rate, display.post_done))
+    return plan, client.results
 
 
-def report(plan: Plan, fates: Sequence[Fate], patience_seconds: float | None, *, as_json: bool) -> bool:
-    """Say it all, for people or as JSON. Whether all was accepted and, where asked (`patience_seconds`), as expected."""
+def report(plan: Plan, results: Sequence[PostResult], patience_seconds: float | None, *, as_json: bool) -> bool:
+    """Print the report, or JSON. Whether all posts were accepted and, with `patience_seconds`, no difference was found."""
     if not as_json:
-        _show_sent(fates)
-    status, verdict = _ask(plan, fates, patience_seconds)
+        _print_sent(results)
+    status, comparison = _read_deployment(plan, results, patience_seconds)
     if as_json:
-        print_json(_plain(plan, fates, status, verdict))
+        print_json(_to_builtins(plan, results, status, comparison))
     else:
-        _show_found(status, verdict)
-    return not given_up(fates) and not (verdict and verdict.differences)
+        _print_found(status, comparison)
+    return not given_up(results) and not (comparison and comparison.differences)
 
 
-def _ask(plan: Plan, fates: Sequence[Fate], patience_seconds: float | None) -> tuple[Status | None, Verdict | None]:
-    """What the deployment says. One that can be posted to, but not looked into, is no error unless it is to be verified."""
+def _read_deployment(
+    plan: Plan, results: Sequence[PostResult], patience_seconds: float | None
+) -> tuple[Status | None, Comparison | None]:
+    """Read the status, and compare if `patience_seconds` is given. Without it, an unreachable dependency is no error."""
     try:
         with open_deployment() as deployment:
-            status = settle(deployment, patience_seconds or 0)
-            return status, None if patience_seconds is None else audit(deployment, plan.facts, fates, status)
+            status = wait_until_idle(deployment, patience_seconds or 0)
+            return status, None if patience_seconds is None else audit(deployment, plan.events, results, status)
     except CommandError as error:
         if patience_seconds is not None:
             raise
-        complain(f"What became of it is not known here: {error}")
+        print_error(f"The deployment's status cannot be read from here: {error}")
         return None, None
 
 
-def _show_sent(fates: Sequence[Fate]) -> None:
-    sent = count_sent(fates)
+def _print_sent(results: Sequence[PostResult]) -> None:
+    sent = count_sent(results)
     outcomes = sorted({outcome for each in sent for outcome in each.answers})
     rows = [(each.provider, each.kind, *(str(each.answers[outcome] or "-") for outcome in outcomes)) for each in sent]
     total = ("all", "", *(str(sum(each.answers[outcome] for each in sent)) for outcome in outcomes))
     print_table(("provider", "what was sent", *outcomes), [*rows, total])
-    latency, punctuality = latency_of(fates), punctuality_of(fates)
+    latency, punctuality = latency_of(results), punctuality_of(results)
     if latency.p50_ms is not None:
         typer.echo(
-            f"acknowledged within: p50 {latency.p50_ms} ms, p99 {latency.p99_ms} ms, all {latency.most_ms} ms (from when due)"
+            f"acknowledged after: p50 {latency.p50_ms} ms, p99 {latency.p99_ms} ms, max {latency.most_ms} ms"
+            " (from the scheduled time)"
         )
     if punctuality.late:
-        complain(
-            f"This machine could not keep to the schedule: {punctuality.late} posts left late, by up to {punctuality.most_late_seconds} s."
+        print_error(
+            f"This machine could not keep the schedule: {punctuality.late} posts left late,"
+            f" by up to {punctuality.most_late_seconds} s."
         )
-    if unaccepted := given_up(fates):
-        complain(f"{unaccepted} posts were never accepted.")
+    if unaccepted := given_up(results):
+        print_error(f"{unaccepted} posts were never accepted.")
 
 
-def _show_found(status: Status | None, verdict: Verdict | None) -> None:
+def _print_found(status: Status | None, comparison: Comparison | None) -> None:
     if status is not None:
-        status_command.show(status)
-    if verdict is None:
+        status_command.print_status(status)
+    if comparison is None:
         return
-    if verdict.unclear:
-        typer.echo(f"{verdict.unclear} orders are not compared: whether one of their posts came in, nobody was told")
-    if not verdict.differences:
+    if comparison.unclear:
         typer.echo(
-            f"verified: {verdict.orders} orders and deliveries are in the ledger as they must be, no difference was found"
+            f"{comparison.unclear} orders are not compared: a post of theirs had no response, so it may have arrived or not"
+        )
+    if not comparison.differences:
+        typer.echo(
+            f"verified: {comparison.orders} orders and deliveries are in the ledger as expected; no difference was found"
         )
         return
-    print_table(("order", "what", "expected", "found"), verdict.differences[:_MOST_DIFFERENCES])
-    more = len(verdict.differences) - _MOST_DIFFERENCES
-    complain(
-        f"{len(verdict.differences)} differences in {verdict.orders} orders{f', of which {more} are not shown' if more > 0 else ''}."
-    )
+    print_table(("order", "what", "expected", "found"), comparison.differences[:_MAX_SHOWN_DIFFERENCES])
+    more = len(comparison.differences) - _MAX_SHOWN_DIFFERENCES
+    unshown = f", of which {more} are not shown" if more > 0 else ""
+    print_error(f"{len(comparison.differences)} differences in {comparison.orders} orders{unshown}.")
 
 
-def _plain(plan: Plan, fates: Sequence[Fate], status: Status | None, verdict: Verdict | None) -> Any:
+def _to_builtins(plan: Plan, results: Sequence[PostResult], status: Status | None, comparison: Comparison | None) -> Any:
     return msgspec.to_builtins(
         {
             "orders": plan.orders,
             "posts": len(plan.posts),
-            "sent": [each._asdict() for each in count_sent(fates)],
-            "given_up": given_up(fates),
-            "latency": latency_of(fates)._asdict(),
-            "punctuality": punctuality_of(fates)._asdict(),
+            "sent": [each._asdict() for each in count_sent(results)],
+            "given_up": given_up(results),
+            "latency": latency_of(results)._asdict(),
+            "punctuality": punctuality_of(results)._asdict(),
             "status": status,
-            "verdict": verdict
+            "verdict": comparison
             and {
-                "orders": verdict.orders,
-                "unclear": verdict.unclear,
-                "differences": [each._asdict() for each in verdict.differences],
+                "orders": comparison.orders,
+                "unclear": comparison.unclear,
+                "differences": [each._asdict() for each in comparison.differences],
             },
         }
     )

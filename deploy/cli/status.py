@@ -1,12 +1,12 @@
-"""`curbside status`: where every event is, and whether the sums hold."""
+"""`curbside status`: the number of events at every stage, and whether the sums hold."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.output import age, complain, print_json, print_table
-from deploy.cli.refused import show_refused
+from deploy.cli.output import format_age, print_error, print_json, print_table
+from deploy.cli.refused import print_refused
 from deploy.errors import NOT_DONE
 from schemas.sanitizing import sanitize
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Print it again every second, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Print again every second, until Ctrl-C.")] = False,
 ) -> None:
-    """Count events at every stage and handler: waiting, applied, failed, and how old the oldest is.
+    """Count the events at every stage and handler: waiting, applied, failed, and the age of the oldest.
 
-    Checks the two sums: received = duplicate + routed + undecodable + waiting, and for each handler
+    Checks two sums: received = duplicate + routed + undecodable + waiting, and for each handler
     routed = applied + failed + waiting. Exit code 1 if one does not hold.
 
-    Then what the ingress refused, and what it means if that was in the last minutes.
+    Also counts the requests that the ingress refused, and explains those of the last minutes.
 
     Example: curbside status --json
     """
-    from deploy.cli.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
     from workers.monitoring.status import read_status  # noqa: PLC0415 - quick start
 
     with open_deployment() as deployment:
@@ -37,17 +37,17 @@ def status(
             if as_json:
                 print_json(_plain(found))
             else:
-                show(found)
+                print_status(found)
             if not watch:
                 break
             time.sleep(1)
     if not found.balanced:
-        complain("A sum does not hold: an event has no outcome, or two. Please report this.")
+        print_error("A sum does not hold: an event has no outcome, or more than one. Please report this bug.")
         raise typer.Exit(NOT_DONE)
 
 
-def show(found: "Status") -> None:
-    """Print it for people."""
+def print_status(found: "Status") -> None:
+    """Print a status for people."""
     inbox = found.inbox
     print_table(
         ("inbox", "received", "duplicate", "routed", "undecodable", "waiting", "not taken", "oldest"),
@@ -55,7 +55,7 @@ def show(found: "Status") -> None:
             (
                 "",
                 *map(str, (inbox.received, inbox.duplicate, inbox.routed, inbox.undecodable, inbox.waiting, inbox.lag)),
-                age(inbox.oldest_age_seconds),
+                format_age(inbox.oldest_age_seconds),
             )
         ],
     )
@@ -65,7 +65,7 @@ def show(found: "Status") -> None:
             (
                 name,
                 *map(str, (each.routed, each.applied, each.failed, each.waiting, each.lag)),
-                age(each.oldest_age_seconds),
+                format_age(each.oldest_age_seconds),
             )
             for name, each in found.handlers.items()
         ],
@@ -74,16 +74,16 @@ def show(found: "Status") -> None:
         alerts = found.outbox
         print_table(
             ("alerts", "sent", "waiting", "failing", "oldest"),
-            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), age(alerts.oldest_age_seconds))],
+            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), format_age(alerts.oldest_age_seconds))],
         )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
         typer.echo(f"unrecognised event names: {sanitize(names)}")
     if found.failures:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
-    show_refused(found.refused)
+    print_refused(found.refused)
     for queue, what in found.unreachable.items():
-        complain(f"unreachable for {queue}: {what}")
+        print_error(f"unreachable for {queue}: {what}")
     typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
 
 

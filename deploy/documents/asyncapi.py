@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document of what this service receives: all messages of both providers, in every dialect, with recorded examples. Pure."""
+"""The AsyncAPI 3.0 document of all messages received: both providers, every dialect, with recorded examples. Pure."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -15,17 +15,17 @@ from schemas.providers.afosto import webhooks as afosto
 from schemas.providers.instacart import callbacks as instacart
 
 Example = Callable[[str], bytes]
-"""A recorded body by its name: `instacart/flat/picking`."""
+"""Returns a recorded body by name, such as `instacart/flat/picking`."""
 
 _DIALECTS: dict[str, tuple[type, str, str]] = {
     "flat": (instacart.Flat, "event", "In the flat dialect, the published one."),
-    "envelope": (instacart.Envelope, "event_name", "In the envelope dialect, which the provider's own documentation shows."),
+    "envelope": (instacart.Envelope, "event_name", "In the envelope dialect, shown in the provider's own documentation."),
 }
 _DELIVERIES = frozenset({"IN_TRANSIT", "DELIVERED"})
 
 
 def document(version: str, example: Example) -> dict[str, Any]:
-    """The whole document. `example` gives a recorded body."""
+    """Return the whole document. `example` returns a recorded body."""
     components = Components()
     channels = {
         Provider.INSTACART: _instacart_messages(components, example),
@@ -36,7 +36,7 @@ def document(version: str, example: Example) -> dict[str, Any]:
         "info": {
             "title": "Curbside: what it receives",
             "version": version,
-            "description": "Order callbacks of Instacart Connect and webhooks of Afosto. Each is a POST, answered 200 once it is on disk.",
+            "description": "Order callbacks of Instacart Connect and webhooks of Afosto. Each is a POST, answered 200 after it is on disk.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -59,7 +59,7 @@ def document(version: str, example: Example) -> dict[str, Any]:
 
 
 def add_provider(document: dict[str, Any], provider: str, contract: Contract) -> None:
-    """Add a user's own provider: a message for each of its wire models, or one of any JSON."""
+    """Add a user's own provider: a message for each of its wire models, or one message with any JSON."""
     components = Components(prefix=f"{provider}.")
     messages = {
         f"{provider}.{model.__name__}": {
@@ -80,7 +80,7 @@ def add_provider(document: dict[str, Any], provider: str, contract: Contract) ->
 def _channel(provider: str, messages: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "address": address_of(provider),
-        "description": f"Events of {provider}. The order is not kept, and any may come again.",
+        "description": f"Events of {provider}. They may arrive in any order, and more than once.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
     }
 
@@ -107,8 +107,8 @@ def _instacart_messages(components: Components, example: Example) -> dict[str, A
         messages[f"{dialect}_other"] = {
             "name": f"other ({dialect})",
             "title": "Any other callback",
-            "summary": "Kept under its own name, and counted as unrecognised.",
-            "description": f"{text} The strings of these are not public: {', '.join(NOT_PUBLISHED)}.",
+            "summary": "Stored under its own name, and counted as unrecognised.",
+            "description": f"{text} The names of these events are not published: {', '.join(NOT_PUBLISHED)}.",
             "payload": components.ref(model),
         }
     return messages
@@ -121,7 +121,7 @@ def _afosto_messages(components: Components, example: Example) -> dict[str, Any]
             model: type = afosto.DeliveryWebhook if each.name in _DELIVERIES else afosto.OrderWebhook
             name, body = each.name.lower(), example(f"afosto/{each.name.lower()}")
             messages[name] = _message(
-                each, "The whole entity as it was then.", components.ref(model), "event", [each.name], body
+                each, "The whole entity at the time of the event.", components.ref(model), "event", [each.name], body
             )
     return messages
 

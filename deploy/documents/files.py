@@ -1,4 +1,4 @@
-"""The documents as they are committed under `schemas/`, and as the models would have them now."""
+"""The published documents: as committed under `schemas/`, and as generated from the current models."""
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -11,15 +11,15 @@ from deploy.documents import asyncapi, openapi
 from deploy.errors import NOT_DONE, CommandError
 from schemas.contracts import Contract
 
-FOLDER = Path(__file__).parents[2] / "schemas"
+DIRECTORY = Path(__file__).parents[2] / "schemas"
 _PAYLOADS = Path(__file__).parents[2] / "tests" / "payloads"
 
-MAKERS: dict[str, Callable[[], Any]] = {
+GENERATORS: dict[str, Callable[[], Any]] = {
     "asyncapi": lambda: asyncapi.document(version("curbside"), _example),
     "openapi": lambda: openapi.document(version("curbside")),
 }
 
-ADDERS: dict[str, Callable[[dict[str, Any], str, Contract], None]] = {
+PROVIDER_ADDERS: dict[str, Callable[[dict[str, Any], str, Contract], None]] = {
     "asyncapi": asyncapi.add_provider,
     "openapi": openapi.add_provider,
 }
@@ -27,34 +27,34 @@ _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 def path_of(name: str) -> Path:
-    """Where a document is committed."""
-    return FOLDER / f"{name}.json"
+    """Return the path of a committed document."""
+    return DIRECTORY / f"{name}.json"
 
 
-def make(name: str) -> bytes:
-    """A document as it should be. Raises CommandError outside a checkout, where there are no recorded bodies."""
-    return orjson.dumps(MAKERS[name](), option=_OPTIONS)
+def generate(name: str) -> bytes:
+    """Generate a document. Raises CommandError outside a checkout, where the recorded bodies are missing."""
+    return orjson.dumps(GENERATORS[name](), option=_OPTIONS)
 
 
 def published(name: str, own: Mapping[str, Contract]) -> bytes:
-    """A document as committed, and what it says of a user's own providers: those are in no committed one."""
+    """Return a committed document, with a user's own providers added."""
     text = path_of(name).read_bytes()
     if not own:
         return text
     document = orjson.loads(text)
     for provider, contract in own.items():
-        ADDERS[name](document, provider, contract)
+        PROVIDER_ADDERS[name](document, provider, contract)
     return orjson.dumps(document, option=_OPTIONS)
 
 
 def is_current(name: str) -> bool:
-    """Whether what is committed is what the models say."""
+    """Whether the committed document matches the models."""
     path = path_of(name)
-    return path.exists() and path.read_bytes() == make(name)
+    return path.exists() and path.read_bytes() == generate(name)
 
 
 def _example(name: str) -> bytes:
     path = _PAYLOADS / f"{name}.json"
     if not path.exists():
-        raise CommandError(f"{path} is missing: the examples are made of it, in a checkout of the repository.", NOT_DONE)
+        raise CommandError(f"{path} is missing: documents are generated only in a checkout of the repository.", NOT_DONE)
     return path.read_bytes()

@@ -1,7 +1,7 @@
-"""JSON Schema of the wire models, in which a lenient field shows its documented type. Pure.
+"""JSON Schema of the wire models. A lenient field has its documented type. Pure.
 
-Nothing is required, and more properties than these may come: that is what the providers promise, and what is accepted. A field whose type is
-strict, since our meaning depends on it, says so.
+No property is required, and others are allowed: providers promise no more, and Curbside accepts all of it. The description of a
+strict field, whose type Curbside depends on, states that it is strict.
 """
 
 from inspect import cleandoc
@@ -26,14 +26,14 @@ _SCALARS: dict[type, str] = {
 
 
 class Components:
-    """Schemas by name, each of a model met so far; `where` is the start of a reference to one, `prefix` of each name."""
+    """Collects the schemas of models, by name. `where` begins each reference, `prefix` each name."""
 
     def __init__(self, where: str = "#/components/schemas/", prefix: str = "") -> None:
         self._where, self._prefix = where, prefix
         self.schemas: dict[str, Schema] = {}
 
     def ref(self, model: type) -> Schema:
-        """A reference to the schema of a model, which is then among `schemas`, with all that it refers to."""
+        """Return a reference to a model's schema, and add it to `schemas` with all schemas that it refers to."""
         return self._of(inspect.type_info(model))
 
     def _of(self, expected: inspect.Type) -> Schema:
@@ -49,7 +49,7 @@ class Components:
         return {"type": _SCALARS[type(expected)]}
 
     def _any_of(self, types: list[inspect.Type]) -> Schema:
-        """Several types: one list of names where they are all plain, else a choice."""
+        """Combine several types: a list of type names if all are scalar, else `anyOf`."""
         schemas = [self._of(each) for each in types]
         if all(schema.keys() == {"type"} for schema in schemas):
             names = [schema["type"] for schema in schemas]
@@ -67,8 +67,8 @@ class Components:
             }
 
     def _field(self, expected: inspect.Type) -> Schema:
-        told = documented(expected) if isinstance(expected, inspect.Metadata) else None
-        if told is None:
+        known = documented(expected) if isinstance(expected, inspect.Metadata) else None
+        if known is None:
             schema = self._of(expected)
             return schema if "$ref" in schema else {**schema, "description": STRICT}
-        return self._any_of([*(told.types if isinstance(told, inspect.UnionType) else (told,)), inspect.NoneType()])
+        return self._any_of([*(known.types if isinstance(known, inspect.UnionType) else (known,)), inspect.NoneType()])

@@ -13,13 +13,13 @@ _PROBLEM = "#/components/schemas/Problem"
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "What is missing or wrong.", "schema": {"type": "string"}}}
 _CACHED = {
-    "ETag": {"description": "Of this text; send it back in `If-None-Match`.", "schema": {"type": "string"}},
+    "ETag": {"description": "Version of this document, for `If-None-Match`.", "schema": {"type": "string"}},
     "Cache-Control": {"schema": {"type": "string"}},
 }
 
 
 def document(version: str) -> dict[str, Any]:
-    """The whole document."""
+    """Return the whole document."""
     components, instacart = Components(), BUILT_IN[Provider.INSTACART]
     return {
         "openapi": "3.1.0",
@@ -27,8 +27,8 @@ def document(version: str) -> dict[str, Any]:
             "title": "Curbside ingress",
             "version": version,
             "description": (
-                "Takes events in and answers once they are on disk. What is wrong is told as RFC 9457 problem details, "
-                "so are 404 of any other path and 405, with `Allow`, of any other method. The paths of POST may end in a slash."
+                "Receives events and answers after they are on disk. Errors are RFC 9457 problem details, including 404 for any "
+                "other path and 405, with `Allow`, for any other method. The paths of POST may end in a slash."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -43,10 +43,10 @@ def document(version: str) -> dict[str, Any]:
             ),
             "/webhook/{provider}": {"post": _NO_SUCH_PROVIDER},
             "/oauth/token": {"post": _token(), "options": _options("optionsToken")},
-            "/healthz": {"get": _look("healthz", "Whether the process lives.", {"status": "ok"})},
-            "/readyz": {"get": _look("readyz", "Whether Valkey takes writes.", {"status": "ready"}, _unavailable())},
-            "/asyncapi.json": {"get": _look("asyncapi", "The AsyncAPI document of all messages.", None, _UNCHANGED, _CACHED)},
-            "/openapi.json": {"get": _look("openapi", "This document.", None, _UNCHANGED, _CACHED)},
+            "/healthz": {"get": _get("healthz", "Whether the process is running.", {"status": "ok"})},
+            "/readyz": {"get": _get("readyz", "Whether Valkey accepts writes.", {"status": "ready"}, _unavailable())},
+            "/asyncapi.json": {"get": _get("asyncapi", "The AsyncAPI document of all messages.", None, _UNCHANGED, _CACHED)},
+            "/openapi.json": {"get": _get("openapi", "This document.", None, _UNCHANGED, _CACHED)},
         },
         "components": {
             "schemas": dict(sorted((components.schemas | _SCHEMAS).items())),
@@ -57,7 +57,7 @@ def document(version: str) -> dict[str, Any]:
 
 
 def add_provider(document: dict[str, Any], provider: str, contract: Contract) -> None:
-    """Add a user's own provider: its address, what it proves itself with, and its wire models."""
+    """Add a user's own provider: its path, its proof and its wire models."""
     components = Components(prefix=f"{provider}.")
     document["paths"][address_of(provider)] = _address(
         f"_{provider}", _event(f"receive_{provider}", provider, contract, components)
@@ -66,12 +66,12 @@ def add_provider(document: dict[str, Any], provider: str, contract: Contract) ->
     document["components"]["securitySchemes"][provider] = security_scheme(contract.proof, asyncapi=False)
 
 
-_UNCHANGED: Answers = {"304": {"description": "It is what `If-None-Match` names.", "headers": _CACHED}}
+_UNCHANGED: Answers = {"304": {"description": "Not modified: `If-None-Match` names the current version.", "headers": _CACHED}}
 _CLIENT = {
     "client": {
         "type": "http",
         "scheme": "basic",
-        "description": "Client id and secret (RFC 6749, 2.3.1); or both in the form.",
+        "description": "Client id and secret (RFC 6749, 2.3.1). Alternatively both are form fields.",
     },
 }
 _TITLES: dict[str, str] = {Provider.INSTACART: "Instacart Connect", Provider.AFOSTO: "Afosto"}
@@ -80,7 +80,7 @@ _SCHEMAS: dict[str, Any] = {
     "Accepted": {
         "type": "object",
         "required": ["id"],
-        "properties": {"id": {**_TEXT, "description": "The event's name from now on.", "examples": ["1732230000000-0"]}},
+        "properties": {"id": {**_TEXT, "description": "The event's id.", "examples": ["1732230000000-0"]}},
     },
     "Problem": {
         "type": "object",
@@ -115,26 +115,26 @@ _SCHEMAS: dict[str, Any] = {
 
 
 def _address(name: str, post: dict[str, Any]) -> dict[str, Any]:
-    """An address of events: what is posted there, and what a console is told that only checks the URL."""
-    told: Answers = {"200": {"description": "Events are posted here.", "content": {"text/plain": {"schema": _TEXT}}}}
+    """Return the operations of a webhook path: POST, and GET, HEAD and OPTIONS for consoles that check the URL."""
+    get: Answers = {"200": {"description": "Events are posted here.", "content": {"text/plain": {"schema": _TEXT}}}}
     head: Answers = {"200": {"description": "Events are posted here."}}
-    looks = {
+    checks = {
         method: {
             "operationId": f"{method}{name}",
-            "summary": "Whether the address is right.",
+            "summary": "Check the webhook URL.",
             "security": [],
             "responses": answers,
         }
-        for method, answers in (("get", told | _BUG), ("head", head | _BUG))
+        for method, answers in (("get", get | _BUG), ("head", head | _BUG))
     }
-    return {"post": post, **looks, "options": _options(f"options{name}")}
+    return {"post": post, **checks, "options": _options(f"options{name}")}
 
 
 def _options(operation: str) -> dict[str, Any]:
     allowed = {"description": "See `Allow`.", "headers": {"Allow": {"schema": _TEXT}}}
     return {
         "operationId": operation,
-        "summary": "Which methods there are.",
+        "summary": "List the allowed methods.",
         "security": [],
         "responses": {"204": allowed, **_BUG},
     }
@@ -152,12 +152,12 @@ def _event(operation: str, provider: str, contract: Contract, components: Compon
     return {
         "operationId": operation,
         "summary": f"Receive an event of {_TITLES.get(provider, provider)}.",
-        "description": "The body is not looked at before the answer: one that cannot be decoded is accepted, and kept as a failure.",
+        "description": "The body is decoded after the answer: an undecodable one is accepted, and kept as a failure.",
         "security": [{str(provider): []}],
         "parameters": parameters(contract.proof),
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": _answer("It is on disk.", {"$ref": "#/components/schemas/Accepted"}),
+            "200": _answer("The event is on disk.", {"$ref": "#/components/schemas/Accepted"}),
             **{status: _problem(text, more) for status, (text, more) in problems.items()},
             **_unavailable(),
             **_BUG,
@@ -176,13 +176,13 @@ def _token() -> dict[str, Any]:
             "content": {"application/x-www-form-urlencoded": {"schema": {"$ref": "#/components/schemas/TokenRequest"}}},
         },
         "responses": {
-            "200": _answer("A token.", {"$ref": "#/components/schemas/Token"}),
+            "200": _answer("The token.", {"$ref": "#/components/schemas/Token"}),
             "400": _answer("The request is wrong.", error),
             "401": {**_answer("The client is not known, or its secret is wrong.", error), "headers": _CHALLENGE},
             "408": _answer("The form did not arrive in time.", error),
             "413": _answer("The form is too large.", error),
             "429": {
-                **_answer("Wrong credentials, too often: wait. Right ones are taken at any time.", error),
+                **_answer("Too many wrong credentials: wait. Correct credentials are accepted at any time.", error),
                 "headers": _RETRY_AFTER,
             },
             **_BUG,
@@ -190,7 +190,7 @@ def _token() -> dict[str, Any]:
     }
 
 
-def _look(operation: str, summary: str, example: Any, more: Answers | None = None, headers: Any = None) -> dict[str, Any]:
+def _get(operation: str, summary: str, example: Any, more: Answers | None = None, headers: Any = None) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object"} | ({"examples": [example]} if example else {})
     found = _answer(summary, schema) | ({"headers": headers} if headers else {})
     answers = {"200": found, **(more or {}), **_BUG}
@@ -207,14 +207,14 @@ def _problem(text: str, headers: Any) -> dict[str, Any]:
 
 
 def _unavailable() -> Answers:
-    return {"503": _problem("Valkey is away, full or too slow: not accepted, send it again.", _RETRY_AFTER)}
+    return {"503": _problem("Valkey is unavailable, full or too slow. The event is not accepted: send it again.", _RETRY_AFTER)}
 
 
-_BUG: Answers = {"500": _problem("An error of ours: send it again.", {})}
+_BUG: Answers = {"500": _problem("An internal error: send it again.", {})}
 _NO_SUCH_PROVIDER: dict[str, Any] = {
     "operationId": "receiveFromNobody",
-    "summary": "Any other name: there is no such provider.",
+    "summary": "Any other name: an unknown provider.",
     "security": [],
     "parameters": [{"name": "provider", "in": "path", "required": True, "schema": _TEXT}],
-    "responses": {"404": _problem("No such provider; the detail names those there are.", {}), **_BUG},
+    "responses": {"404": _problem("Unknown provider; the detail names the known ones.", {}), **_BUG},
 }

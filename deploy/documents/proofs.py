@@ -1,4 +1,4 @@
-"""How the published documents tell of a provider's proof: in security schemes, and in words. Pure."""
+"""Describes a provider's proof in the published documents: as a security scheme, parameters and text. Pure."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from schemas.proofs import BODY, Basic, Hmac, Proof, StandardWebhooks, Token
 
 
 def security_scheme(proof: Proof, *, asyncapi: bool) -> dict[str, Any]:
-    """The security scheme of a proof."""
+    """Return the security scheme of a proof."""
     match proof:
         case Token():
             flow = {"tokenUrl": "https://example.com/oauth/token", "availableScopes": {}}
@@ -18,13 +18,13 @@ def security_scheme(proof: Proof, *, asyncapi: bool) -> dict[str, Any]:
         case Basic():
             return {"type": "http", "scheme": "basic", "description": "User and password with every request."}
         case Hmac():
-            return _header(proof.header, _in_words(proof), asyncapi=asyncapi)
+            return _header(proof.header, _description(proof), asyncapi=asyncapi)
         case StandardWebhooks():
             return _header("webhook-signature", "Standard Webhooks 1.0.0, symmetric signatures (`v1`).", asyncapi=asyncapi)
 
 
 def parameters(proof: Proof) -> list[dict[str, Any]]:
-    """The headers beside that of the security scheme, as OpenAPI tells them."""
+    """Return the other headers of a proof, as OpenAPI parameters."""
     match proof:
         case Hmac():
             return _of_endpoint(proof) + _of_time(proof.timestamp_header)
@@ -35,7 +35,7 @@ def parameters(proof: Proof) -> list[dict[str, Any]]:
 
 
 def address_of(provider: str) -> str:
-    """Where a provider posts to."""
+    """Return the path that a provider posts to."""
     return "/webhook" if provider == Provider.INSTACART else f"/webhook/{provider}"
 
 
@@ -43,16 +43,16 @@ def _header(name: str, text: str, *, asyncapi: bool) -> dict[str, Any]:
     return {"type": "httpApiKey" if asyncapi else "apiKey", "name": name, "in": "header", "description": text}
 
 
-def _in_words(proof: Hmac) -> str:
+def _description(proof: Hmac) -> str:
     what = "the raw body" if proof.signed == BODY else f"`{proof.signed}`, the body being raw"
     form = {"hex": "Hexadecimal", "base64": "Base64 of the"}[proof.encoding]
-    said = f"{form} HMAC-{proof.digest.upper()} of {what}"
+    text = f"{form} HMAC-{proof.digest.upper()} of {what}"
     if proof.endpoint_header:
-        said += f" under the secret of the endpoint that `{proof.endpoint_header}` names"
-    said += f", after `{proof.prefix}`" if proof.prefix else ""
+        text += f" under the secret of the endpoint that `{proof.endpoint_header}` names"
+    text += f", after `{proof.prefix}`" if proof.prefix else ""
     if fields := proof.fields:
-        said += f", as `{fields.timestamp}=<time>{fields.separator}{fields.signature}=<signature>`"
-    return f"{said}."
+        text += f", as `{fields.timestamp}=<time>{fields.separator}{fields.signature}=<signature>`"
+    return f"{text}."
 
 
 def _of_endpoint(proof: Hmac) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
     python -m deploy.documents.settings_table
 
-writes it between two marker comments of the page. A test compares the page with it.
+writes it between two marker comments of the page. A test checks that the page is current.
 """
 
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ _REQUIRED = "**required**"
 
 
 class MarkersError(Exception):
-    """The page has no place for the table."""
+    """The page lacks the marker comments."""
 
 
 def table() -> str:
-    """All settings as a Markdown table: variable, default, meaning."""
+    """Return all settings as a Markdown table: variable, default, meaning."""
     return "\n".join((*_HEAD, *_rows()))
 
 
 def written_into(page: str) -> str:
-    """The page with the table as it should be. Raises `MarkersError`."""
+    """Return the page with the current table. Raises `MarkersError`."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -55,7 +55,7 @@ def _row(name: str, default: str, meaning: str, *, is_secret: bool) -> str:
 
 
 def _required() -> set[str]:
-    """The settings that an empty environment lacks: neither a default nor what follows from other settings."""
+    """Return the settings without a default that are not derived from other settings either."""
     try:
         load({})
     except SettingError as error:

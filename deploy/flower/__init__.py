@@ -1,1 +1,1 @@
-"""Flower as operators get it: stock Flower with a Retry button, and a view of the record of failures. `config.py` says how it starts."""
+"""Stock Flower with Retry buttons and a page of all failures on record. `config.py` shows how to start it."""

@@ -1,6 +1,6 @@
-"""Who reaches Flower: it listens on loopback unless told otherwise, and elsewhere only behind a login.
+"""Access to Flower: it listens on loopback by default, and on other addresses only with a login.
 
-Flower itself listens on every address of the machine, and without a login shows everybody what failed and for which orders.
+Stock Flower listens on every address, and without a login shows every failure and its orders to anybody.
 """
 
 import ipaddress
@@ -11,19 +11,19 @@ from typing import Any
 
 import flower.urls
 
-from deploy.flower.guard import Guard, sealed
+from deploy.flower.guard import Guard, credential_digest
 from schemas.settings import Settings
 
 
 def guard_access(options: Any, settings: Settings) -> None:
-    """Have it checked when Flower has read all its options: its command line comes after the configuration file."""
-    options.add_parse_callback(lambda: _ack_batch(options, settings))
+    """Check access after Flower has read all its options: its command line is parsed after the configuration file."""
+    options.add_parse_callback(lambda: _check_access(options, settings))
 
 
-def _ack_batch(options: Any, settings: Settings) -> None:
-    """Settle address and login. Ends the program, with a sentence, if they do not go together."""
+def _check_access(options: Any, settings: Settings) -> None:
+    """Set address and login. Exits with an error text if the address is not loopback and there is no login."""
     credentials = [each for each in options.basic_auth or [] if each]
-    if not all(_is_whole(each) for each in credentials):
+    if not all(_is_complete(each) for each in credentials):
         sys.exit(
             "FLOWER_BASIC_AUTH is wrong: expected user:password, several separated by commas; a password cannot hold a comma"
         )
@@ -32,22 +32,22 @@ def _ack_batch(options: Any, settings: Settings) -> None:
     is_open = not (credentials or options.auth)
     if is_open and not options.unix_socket and not is_loopback(options.address):
         sys.exit(
-            f"Flower would show failures to whoever reaches {options.address}, since it has no login: set FLOWER_BASIC_AUTH"
-            " (user:password) or Flower's --auth, or have it listen on 127.0.0.1 (--address, CURBSIDE_HOST)"
+            f"Flower would show failures to everybody who reaches {options.address}, since it has no login: set"
+            " FLOWER_BASIC_AUTH (user:password) or Flower's --auth, or make it listen on 127.0.0.1 (--address, CURBSIDE_HOST)"
         )
-    options.basic_auth = [sealed(each.encode("utf-8", "surrogateescape")) for each in credentials]
+    options.basic_auth = [credential_digest(each.encode("utf-8", "surrogateescape")) for each in credentials]
     is_encrypted = bool(options.certfile and options.keyfile)
-    flower.urls.settings["xsrf_cookie_kwargs"] = {"samesite": "Lax", "secure": is_encrypted}  # its pages' scripts read it
+    flower.urls.settings["xsrf_cookie_kwargs"] = {"samesite": "Lax", "secure": is_encrypted}  # Flower's scripts read the cookie
     flower.urls.settings["transforms"] = [partial(Guard, asks=bool(credentials))]
 
 
-def _is_whole(credentials: str) -> bool:
+def _is_complete(credentials: str) -> bool:
     user, _, password = credentials.partition(":")
     return bool(user and password)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches what listens there: so it is for every address that a name stands for."""
+    """Whether only this machine reaches the address: every address that a name resolves to must be loopback."""
     try:
         found = {
             str(each[4][0]) for each in socket.getaddrinfo(address, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

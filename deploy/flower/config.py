@@ -1,7 +1,7 @@
 """Flower's configuration file: `celery -A workers.app flower --conf=<this file>`, with all of Flower's own options.
 
-Why a configuration file and not a command of ours: it stays Flower's command, which `celery --help` lists and Flower's manual
-describes, and no worker ever loads a line of this.
+A configuration file rather than a command of Curbside's: it remains Flower's command, which `celery --help` lists and Flower's
+manual describes, and workers never load this code.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""Adds to stock Flower what operators need, through the seams that it has; nothing of Flower is replaced at run time.
+"""Extends stock Flower through the extension points that it has. Nothing of Flower is patched at run time.
 
-The seams: the list of routes and the dict of settings in `flower.urls` (a template loader, Tornado's own setting; `events`, a
-parameter of Flower's application; `transforms`, one of Tornado's), the parse callbacks of its options, the template block
-`extra_scripts`, the base classes of Flower's request handlers, and the registry of metrics that its `/metrics` tells.
-`tests/unit/test_flower.py` names them and fails if one moves; it and the tests in `tests/e2e` pass on Flower 2.1.0 and 2.2.0.
+The extension points: the list of routes and the settings in `flower.urls` (the template loader and `transforms`, which are
+Tornado's settings; `events`, a parameter of Flower's application), the parse callbacks of its options, the template block
+`extra_scripts`, the base classes of its request handlers, and the metrics registry behind `/metrics`.
+`tests/unit/test_flower.py` names them and fails if one changes. It and the tests in `tests/e2e` pass on Flower 2.1.0 and 2.2.0.
 """
 
 from pathlib import Path
@@ -25,24 +25,24 @@ from workers.failures.failure_store import FailureStore
 from workers.handler import registered
 from workers.valkey.connection import connect
 
-_OURS = Path(__file__).with_name("templates")
+_TEMPLATES = Path(__file__).with_name("templates")
 _STOCK = "stock/"
 
 
 def extend(celery: Celery, options: Any, settings: Settings) -> None:
-    """Extend the Flower that is about to start with these options."""
+    """Extend the Flower that is starting with these options."""
     client = connect(settings.redis_url)
     failures = FailureStore(client)
     REGISTRY.register(Metrics(client, [each.name for each in registered(settings.handler_modules)]))
-    ours = {"retrying": RetryService(failures, celery)}
+    arguments = {"service": RetryService(failures, celery)}
     flower.urls.handlers[:0] = [
         url(r"/failures", FailuresPage, {"failures": failures}, name="failures"),
-        url(r"/api/failures/retry/task/([^/]+)", RetryTask, ours),
-        url(r"/api/failures/retry/event", RetryEvent, ours),
-        url(r"/api/failures/retry/group", RetryGroup, ours),
-        url(r"/api/failures/retry/search", RetrySearch, ours),
+        url(r"/api/failures/retry/task/([^/]+)", RetryTask, arguments),
+        url(r"/api/failures/retry/event", RetryEvent, arguments),
+        url(r"/api/failures/retry/group", RetryGroup, arguments),
+        url(r"/api/failures/retry/search", RetrySearch, arguments),
     ]
-    flower.urls.settings["template_loader"] = Overlay(Path(flower.urls.settings["template_path"]))
+    flower.urls.settings["template_loader"] = TemplateLoader(Path(flower.urls.settings["template_path"]))
     flower.urls.settings["events"] = CurbsideEvents(
         failures,
         celery,
@@ -56,18 +56,18 @@ def extend(celery: Celery, options: Any, settings: Settings) -> None:
     )
 
 
-class Overlay(template.BaseLoader):
-    """Our templates over Flower's: one of ours may extend the one it hides under the name `stock/…`."""
+class TemplateLoader(template.BaseLoader):
+    """Loads Curbside's templates before Flower's. A template may extend the one that it replaces as `stock/…`."""
 
     def __init__(self, stock: Path) -> None:
         super().__init__()
         self._stock = stock
 
     def resolve_path(self, name: str, parent_path: str | None = None) -> str:
-        """All names are whole."""
+        """Return the name: all names are absolute."""
         return name
 
     def _create_template(self, name: str) -> template.Template:
-        ours = _OURS / name
+        ours = _TEMPLATES / name
         path = ours if ours.is_file() else self._stock / name.removeprefix(_STOCK)
         return template.Template(path.read_bytes(), name=name, loader=self)

@@ -1,9 +1,9 @@
-"""Shows every dead failure in Flower, also what Flower did not witness, or has forgotten: it looks at the record now and again.
+"""Keeps Flower's memory in step with the failures on record, including tasks that Flower did not see or has forgotten.
 
-The record is the truth, so a look only adds what is dead in it and not yet FAILURE in Flower's memory; what was revived or applied
-meanwhile is not dead, and not shown again. The record is read off Flower's loop, page by page. The first round goes through all of it;
-after that each look is short, however much has failed, and goes on where the last one stopped. At most half of Flower's memory is
-used for it; the page of failures has all.
+The record is authoritative. A run only adds failures that are dead in the record and not yet FAILURE in Flower's memory, so
+a failure retried or applied meanwhile is not shown again. Pages of the record are read outside Flower's loop. The first pass
+reads the whole record. Later runs are short, however much has failed, and continue where the last one stopped. Failures fill
+at most half of Flower's memory; the page of failures lists all.
 """
 
 import asyncio
@@ -17,82 +17,82 @@ from typing import Any
 from flower.events import Events
 from tornado.ioloop import PeriodicCallback
 
-from deploy.flower.task_state import show_dead
+from deploy.flower.task_state import add_dead
 from schemas.failures import Failure, FailureState
 from workers.failures.failure_store import FailureStore
 from workers.valkey.connection import UNAVAILABLE
 
 PERIOD_SECONDS = 2.0
-LOOK_SECONDS = 0.2
+RUN_SECONDS = 0.2
 PAGE = 200
 
 log = logging.getLogger("curbside.flower")
 
 
 class CurbsideEvents(Events):  # type: ignore[misc]
-    """Flower's events, and with them the looks at the record."""
+    """Flower's events, with a periodic sync of the failures on record."""
 
     def __init__(self, failures: FailureStore, celery: Any, **options: Any) -> None:
         super().__init__(celery, **options)
-        self._announcer = Announcer(failures, self.state)
-        self._looks = PeriodicCallback(self._announcer.look, PERIOD_SECONDS * 1000)
+        self._sync = FailureSync(failures, self.state)
+        self._timer = PeriodicCallback(self._sync.run_once, PERIOD_SECONDS * 1000)
 
     def start(self) -> None:
-        """Begin, with a look at once."""
+        """Start, with a first run at once."""
         super().start()
-        self.io_loop.add_callback(self._announcer.look)
-        self._looks.start()
+        self.io_loop.add_callback(self._sync.run_once)
+        self._timer.start()
 
     def stop(self) -> None:
-        """Stop looking."""
-        self._looks.stop()
+        """Stop the sync and Flower's events."""
+        self._timer.stop()
         super().stop()
 
 
-class Announcer:
-    """One round after the other through the record, a bit at each look."""
+class FailureSync:
+    """Reads the record in passes, a few pages per run."""
 
     def __init__(self, failures: FailureStore, state: Any) -> None:
         self._failures, self._state = failures, state
-        self._round: Iterator[Failure] | None = None
-        self._dead_in_round = 0
-        self._is_first_round = True
-        self._is_looking = self._is_away = False
+        self._pass: Iterator[Failure] | None = None
+        self._dead_in_pass = 0
+        self._is_first_pass = True
+        self._is_running = self._is_unavailable = False
 
-    async def look(self) -> None:
-        """Go on with the round for a moment. Valkey being away is logged once, and looked at again at the next look."""
-        if self._is_looking:
+    async def run_once(self) -> None:
+        """Continue the pass for `RUN_SECONDS`. An outage of Valkey is logged once; the next run starts a new pass."""
+        if self._is_running:
             return
-        self._is_looking = True
+        self._is_running = True
         try:
-            await self._go_on(math.inf if self._is_first_round else time.monotonic() + LOOK_SECONDS)
-            self._is_away = False
+            await self._continue(math.inf if self._is_first_pass else time.monotonic() + RUN_SECONDS)
+            self._is_unavailable = False
         except UNAVAILABLE as error:
-            self._round = None
-            if not self._is_away:
-                log.warning("the record of failures cannot be read (%s); Flower shows what it knows", type(error).__name__)
-            self._is_away = True
+            self._pass = None
+            if not self._is_unavailable:
+                log.warning("the failures on record cannot be read (%s); Flower shows those it knows", type(error).__name__)
+            self._is_unavailable = True
         finally:
-            self._is_looking = False
+            self._is_running = False
 
-    async def _go_on(self, until: float) -> None:
+    async def _continue(self, until: float) -> None:
         loop = asyncio.get_running_loop()
-        if self._round is None:
-            self._round, self._dead_in_round = self._failures.all(), 0
+        if self._pass is None:
+            self._pass, self._dead_in_pass = self._failures.all(), 0
         while time.monotonic() < until:
-            page = await loop.run_in_executor(None, _take, self._round)
+            page = await loop.run_in_executor(None, _next_page, self._pass)
             for failure in page:
-                self._show(failure)
+                self._add_if_dead(failure)
             if len(page) < PAGE:
-                self._round, self._is_first_round = None, False
+                self._pass, self._is_first_pass = None, False
                 return
 
-    def _show(self, failure: Failure) -> None:
+    def _add_if_dead(self, failure: Failure) -> None:
         if failure.state is FailureState.DEAD:
-            self._dead_in_round += 1
-            if self._dead_in_round <= self._state.max_tasks_in_memory // 2:
-                show_dead(self._state, failure)
+            self._dead_in_pass += 1
+            if self._dead_in_pass <= self._state.max_tasks_in_memory // 2:
+                add_dead(self._state, failure)
 
 
-def _take(round_: Iterator[Failure]) -> list[Failure]:
-    return list(islice(round_, PAGE))
+def _next_page(failures: Iterator[Failure]) -> list[Failure]:
+    return list(islice(failures, PAGE))

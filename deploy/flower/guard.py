@@ -1,8 +1,7 @@
-"""What every answer of Flower carries, and every request must, whichever of its handlers answers: Tornado's own seam, a transform.
+"""A Tornado output transform on every request and answer of Flower: security headers, and credentials in any script.
 
-Out: headers that keep other sites from framing a page or reading where it leads. In: the credentials of HTTP
-Basic in any script. Flower compares them as texts, which Python refuses for any that is not ASCII, and answers 500. So both sides are
-sealed first: a keyed digest stands for the credentials, in the options and in the request. The key is this process's own.
+Flower compares HTTP Basic credentials with `hmac.compare_digest`, which raises for non-ASCII text, so it answers 500. Therefore
+the options and each request hold a keyed digest of the credentials instead. The key is random and known to this process only.
 """
 
 import base64
@@ -24,34 +23,32 @@ _KEY = secrets.token_bytes(32)
 
 
 class Guard(OutputTransform):
-    """One request and its answer. `asks`: whether credentials of HTTP Basic are asked for."""
+    """One request and its answer. `asks`: whether HTTP Basic credentials are required."""
 
     def __init__(self, request: HTTPServerRequest, *, asks: bool) -> None:
         super().__init__(request)
         self._asks = asks
         if asks and (given := request.headers.get("Authorization")) is not None:
-            request.headers["Authorization"] = _sealed_header(given)
+            request.headers["Authorization"] = _digest_header(given)
 
     def transform_first_chunk(
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
-        """Add what is ours to the head of the answer."""
+        """Add the security headers."""
         for name, value in HEADERS.items():
             headers[name] = value
-        if (
-            status_code == 401 and self._asks
-        ):  # Flower's own API forgets to ask: the browser would not send the password with a call
+        if status_code == 401 and self._asks:  # Flower's API sends no challenge, and the browser would send no password
             headers["WWW-Authenticate"] = _CHALLENGE
         return status_code, headers, chunk
 
 
-def sealed(credentials: bytes) -> str:
-    """What stands for `user:password` in this process."""
+def credential_digest(credentials: bytes) -> str:
+    """Return this process' digest of `user:password`."""
     return hmac.new(_KEY, credentials, "sha256").hexdigest()
 
 
-def _sealed_header(authorization: str) -> str:
-    """The header with its credentials sealed. One that cannot be read becomes one that nobody is let in with."""
+def _digest_header(authorization: str) -> str:
+    """Replace the credentials of a header with their digest. An unreadable header becomes one that never matches."""
     scheme, _, encoded = authorization.strip().partition(" ")
     try:
         credentials = base64.b64decode(encoded.strip(), validate=True)
@@ -59,4 +56,4 @@ def _sealed_header(authorization: str) -> str:
         credentials = b""
     if scheme.lower() != "basic" or not credentials:
         return "Basic"
-    return f"Basic {base64.b64encode(sealed(credentials).encode()).decode()}"
+    return f"Basic {base64.b64encode(credential_digest(credentials).encode()).decode()}"

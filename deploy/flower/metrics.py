@@ -1,9 +1,10 @@
-"""What Valkey knows of every event, as metrics: Flower answers `GET /metrics` with them beside its own, for Prometheus to scrape.
+"""Curbside's metrics, read from Valkey: Flower's `GET /metrics` returns them with its own, for Prometheus.
 
-Read anew at each scrape, so that one Flower tells of the whole deployment. While Valkey is away only `curbside_up 0` is told.
+They are read at each scrape, so one Flower covers the whole deployment. While Valkey is unavailable, only `curbside_up 0` is
+returned.
 """
 
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -18,27 +19,31 @@ from workers.valkey.connection import UNAVAILABLE
 
 
 class Metrics(Collector):
-    """All of ours; the one place that names them."""
+    """All of Curbside's metrics; this module is the only place that names them."""
 
     def __init__(self, client: Redis, handlers: Sequence[str]) -> None:
         self._client, self._handlers = client, handlers
 
     def collect(self) -> Iterator[Metric]:
-        """Look, and tell."""
+        """Read Valkey and yield the metrics."""
         now = datetime.now(UTC)
         try:
             inbox, by_handler, failures, _ = read_streams(self._client, self._handlers, now)
             refused = read_refused(self._client, now)
-            drift = Tally((each.finding.provider, each.finding.what.value) for each in read_drift(self._client))
+            drift = Counter((each.finding.provider, each.finding.what.value) for each in read_drift(self._client))
         except UNAVAILABLE:
-            yield GaugeMetricFamily("curbside_up", "Whether Valkey answers.", 0)
+            yield GaugeMetricFamily("curbside_up", "1 if Valkey answers, else 0.", 0)
             return
-        yield GaugeMetricFamily("curbside_up", "Whether Valkey answers.", 1)
+        yield GaugeMetricFamily("curbside_up", "1 if Valkey answers, else 0.", 1)
         yield from _of_inbox(inbox)
         yield _of_refused(refused)
         yield from _of_handlers(by_handler)
-        yield GaugeMetricFamily("curbside_failures", "Failures on record: being retried, dead or discarded.", failures)
-        found = GaugeMetricFamily("curbside_drift_findings", "See `curbside drift`.", labels=("provider", "what"))
+        yield GaugeMetricFamily("curbside_failures", "Failures on record: retrying, dead or discarded.", failures)
+        found = GaugeMetricFamily(
+            "curbside_drift_findings",
+            "Drift findings on record: see `curbside drift`.",
+            labels=("provider", "what"),
+        )
         for labels, count in drift.items():
             found.add_metric(labels, count)
         yield found
@@ -46,11 +51,11 @@ class Metrics(Collector):
 
 def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
     yield CounterMetricFamily("curbside_received", "Events acknowledged to a provider.", inbox.received)
-    outcomes = CounterMetricFamily("curbside_outcomes", "Events that the dispatcher is done with.", labels=("outcome",))
+    outcomes = CounterMetricFamily("curbside_outcomes", "Events that the dispatcher has processed.", labels=("outcome",))
     for outcome in ("routed", "duplicate", "undecodable"):
         outcomes.add_metric((outcome,), getattr(inbox, outcome))
     yield outcomes
-    yield CounterMetricFamily("curbside_unrecognised", "Routed events of a name we do not know.", inbox.unrecognised)
+    yield CounterMetricFamily("curbside_unrecognised", "Routed events with an unknown name.", inbox.unrecognised)
     yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the dispatcher.", inbox.waiting)
     age = inbox.oldest_age_seconds or 0.0
     yield GaugeMetricFamily("curbside_inbox_oldest_seconds", "Age of the oldest event that waits for the dispatcher.", age)
@@ -59,7 +64,7 @@ def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
 def _of_refused(refused: Sequence[RefusedStatus]) -> Metric:
     counts = CounterMetricFamily(
         "curbside_refused",
-        "Requests that the ingress refused; provider - for no known one.",
+        "Requests that the ingress refused; the provider is - if it is unknown.",
         labels=("provider", "status", "cause"),
     )
     for each in refused:
@@ -78,7 +83,7 @@ def _of_handlers(handlers: dict[str, HandlerStatus]) -> Iterator[Metric]:
     gauges = {
         name: GaugeMetricFamily(f"curbside_{name}", text, labels=("handler",))
         for name, text in (
-            ("handler_failed", "Events of a handler with a failure on record."),
+            ("handler_failed", "Events of a handler that have a failure on record."),
             ("handler_waiting", "Events that wait for a handler."),
             ("handler_oldest_seconds", "Age of the oldest claim check that waits for a handler."),
         )

@@ -1,4 +1,4 @@
-"""The page of failures: the record itself, grouped by handler and reason, counts first. Flower's memory has no part in it."""
+"""The page of failures: the whole record, grouped by handler and reason, with counts. It does not depend on Flower's memory."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ from workers.failures.failure_store import FailureStore
 from workers.valkey.connection import UNAVAILABLE
 
 LISTED = 50
-"""Failures of a group that are listed one by one, the newest."""
+"""How many failures of a group are listed one by one, the newest first."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One failure, as the page shows it. Nothing personal: no body, and no text that an error may have quoted."""
+    """One failure as shown. It holds no personal data: no body, and no error text that may quote one."""
 
     event_id: str
     task_id: str
@@ -31,13 +31,13 @@ class Row:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it waits for a person."""
+        """Whether it waits for an operator."""
         return self.state == FailureState.DEAD
 
 
 @dataclass(frozen=True)
 class Group:
-    """All failures of a handler for a reason. `rows` are the newest, the dead first."""
+    """All failures of a handler with one reason. `rows` are the newest, the dead first."""
 
     handler: str
     reason: Reason
@@ -48,12 +48,12 @@ class Group:
 
     @property
     def unlisted(self) -> int:
-        """How many are not in `rows`."""
+        """How many failures are not in `rows`."""
         return self.dead + self.retrying + self.discarded - len(self.rows)
 
 
 def grouped(failures: Iterable[Failure]) -> list[Group]:
-    """The groups, those with the most dead first. Pure."""
+    """Return the groups, those with the most dead first. Pure."""
     members: dict[tuple[str, Reason], list[Failure]] = {}
     for failure in failures:
         members.setdefault((failure.handler, failure.reason), []).append(failure)
@@ -90,15 +90,15 @@ class FailuresPage(BaseHandler):  # type: ignore[misc]
     """`GET /failures`."""
 
     def initialize(self, failures: FailureStore) -> None:
-        """Given by the route."""
+        """Receive the arguments of the route."""
         self._failures = failures
 
     @authenticated
     async def get(self) -> None:
-        """The page; 503 if Valkey is away."""
+        """Render the page; 503 if Valkey is unavailable."""
         try:
             groups = await asyncio.get_running_loop().run_in_executor(None, lambda: grouped(self._failures.all()))
         except UNAVAILABLE as error:
-            raise HTTPError(503, "Valkey, which holds the record of failures, is unreachable.") from error
+            raise HTTPError(503, "Valkey, which holds the failures on record, is unreachable.") from error
         known = self.application.events.state.tasks.data
         self.render("failures.html", groups=groups, known=known, read_only=self.application.options.read_only)

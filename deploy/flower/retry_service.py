@@ -1,7 +1,7 @@
-"""What a retry of a failed task is, and when there is none: decided once, by the record of failures, whatever is double-clicked.
+"""Decides whether a failed task is retried, and retries it. The record of failures decides, so a double click retries once.
 
-A failed event is revived in the record, and a worker sends its new task. Any other task is sent again as it was, under an id that is
-a function of the old one. Runs in threads, beside Flower's loop.
+A failed event is set to retry in the record, and a worker sends its new task. Any other task is sent again unchanged, under
+an id derived from the old one. The methods block; they run in threads, outside Flower's loop.
 """
 
 import time
@@ -18,11 +18,11 @@ from workers.errors import FailureNotFoundError
 from workers.failures.failure_store import FailureStore, next_task_id
 
 BATCH = 2_000
-"""So many are retried at one call; the caller calls again."""
+"""How many failures one call retries; the client calls again for the rest."""
 
 
 class RetryRefusedError(Exception):
-    """This is not retried. `str()` is a sentence for the operator, `status` the HTTP status, `task_id` the task to look at instead."""
+    """The task is not retried. `str()` is the reason, `status` the HTTP status, `task_id` the task to see instead."""
 
     def __init__(self, status: int, sentence: str, task_id: str | None = None) -> None:
         super().__init__(sentence)
@@ -42,43 +42,43 @@ class FailedTask:
 
     @property
     def handler(self) -> str | None:
-        """The handler whose event it tried again; None of any other task."""
+        """The handler whose event the task retried; None for any other task."""
         handler = self.name.removesuffix(".retry")
         return handler if retry_task_name(handler) == self.name else None
 
 
 class Retried(NamedTuple):
-    """A failed event that is tried again, and the task that it is a retry of."""
+    """A failure that is being retried, and the task that it retries."""
 
     failure: Failure
     of_task: str
 
 
 class RetryService:
-    """Retries what failed. Raises `RetryRefusedError`, and the errors of Valkey and of the broker."""
+    """Retries failed tasks. Raises `RetryRefusedError`, and the errors of Valkey and of the broker."""
 
     def __init__(self, failures: FailureStore, celery: Celery) -> None:
         self._failures, self._celery = failures, celery
         self.sent: set[str] = set()
-        """Ids of tasks that were sent again, by this process: Flower hears of them a moment later. No retries of events."""
+        """Ids of tasks, other than retries of events, that this process sent again: their Celery events arrive later."""
 
-    def event_of(self, task: FailedTask) -> str:
-        """The event that a task tried again."""
-        named = _exact(task)[1]
+    def event_id_of(self, task: FailedTask) -> str:
+        """Return the id of the event that a task retried."""
+        named = _arguments(task)[1]
         if not isinstance(event_id := named.get("event_id"), str):
-            raise RetryRefusedError(422, "Not retried: the task names no event.")
+            raise RetryRefusedError(422, "Not retried: the task's arguments name no event.")
         return event_id
 
-    def revive(self, handler: str, event_id: str, of_task: str) -> Retried:
-        """Have a failed event tried again as a new task, if this task is the one that failed."""
+    def retry(self, handler: str, event_id: str, of_task: str) -> Retried:
+        """Retry a failed event as a new task, if `of_task` is the task that failed last."""
         try:
             return Retried(self._failures.retry(handler, event_id, _now_ms(), of_task), of_task)
         except FailureNotFoundError:
-            raise self._why_not(handler, event_id, of_task) from None
+            raise self._refusal(handler, event_id, of_task) from None
 
     def send_again(self, task: FailedTask) -> str:
-        """Send a task once more, to the queue it was in. The new task's id."""
-        positional, named = _exact(task)
+        """Send a task again, to the same queue. The new task's id."""
+        positional, named = _arguments(task)
         self._celery.send_task(
             task.name,
             args=positional,
@@ -91,35 +91,35 @@ class RetryService:
         return next_task_id(task.id)
 
     def dead(self, wanted: Callable[[Failure], bool]) -> list[Failure]:
-        """The dead records that are wanted."""
+        """Return the dead failures that match."""
         return [failure for failure in self._failures.all() if failure.state is FailureState.DEAD and wanted(failure)]
 
-    def revive_all(self, failures: Iterable[Failure]) -> list[Retried]:
-        """Have these tried again; those that somebody else has revived meanwhile are left out."""
+    def retry_all(self, failures: Iterable[Failure]) -> list[Retried]:
+        """Retry these failures. Those that are being retried already are left out."""
         retried = []
         for failure in failures:
             try:
-                revived = self._failures.retry(failure.handler, failure.event_id, _now_ms(), failure.task_id)
+                updated = self._failures.retry(failure.handler, failure.event_id, _now_ms(), failure.task_id)
             except FailureNotFoundError:
                 continue
-            retried.append(Retried(revived, failure.task_id))
+            retried.append(Retried(updated, failure.task_id))
         return retried
 
-    def _why_not(self, handler: str, event_id: str, of_task: str) -> RetryRefusedError:
+    def _refusal(self, handler: str, event_id: str, of_task: str) -> RetryRefusedError:
         try:
             failure = self._failures.get(handler, event_id)
         except FailureNotFoundError:
-            return RetryRefusedError(410, "Not retried: this event has been applied since, nothing is left to do.")
+            return RetryRefusedError(410, "Not retried: this event has been applied since; nothing is left to do.")
         if failure.task_id == of_task:
-            return RetryRefusedError(409, "Not retried: this task is still being tried again by itself.", of_task)
+            return RetryRefusedError(409, "Not retried: this task is still being retried automatically.", of_task)
         if failure.state is FailureState.RETRYING:
-            return RetryRefusedError(409, "Not retried: this event is being retried already, by another task.", failure.task_id)
+            return RetryRefusedError(409, "Not retried: another task is retrying this event already.", failure.task_id)
         return RetryRefusedError(
             409, "Not retried: this event has been retried since, and that task failed too.", failure.task_id
         )
 
 
-def _exact(task: FailedTask) -> tuple[tuple[object, ...], dict[str, object]]:
+def _arguments(task: FailedTask) -> tuple[tuple[object, ...], dict[str, object]]:
     try:
         return arguments(task.args, task.kwargs)
     except UnsafeArgumentsError as error:

@@ -1,7 +1,7 @@
-"""Arguments as Flower knows them are texts, cut and not escaped: which of them can be turned back into values. Pure.
+"""Parses a task's arguments from the texts that Flower keeps, which may be cut and are not escaped. Pure.
 
-A text is believed only if its value has exactly this text: one whose backslashes were lost has not. Nor is any text with `...` in it,
-the sign of a cut: it is a literal too, and has itself as its text.
+A text is trusted only if its value has exactly this text as its repr: a text that lost backslashes does not. A text with
+`...` is never trusted: `...` marks a cut, and is itself a literal with the same repr.
 """
 
 import ast
@@ -11,13 +11,13 @@ from celery.utils.saferepr import saferepr
 
 
 class UnsafeArgumentsError(Exception):
-    """The text does not say what the arguments were. `str()` is one sentence for an operator."""
+    """The text does not determine the arguments. `str()` is one sentence for an operator."""
 
 
 def arguments(args: str | None, kwargs: str | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a task, from their texts. Raises `UnsafeArgumentsError`; never evaluates anything but literals.
+    """Parse a task's arguments. Raises `UnsafeArgumentsError`. Evaluates literals only.
 
-    None is what Flower has of a task that it saw fail but not begin: that is no empty list.
+    Flower has None for a task whose start it did not see: that does not mean no arguments.
     """
     positional, named = _value(args, "arguments"), _value(kwargs, "keyword arguments")
     if (
@@ -25,26 +25,24 @@ def arguments(args: str | None, kwargs: str | None) -> tuple[tuple[Any, ...], di
         or not isinstance(named, dict)
         or not all(isinstance(key, str) for key in named)
     ):
-        raise UnsafeArgumentsError("what Flower knows of its arguments is no list and no mapping")
+        raise UnsafeArgumentsError("the arguments that Flower knows are not a list and a mapping")
     return tuple(positional), named
 
 
 def _value(text: str | None, what: str) -> Any:
     if text is None:
-        raise UnsafeArgumentsError(f"Flower was not told its {what}: it did not see the task begin")
+        raise UnsafeArgumentsError(f"Flower does not know its {what}: it did not see the task start")
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise UnsafeArgumentsError(
-            f"what Flower knows of its {what} was cut, or holds values without a literal form"
-        ) from error
+        raise UnsafeArgumentsError(f"the {what} that Flower knows were cut, or hold values without a literal form") from error
     if "..." in text or not _is_plain(value) or saferepr(value) != text:
-        raise UnsafeArgumentsError(f"what Flower knows of its {what} was cut or changed, and may not be what they were")
+        raise UnsafeArgumentsError(f"the {what} that Flower knows were cut or changed, and may differ from the real ones")
     return value
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is made of what JSON has, and tuples. Bytes that are no text are shown in hexadecimal, as if they were it."""
+    """Whether the value consists of JSON types and tuples. Bytes that are not text appear as hexadecimal, like a string."""
     if isinstance(value, dict):
         return all(map(_is_plain, (*value.keys(), *value.values())))
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""Puts tasks into Flower's memory of tasks that no worker's event told it of. To be called on Flower's own loop only.
+"""Adds tasks to Flower's memory that no worker's event reported. RetryCall it on Flower's own loop only.
 
-Not through `State.event`: that would add a worker that does not exist to Flower's list, and count in its metrics.
+`State.event` is not used: it would add a worker that does not exist to Flower's list, and count in its metrics.
 """
 
 from typing import Any
@@ -8,18 +8,18 @@ from typing import Any
 from schemas.failures import Failure
 from schemas.tasks import RETRY_QUEUE, queue_name, retry_task_name
 from workers.errors import EventFailedError
-from workers.failures.error_report import scrubbed, summary
+from workers.failures.error_report import redact, summary
 from workers.failures.retry_scheduler import shown_kwargs
 
 FAILURE = "FAILURE"
 
 
-def show_dead(state: Any, failure: Failure) -> bool:
-    """Show a dead record as the failed task it is, and whether Flower did not know. A dead record's task can only be FAILURE."""
+def add_dead(state: Any, failure: Failure) -> bool:
+    """Add a dead failure as a failed task. Whether Flower did not know it. The task of a dead failure can only be FAILURE."""
     task = state.tasks.data.get(failure.task_id)
     if task is not None and task.state == FAILURE:
         return False
-    traceback = scrubbed(failure).traceback
+    traceback = redact(failure).traceback
     exception = f"{EventFailedError.__module__}.{EventFailedError.__name__}: {summary(failure)}"
     fields = {
         "exception": f"{EventFailedError.__name__}({summary(failure)!r})",
@@ -30,8 +30,8 @@ def show_dead(state: Any, failure: Failure) -> bool:
     return True
 
 
-def show_sent(state: Any, failure: Failure, parent_id: str, now: float) -> None:
-    """Show a retry that a worker is about to send, below the task that it is a retry of."""
+def add_sent(state: Any, failure: Failure, parent_id: str, now: float) -> None:
+    """Add a retry that a worker is about to send, as a child of the task that it retries."""
     if failure.task_id in state.tasks.data:
         return
     _put(state, failure, "sent", now, {"parent_id": parent_id, "root_id": parent_id})

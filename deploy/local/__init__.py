@@ -1,1 +1,1 @@
-"""`make run`: all parts of Curbside on one machine, in the foreground, watched over by supervisor."""
+"""`make run`: all services of Curbside on one machine, in the foreground, supervised by supervisord."""

@@ -1,4 +1,4 @@
-"""What `make run` says when all is ready: where things listen, how to log in, what to try, how to stop."""
+"""The banner of `make run`: addresses, credentials, files, and commands to try."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from deploy.generated import path_in, read_generated
-from deploy.local.data_dir import Folder
+from deploy.local.data_dir import DataDir
 from deploy.local.ports import LOOPBACK, url_of
 from schemas.settings import Settings
 
@@ -20,20 +20,20 @@ _SHOWN = {
     "AFOSTO_SECRETS": "Afosto webhook secret",
     "FLOWER_BASIC_AUTH": "Flower user:password",
 }
-_OF_NO_SECRECY = ("CURBSIDE_DATA_DIR", "CURBSIDE_HOST", "CURBSIDE_PORT", "CURBSIDE_VALKEY_PORT")
+_NOT_SECRET = ("CURBSIDE_DATA_DIR", "CURBSIDE_HOST", "CURBSIDE_PORT", "CURBSIDE_VALKEY_PORT")
 
 Section = tuple[str, Sequence[tuple[str, str]]]
 
 
-def sections(settings: Settings, folder: Folder, environment: Mapping[str, str]) -> Iterator[Section]:
-    """The banner: titles, each with its rows."""
-    yield "Listening", list(_addresses(settings, environment))
+def sections(settings: Settings, data_dir: DataDir, environment: Mapping[str, str]) -> Iterator[Section]:
+    """Yield the banner's sections: a title and rows."""
+    yield "Addresses", list(_addresses(settings, environment))
     generated = read_generated(path_in(environment))
     made = [(title, generated[name]) for name, title in _SHOWN.items() if name in generated and not environment.get(name)]
     if made:
-        yield f"Credentials made for this machine, kept in {_near(folder.root / path_in(environment).name)}", made
-    yield "Kept", [("data", f"{_near(folder.root)}/"), ("logs of all parts", f"{_near(folder.logs)}/")]
-    yield "Try", list(_commands(environment))
+        yield f"Credentials, generated in {_relative(data_dir.root / path_in(environment).name)}", made
+    yield "Files", [("data", f"{_relative(data_dir.root)}/"), ("logs", f"{_relative(data_dir.logs)}/")]
+    yield "Try, in a second terminal", list(_commands(environment))
 
 
 def _addresses(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -48,16 +48,16 @@ def _addresses(settings: Settings, environment: Mapping[str, str]) -> Iterator[t
 
 
 def _commands(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Commands to paste in a second terminal, with the variables of this one that they need and that are no secrets."""
+    """Yield commands to paste in a second terminal, with the variables that they need and that are not secret."""
     program = _program(environment)
-    yield "send a first event", f"{program} send {_near(_payload())}"
-    yield "see what became of it", f"{program} order {_order_of(_payload())}"
-    yield "stop", "Ctrl-C"
+    yield "send a first event", f"{program} send {_relative(_payload())}"
+    yield "show its order", f"{program} order {_order_of(_payload())}"
+    yield "stop everything", "Ctrl-C, in this terminal"
 
 
 def _program(environment: Mapping[str, str]) -> str:
-    changed = [f"{name}={shlex.quote(environment[name])}" for name in _OF_NO_SECRECY if environment.get(name)]
-    return " ".join([*changed, shlex.quote(_near(Path(sys.executable).with_name("curbside")))])
+    changed = [f"{name}={shlex.quote(environment[name])}" for name in _NOT_SECRET if environment.get(name)]
+    return " ".join([*changed, shlex.quote(_relative(Path(sys.executable).with_name("curbside")))])
 
 
 def _payload() -> Path:
@@ -71,7 +71,7 @@ def _order_of(payload: Path) -> str:
         return "ORDER"
 
 
-def _near(path: Path) -> str:
-    """The path as one would type it here."""
+def _relative(path: Path) -> str:
+    """Return the path relative to the working directory, if it lies below it."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

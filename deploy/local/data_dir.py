@@ -1,4 +1,4 @@
-"""The data folder: what lies where in it, and that one `curbside run` at a time uses it."""
+"""The data directory: its layout, and the lock that lets one `curbside run` use it at a time."""
 
 import contextlib
 import os
@@ -16,62 +16,62 @@ SUPERVISOR = "supervisord"
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Paths; absolute, since the parts need not have our working directory."""
+class DataDir:
+    """The paths in a data directory. They are absolute: services may have another working directory."""
 
     root: Path
 
     @property
     def run(self) -> Path:
-        """Locks and what is written anew by each run."""
+        """Locks, and files that each run writes again."""
         return self.root / "run"
 
     @property
     def logs(self) -> Path:
-        """A log file for each part."""
+        """The log files, one per process."""
         return self.root / "logs"
 
     @property
     def valkey(self) -> Path:
-        """What the embedded Valkey keeps."""
+        """The embedded Valkey's data."""
         return self.root / "valkey"
 
     def lock(self, name: str) -> Path:
-        """The lock file of a part."""
+        """Return the lock file of a process."""
         return self.run / f"{name}.lock"
 
     def log(self, name: str) -> Path:
-        """The log file of a part."""
+        """Return the log file of a process."""
         return self.logs / f"{name}.log"
 
-    def still_running(self) -> dict[str, int]:
-        """Parts that run on this folder, with their process ids."""
+    def running_processes(self) -> dict[str, int]:
+        """Return the processes that run on this data directory, by name, with their ids."""
         found = {path.stem: locks.holder(path) for path in sorted(self.run.glob("*.lock")) if path.stem != _RUNNER}
         return {name: pid for name, pid in found.items() if pid is not None}
 
 
-def open_folder(root: Path) -> Folder:
-    """Make the folder and what belongs in it. Raises CommandError naming the variable."""
-    folder = Folder(root.absolute())
+def open_data_dir(root: Path) -> DataDir:
+    """Create the data directory and its subdirectories. Raises CommandError naming the variable."""
+    data_dir = DataDir(root.absolute())
     try:
-        for each in (folder.root, folder.run, folder.logs, folder.valkey):
+        for each in (data_dir.root, data_dir.run, data_dir.logs, data_dir.valkey):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder.run / "writable").write_bytes(b"")
-        (folder.run / "writable").unlink()
+        (data_dir.run / "writable").write_bytes(b"")
+        (data_dir.run / "writable").unlink()
     except OSError as error:
-        raise CommandError(f"CURBSIDE_DATA_DIR: cannot write in {folder.root}: {error.strerror}.") from error
-    return folder
+        raise CommandError(f"CURBSIDE_DATA_DIR: cannot write in {data_dir.root}: {error.strerror}.") from error
+    return data_dir
 
 
 @contextlib.contextmanager
-def only_one(folder: Folder) -> Iterator[None]:
-    """Keep the folder for this process. Raises CommandError if another `curbside run` has it."""
-    path = folder.lock(_RUNNER)
-    descriptor = locks.take(path)
+def exclusive_use(data_dir: DataDir) -> Iterator[None]:
+    """Hold the data directory's lock. Raises CommandError if another `curbside run` holds it."""
+    path = data_dir.lock(_RUNNER)
+    descriptor = locks.acquire(path)
     if descriptor is None:
         pid = locks.holder(path)
         raise CommandError(
-            f"Another `curbside run` (pid {pid}) already uses {folder.root}: stop it, or set CURBSIDE_DATA_DIR to another folder."
+            f"Another `curbside run` (pid {pid}) already uses {data_dir.root}: stop it, or set CURBSIDE_DATA_DIR differently."
         )
     try:
         yield
@@ -79,23 +79,23 @@ def only_one(folder: Folder) -> Iterator[None]:
         os.close(descriptor)
 
 
-def clear_leftovers(folder: Folder, patience_s: float, say: Callable[[str], None]) -> None:
-    """Stop what a killed run left behind and wait until it has ended. Raises CommandError naming what still runs then.
+def stop_leftovers(data_dir: DataDir, patience_s: float, message: Callable[[str], None]) -> None:
+    """Stop the processes that a killed run left behind, and wait for their end. Raises CommandError if some still run.
 
-    Only the supervisor starts parts, so where it is gone, the holder of a part's lock cannot change between look and signal.
+    Only the supervisor starts services. Once it has ended, a lock's holder cannot change between reading its id and the signal.
     """
-    if not (left := folder.still_running()):
+    if not (left := data_dir.running_processes()):
         return
-    say(f"parts of a run that was killed still run; stopping them: {', '.join(left)} ...")
+    message(f"processes of a killed run are still running; stopping them: {', '.join(left)} ...")
     for pid in {left[SUPERVISOR]} if SUPERVISOR in left else set(left.values()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     give_up = time.monotonic() + patience_s
-    while (left := folder.still_running()) and time.monotonic() < give_up:
+    while (left := data_dir.running_processes()) and time.monotonic() < give_up:
         time.sleep(0.1)
     if left:
         named = ", ".join(f"{name} (pid {pid})" for name, pid in left.items())
         pids = " ".join(map(str, left.values()))
         raise CommandError(
-            f"Parts of a run that was killed still run on {folder.root}: {named}; end them with `kill -9 {pids}`."
+            f"Processes of a killed run are still running on {data_dir.root}: {named}; end them with `kill -9 {pids}`."
         )

@@ -1,6 +1,6 @@
-"""Who uses a data folder: one lock file for each process, with its id inside, held by the kernel until it ends.
+"""Lock files of a data directory: one per process, with the process id inside. The kernel holds a lock until the process ends.
 
-A lock that is held names a process that lives, whatever crashed before; an id in a free lock file means nothing.
+So a held lock always names a living process, whatever crashed before. The id in a free lock file means nothing.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ from pathlib import Path
 _POLL_SECONDS = 0.1
 
 
-def take(path: Path, patience_s: float = 0.0) -> int | None:
-    """Lock the file and write this process's id into it. The lock's descriptor, or None if another holds it for so long.
+def acquire(path: Path, patience_s: float = 0.0) -> int | None:
+    """Lock the file and write this process' id into it. Returns the lock's descriptor, or None if another process keeps it.
 
     Raises OSError if the file cannot be made.
     """
@@ -34,7 +34,7 @@ def take(path: Path, patience_s: float = 0.0) -> int | None:
 
 
 def holder(path: Path) -> int | None:
-    """The process that holds the lock; None if none does. Looking shares the lock for a moment, so lookers do not meet."""
+    """Return the process that holds the lock; None if none does. Checking takes a shared lock, so checks do not conflict."""
     with contextlib.suppress(FileNotFoundError), path.open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,8 +1,7 @@
-"""What the parts write: all of it in files, which supervisor rotates; in the terminal the warnings and errors, by part.
+"""The services' logs: complete in files, which supervisord rotates; in the terminal only warnings and errors.
 
-What a process writes before its logging is set up names no level and stays in its file; `watch` tells that it ended.
-
-A terminal that shows every line of six processes shows none; `--verbose` shows them all.
+The terminal stays readable that way; `--verbose` shows every line. Lines that a process writes before its logging is set up
+have no level and stay in its file. `ProcessMonitor` reports that the process ended.
 """
 
 import os
@@ -22,53 +21,53 @@ _HEAD = re.compile(
 )
 _ERRORS = {"ERROR", "CRITICAL", "E", "C"}
 _WARNINGS = {"WARNING", "#"}  # Flower's are about workers that are busy for a second
-_NO_NEWS = ("Memory overcommit must be enabled", "User requested shutdown", "Valkey is now ready to exit")
+_EXPECTED = ("Memory overcommit must be enabled", "User requested shutdown", "Valkey is now ready to exit")
 _MAX_LINE_BYTES = 64 << 10
 
 
-class Ear:
-    """Tells which lines are warnings or worse. Lines without a level after an error belong to it, as a traceback does."""
+class WarningFilter:
+    """Finds the lines that are warnings or worse. Lines without a level after an error belong to it, such as a traceback."""
 
     def __init__(self) -> None:
         self._in_error = False
 
-    def is_loud(self, line: str) -> bool:
-        """Whether the next line is."""
+    def is_warning(self, line: str) -> bool:
+        """Whether the next line is a warning or worse."""
         if (match := _HEAD.match(line)) is None:
             return self._in_error
         level = match[match.lastgroup or 0]
         self._in_error = level in _ERRORS
-        return self._in_error or (level in _WARNINGS and not any(text in line for text in _NO_NEWS))
+        return self._in_error or (level in _WARNINGS and not any(text in line for text in _EXPECTED))
 
 
 class Tail:
-    """The lines that are written to a log file from now on, across its rotation."""
+    """Reads the lines written to a log file from now on, across its rotation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
         self._offset = path.stat().st_size if path.exists() else 0
         self._rest = b""
-        self._ear = Ear()
+        self._filter = WarningFilter()
 
     def lines(self) -> Iterator[tuple[str, bool]]:
-        """The new whole lines, and whether each is a warning or worse."""
+        """Yield each new complete line, and whether it is a warning or worse."""
         for chunk in self._chunks():
             *whole, self._rest = (self._rest + chunk).split(b"\n")
             if len(self._rest) > _MAX_LINE_BYTES:
                 whole, self._rest = [*whole, self._rest], b""
             for raw in whole:
                 line = raw.decode(errors="replace").rstrip()
-                yield line, self._ear.is_loud(line)
+                yield line, self._filter.is_warning(line)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def _chunks(self) -> Iterator[bytes]:
-        """What is new in the file that is open, then, if another lies under its name, what is in that one."""
+        """Yield the new bytes of the open file, then, after a rotation, those of the new file."""
         if self._file is not None:
             yield self._file.read()
         try:
@@ -84,12 +83,12 @@ class Tail:
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log that says something; empty if there is none."""
+    """Return the last line of a log that is not empty; empty if there is none."""
     return next((line.strip() for line in reversed(last_text(path).splitlines()) if line.strip()), "")
 
 
 def last_text(path: Path) -> str:
-    """The end of a log; empty if there is none."""
+    """Return the end of a log; empty if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _MAX_LINE_BYTES))

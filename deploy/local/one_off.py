@@ -1,36 +1,36 @@
-"""What a run is for, where it is for one thing only: a command that starts when all parts are ready, and whose end ends the run."""
+"""A run with one purpose: a command that starts when all services are ready, and whose end ends the run."""
 
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from deploy.errors import NOT_DONE
-from deploy.local.data_dir import Folder
-from deploy.local.supervisor import guarded
+from deploy.local.data_dir import DataDir
+from deploy.local.supervisor import wrapped_command
 
-_NAME = "errand"
+_NAME = "one_off"
 _STOP_SECONDS = 10.0
 
 
-class Errand:
-    """The command as a child, whose output is ours. In a session of its own, so that Ctrl-C in the terminal reaches only us."""
+class OneOff:
+    """A command as a child process with the same output. Its own session keeps Ctrl-C in the terminal from it."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
         self._child: subprocess.Popen[bytes] | None = None
 
-    def start(self, folder: Folder, environment: Mapping[str, str]) -> None:
-        """Start it."""
-        command = guarded(str(folder.lock(_NAME)), self._command)
+    def start(self, data_dir: DataDir, environment: Mapping[str, str]) -> None:
+        """Start the command."""
+        command = wrapped_command(str(data_dir.lock(_NAME)), self._command)
         self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own command
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was started and has ended."""
+        """Whether the command was started and has ended."""
         return self._child is not None and self._child.poll() is not None
 
     def end(self) -> int:
-        """End it if it has not ended, as Ctrl-C would; its exit code. One that was cut short is not done."""
+        """Return the exit code. A command that still runs is interrupted, as by Ctrl-C, and its exit code is NOT_DONE."""
         if self._child is None:
             return NOT_DONE
         if self._child.poll() is None:

@@ -1,4 +1,4 @@
-"""Whether the ports that the parts are to listen on are free."""
+"""Checks that the ports of the services are free."""
 
 import errno
 import socket
@@ -12,7 +12,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Listener(NamedTuple):
-    """An address that a part is to listen on, and the variable that changes its port."""
+    """An address to listen on, and the variable that changes its port."""
 
     variable: str
     host: str
@@ -20,7 +20,7 @@ class Listener(NamedTuple):
 
 
 def listeners_of(settings: Settings, *, embedded_valkey: bool) -> list[Listener]:
-    """Every address that `make run` listens on."""
+    """Return every address that `make run` listens on."""
     found = [
         Listener("CURBSIDE_PORT", settings.host, settings.port),
         Listener("CURBSIDE_FLOWER_PORT", settings.host, settings.flower_port),
@@ -31,7 +31,7 @@ def listeners_of(settings: Settings, *, embedded_valkey: bool) -> list[Listener]
 
 
 def check_ports(listeners: Sequence[Listener]) -> None:
-    """Raises CommandError at the first port that cannot be had."""
+    """Check every port. Raises CommandError at the first one that is not available."""
     seen: dict[int, str] = {}
     for each in listeners:
         if each.port in seen:
@@ -60,6 +60,6 @@ def _check(listener: Listener) -> None:
 
 
 def url_of(host: str, port: int) -> str:
-    """Where a client on this machine finds what listens there."""
+    """Return the URL at which a client on this machine reaches a listener."""
     reached = {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)  # noqa: S104 - read, not bound
     return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -1,4 +1,4 @@
-"""Whether the parts do their work yet, asked as their users would ask."""
+"""Readiness checks of the services, by the requests that their clients send."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,7 +15,7 @@ _PATIENCE_S = 1.0
 
 
 def checks_of(settings: Settings) -> Mapping[str, Callable[[], bool]]:
-    """For each part's name, the question whether it is ready. An answer takes about a second at most."""
+    """Return a readiness check for each service, by its name. A check takes about a second at most."""
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
     return {
@@ -25,8 +25,8 @@ def checks_of(settings: Settings) -> Mapping[str, Callable[[], bool]]:
     }
 
 
-def valkey_answers(url: str) -> bool:
-    """Whether Valkey takes commands; not while it loads its data."""
+def valkey_is_ready(url: str) -> bool:
+    """Whether Valkey accepts commands. It does not while it loads its data."""
     try:
         with redis.Redis.from_url(url, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S) as client:
             return bool(client.ping())

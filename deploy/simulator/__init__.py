@@ -1,6 +1,6 @@
-"""Simulated trade: orders that live as both providers' orders do, posted to any deployment and compared with its ledger.
+"""Simulates orders of both providers, posts their events, and compares the ledger with what it must hold.
 
-The core is pure: lives (`instacart_life`, `afosto_life`) become facts told in bodies (`flat`, `envelope`, `afosto_bodies`), facts a
-schedule of posts (`plan`), and facts that were acknowledged the rows to be expected (`expected`). I/O is at the edge: `poster` posts,
-`books` reads the ledger, `verdict` compares. Nothing here calls the code that it checks.
+The core is pure. Lifecycles (`instacart_lifecycle`, `afosto_lifecycle`) become provider events with their bodies (`flat`,
+`envelope`), events become a schedule of posts (`plan`), and acknowledged events become expected rows (`expected`). I/O is at
+the edge: `client` posts, `ledger_reader` reads the ledger. `comparison` compares. Nothing here calls the code it verifies.
 """

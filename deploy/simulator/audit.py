@@ -1,46 +1,48 @@
-"""After a run: waits until every event has its outcome, then has the ledger compared with what was expected."""
+"""After a run: waits until every event has its outcome, then compares the ledger with what it must hold."""
 
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.simulator.client import Fate
-from deploy.simulator.comparison import Difference, Verdict, judge
+from deploy.simulator.client import PostResult
+from deploy.simulator.comparison import Comparison, Difference, compare
 from deploy.simulator.ledger_reader import read_failures, read_orders
-from deploy.simulator.provider_events import Fact
-from deploy.simulator.received import received_of
+from deploy.simulator.provider_events import ProviderEvent
+from deploy.simulator.received import read_responses
 from workers.monitoring.status import Status, read_status
 
 if TYPE_CHECKING:
-    from deploy.cli.deployment import Deployment
+    from deploy.deployment import Deployment
 
-_LOOK_SECONDS = 0.25
-_EVERYTHING = "everything"
+_POLL_SECONDS = 0.25
+_ALL_ORDERS = "everything"
 
 
 def status_of(deployment: "Deployment") -> Status:
-    """Where every event is now."""
+    """Return the deployment's current status."""
     return read_status(deployment.client, deployment.ledger, [each.name for each in deployment.handlers])
 
 
-def settle(deployment: "Deployment", limit_seconds: float) -> Status:
-    """Wait until nothing waits, or the limit is over; the last look."""
+def wait_until_idle(deployment: "Deployment", limit_seconds: float) -> Status:
+    """Wait until no event waits, or the limit has passed. Returns the last status."""
     give_up = time.monotonic() + limit_seconds
     while _waiting(status := status_of(deployment)) and time.monotonic() < give_up:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return status
 
 
-def audit(deployment: "Deployment", facts: Sequence[Fact], fates: Sequence[Fate], status: Status) -> Verdict:
-    """Compare. `status` is that of the settled deployment."""
-    received = received_of(facts, fates)
-    found = read_orders(deployment.ledger, [*received.heard, *received.forged])
-    verdict = judge(received, found, read_failures(deployment.client))
+def audit(
+    deployment: "Deployment", events: Sequence[ProviderEvent], results: Sequence[PostResult], status: Status
+) -> Comparison:
+    """Compare the ledger with what it must hold. `status` is that of the idle deployment."""
+    received = read_responses(events, results)
+    found = read_orders(deployment.ledger, [*received.acknowledged, *received.forged])
+    comparison = compare(received, found, read_failures(deployment.client))
     if waiting := _waiting(status):
-        verdict.differences.insert(0, Difference(_EVERYTHING, "settled", "nothing waits", f"{waiting} wait"))
+        comparison.differences.insert(0, Difference(_ALL_ORDERS, "settled", "nothing waits", f"{waiting} wait"))
     if not status.balanced:
-        verdict.differences.insert(0, Difference(_EVERYTHING, "the sums", "hold", "do not hold: see `curbside status`"))
-    return verdict
+        comparison.differences.insert(0, Difference(_ALL_ORDERS, "the sums", "hold", "do not hold: see `curbside status`"))
+    return comparison
 
 
 def _waiting(status: Status) -> int:

@@ -1,4 +1,4 @@
-"""What people buy: the lines of an order, and what stands in for a product that is out of stock. Seeded by the caller."""
+"""The products of simulated orders: lines, and substitutes for products out of stock. The caller passes the seeded RNG."""
 
 import random
 from decimal import Decimal
@@ -12,7 +12,7 @@ _TWICE = 0.05
 
 
 def flat_lines(rng: random.Random) -> list[Line]:
-    """Lines under the product's key; a second line of a product is `#2`. Quantities are whole, as that dialect has them."""
+    """Lines keyed by product; a second line of a product is `<product>#2`. Quantities are whole, as in this dialect."""
     lines: list[Line] = []
     for name in rng.sample(_PACKED + _WEIGHED, rng.randint(2, 6)):
         product = f"{rng.randrange(10**7):07d}"
@@ -24,7 +24,7 @@ def flat_lines(rng: random.Random) -> list[Line]:
 
 
 def envelope_lines(rng: random.Random) -> list[Line]:
-    """Lines under the retailer's line number, some sold by weight."""
+    """Lines keyed by the retailer's line number, some sold by weight."""
     lines = []
     for number, name in enumerate(rng.sample(_PACKED + _WEIGHED, rng.randint(2, 6)), 1):
         is_weighed = name in _WEIGHED
@@ -34,5 +34,5 @@ def envelope_lines(rng: random.Random) -> list[Line]:
 
 
 def substitute_for(line: Line, rng: random.Random) -> Substitute:
-    """Another brand, in the same quantity."""
+    """Return another brand, in the same quantity."""
     return Substitute(f"{line.product}-{rng.randrange(100, 1000)}", f"{line.name} (another brand)", line.quantity)

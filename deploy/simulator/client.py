@@ -1,6 +1,6 @@
-"""Posts a plan in an open loop: each post leaves when it is due, whatever became of those before. Sends again what was not accepted.
+"""Posts a plan in an open loop: each post leaves when it is due, whatever became of earlier ones. Repeats refused posts.
 
-What a post took is counted from when it was due, so that a generator or a server that falls behind cannot hide it.
+Latency is counted from when a post was due, so a generator or a server that falls behind shows in it.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ import aiohttp
 import msgspec
 
 from deploy.credentials import JSON, Signer, token_form
-from deploy.simulator.plan import Nature, Post
+from deploy.simulator.plan import Post, PostType
 from deploy.simulator.provider_events import AFOSTO
 from deploy.simulator.token import Token, TokenRefusedError
 from schemas.settings import Settings
 
 TIMEOUT_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.5
-MOST_UNDER_WAY = 500
+MAX_CONCURRENT = 500
 LATE_SECONDS = 0.1
-"""A first post that leaves later than this is one that the generator was late with."""
+"""A first attempt that leaves later than this counts as late."""
 
 
-class Answer(NamedTuple):
-    """What one try came to. `status` is None without an answer; `event_id` is the inbox id of what was accepted."""
+class Attempt(NamedTuple):
+    """The result of one attempt. `status` is None without a response; `event_id` is the inbox id of an accepted event."""
 
     status: int | None
     event_id: tuple[int, int] | None
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
     @property
     def is_unclear(self) -> bool:
-        """Whether it may have come in all the same: nobody answered, or the ingress could not say."""
+        """Whether the event may have been accepted all the same: no response, or a 5xx."""
         return self.event_id is None and (self.status is None or self.status >= 500)
 
 
@@ -44,91 +44,96 @@ class _Accepted(msgspec.Struct):
 
 
 @dataclass(slots=True)
-class Fate:
-    """What became of a post."""
+class PostResult:
+    """A post and its attempts."""
 
     post: Post
-    answers: list[Answer] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     late_seconds: float = 0.0
 
     @property
     def is_accepted(self) -> bool:
-        """Whether one of its tries was answered 200."""
-        return bool(self.answers) and self.answers[-1].event_id is not None
+        """Whether an attempt was answered 200."""
+        return bool(self.attempts) and self.attempts[-1].event_id is not None
 
 
-class Poster:
-    """One run's posts to one deployment. `tries` bounds how often one is sent; the first pause is doubled each time."""
+class Client:
+    """Posts a plan to one deployment, with at most `max_attempts` per post. The first pause doubles after each attempt."""
 
     def __init__(
-        self, settings: Settings, url: str, endpoint: str | None, tries: int, first_pause_seconds: float = FIRST_PAUSE_SECONDS
+        self,
+        settings: Settings,
+        url: str,
+        endpoint: str | None,
+        max_attempts: int,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
     ) -> None:
         self._signer, self._form = Signer(settings, AFOSTO, endpoint), token_form(settings)
-        self._url, self._tries, self._first_pause_seconds = url, tries, first_pause_seconds
-        self.fates: list[Fate] = []
+        self._url, self._max_attempts, self._first_pause_seconds = url, max_attempts, first_pause_seconds
+        self.results: list[PostResult] = []
 
-    async def run(self, posts: Sequence[Post], rate: float, notice: Callable[[Fate], None]) -> None:
-        """Send all posts, `rate` a second, and wait for their ends. `notice` hears of each end."""
-        self._lines = asyncio.Semaphore(MOST_UNDER_WAY)
+    async def run(self, posts: Sequence[Post], rate: float, on_done: Callable[[PostResult], None]) -> None:
+        """Send all posts, `rate` per second, and wait for their results. Calls `on_done` with each result."""
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with (
-            aiohttp.ClientSession(self._url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as self._client,
+            aiohttp.ClientSession(self._url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as self._session,
             asyncio.TaskGroup() as tasks,
         ):
-            self._token = Token(self._client, self._form)
+            self._token = Token(self._session, self._form)
             start = time.monotonic()
-            for place, post in enumerate(posts):
-                due = start + place / rate
+            for index, post in enumerate(posts):
+                due = start + index / rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                fate = Fate(post)
-                self.fates.append(fate)
-                tasks.create_task(self._relay(fate, due, notice))
+                result = PostResult(post)
+                self.results.append(result)
+                tasks.create_task(self._send(result, due, on_done))
 
-    async def _relay(self, fate: Fate, due: float, notice: Callable[[Fate], None]) -> None:
-        """Send it until it is accepted or its tries are used up; what is forged once."""
+    async def _send(self, result: PostResult, due: float, on_done: Callable[[PostResult], None]) -> None:
+        """Send a post until it is accepted or has no attempts left. A forged post has one attempt."""
         pause = self._first_pause_seconds
         while True:
-            async with self._lines:
-                if not fate.answers:
-                    fate.late_seconds = time.monotonic() - due
-                fate.answers.append(await self._post(fate.post, due))
-            tries = 1 if fate.post.nature is Nature.FORGED else self._tries
-            if fate.is_accepted or len(fate.answers) >= tries:
+            async with self._slots:
+                if not result.attempts:
+                    result.late_seconds = time.monotonic() - due
+                result.attempts.append(await self._post(result.post, due))
+            limit = 1 if result.post.post_type is PostType.FORGED else self._max_attempts
+            if result.is_accepted or len(result.attempts) >= limit:
                 break
             due = time.monotonic() + pause
             await asyncio.sleep(pause)
             pause *= 2
-        notice(fate)
+        on_done(result)
 
-    async def _post(self, post: Post, due: float) -> Answer:
+    async def _post(self, post: Post, due: float) -> Attempt:
         status, event_id, token = None, None, ""
         try:
             if post.provider == AFOSTO:
                 path, headers = "/webhook/afosto", self._signed(post)
             else:
-                token = "forged" if post.nature is Nature.FORGED else await self._token.get()
+                token = "forged" if post.post_type is PostType.FORGED else await self._token.get()
                 path, headers = "/webhook", {**JSON, "Authorization": f"Bearer {token}"}
-            async with self._client.post(path, data=post.body, headers=headers) as response:
-                status, answer = response.status, await response.read()
+            async with self._session.post(path, data=post.body, headers=headers) as response:
+                status, content = response.status, await response.read()
             if response.ok:
-                event_id = _event_id(answer)
+                event_id = _event_id(content)
             elif status == HTTPStatus.UNAUTHORIZED:
                 self._token.drop(token)
         except TokenRefusedError as refused:
             status = refused.status
         except (aiohttp.ClientError, TimeoutError):
-            pass  # no answer, which the caller sees
-        return Answer(status, event_id, time.monotonic() - due)
+            pass  # no response: the caller sees status None
+        return Attempt(status, event_id, time.monotonic() - due)
 
     def _signed(self, post: Post) -> dict[str, str]:
         headers = self._signer.headers(post.body)
-        return headers | ({"X-Afosto-Hmac-Sha256": "0" * 64} if post.nature is Nature.FORGED else {})
+        return headers | ({"X-Afosto-Hmac-Sha256": "0" * 64} if post.post_type is PostType.FORGED else {})
 
 
-def _event_id(answer: bytes) -> tuple[int, int] | None:
-    """The event's id; None if the answer is not one of Curbside's."""
+def _event_id(content: bytes) -> tuple[int, int] | None:
+    """Parse the event's id; None if the response is not Curbside's."""
     try:
-        milliseconds, _, sequence = msgspec.json.decode(answer, type=_Accepted).id.partition("-")
+        milliseconds, _, sequence = msgspec.json.decode(content, type=_Accepted).id.partition("-")
         return int(milliseconds), int(sequence)
     except (msgspec.DecodeError, ValueError):
         return None

@@ -1,7 +1,7 @@
-"""Instacart's envelope dialect, as its own documentation shows it: a step of an order's life as a fact and its body.
+"""Instacart's envelope dialect, as its documentation shows it: turns a step of an order into an event with its body.
 
-Orders differ, as retailers' configurations do: names with and without the prefix, event ids as numbers and in quotes, a delivery window
-on the first event or none. Windows are written without a zone, and so in the store's own.
+Orders differ as retailers' configurations do: event names with or without the prefix, event ids as numbers or strings, a
+delivery window on the first event or none. Windows are written without a zone, in the store's own time.
 """
 
 import random
@@ -11,39 +11,39 @@ from typing import Any
 import msgspec
 
 from deploy.simulator.flat import rfc3339
-from deploy.simulator.instacart_life import Step, Window
-from deploy.simulator.provider_events import INSTACART, Fact, Line
+from deploy.simulator.instacart_lifecycle import Step, Window
+from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent
 
 _NAMES = {"order_created": "brand_new", "staging": "staged", "customer_mia": "customer_missing"}
-_LIFE = ("order_created", "acknowledged", "picking", "staging", "delivering", "delivered", "canceled", "rescheduled")
+_ORDER_KINDS = ("order_created", "acknowledged", "picking", "staging", "delivering", "delivered", "canceled", "rescheduled")
 _ITEMS = ("order_item_replacement", "order_item_refund")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Envelope:
-    """Tells the life of one order. `first_id` is its first event's id; the next ones follow it."""
+    """Encodes the events of one order. `first_id` is the id of its first event; the next ones count up."""
 
     def __init__(self, rng: random.Random, order_id: str, fulfillment_type: str, first_id: int, zone: tzinfo) -> None:
         self._order_id, self._type, self._next_id, self._zone = order_id, fulfillment_type, first_id, zone
         self._prefix = "" if rng.random() < 0.1 else "fulfillment."
         self._in_quotes = rng.random() < 0.2
-        self._says_window = rng.random() < 0.8
+        self._sends_window = rng.random() < 0.8
         self._retailer = {"user_id": f"customer-{rng.randrange(10**8)}", "retailer_id": "279"}
         self._store = f"{rng.randrange(1, 900):04d}"
 
-    def tell(self, step: Step) -> Fact:
-        """The fact, with its body."""
+    def encode(self, step: Step) -> ProviderEvent:
+        """Return the event, with its body."""
         name = self._prefix + _NAMES.get(step.kind, step.kind)
         event_id, self._next_id = self._next_id, self._next_id + 1
         old, new = self._windows(step)
-        told = new or old
+        stated = new or old
         content = {
             "event_id": str(event_id) if self._in_quotes else event_id,
             "event_name": name,
             "event_timestamp": rfc3339(step.at),
             "event_metadata": self._metadata(step, old, new),
         }
-        return Fact(
+        return ProviderEvent(
             provider=INSTACART,
             kind=step.kind,
             name=name,
@@ -51,16 +51,16 @@ class Envelope:
             at=step.at,
             body=_encode(content),
             provider_event_id=str(event_id),
-            status=step.status if step.kind in _LIFE else None,
+            status=step.status if step.kind in _ORDER_KINDS else None,
             fulfillment_type=self._type,
-            expected_at=told.ends_at if told else None,
-            told_promise=old.ends_at if old and new else None,
+            expected_at=stated.ends_at if stated else None,
+            stated_promise=old.ends_at if old and new else None,
             lines=step.lines if step.kind in _ITEMS else (),
         )
 
     def _windows(self, step: Step) -> tuple[Window | None, Window | None]:
-        """The window that the body says, and the one that it says is new."""
-        old = step.promised if self._says_window else None
+        """Return the window in the body, and the new window in it."""
+        old = step.promised if self._sends_window else None
         match step.kind:
             case "order_created":
                 return old, None
@@ -72,7 +72,7 @@ class Envelope:
 
     def _metadata(self, step: Step, old: Window | None, new: Window | None) -> dict[str, Any]:
         metadata: dict[str, Any] = {"order_id": self._order_id, **self._retailer, "fulfillment_type": self._type}
-        if step.kind not in _LIFE[:3]:  # it may be absent until after picking
+        if step.kind not in _ORDER_KINDS[:3]:  # it may be absent until after picking
             metadata["store_location"] = self._store
         for field, window in (("delivery_window", old), ("new_window", new)):
             if window is not None:
@@ -84,7 +84,7 @@ class Envelope:
         return metadata
 
     def _local(self, time: datetime) -> str:
-        """The store's own time without a zone; in the hour that a clock shows twice, with it."""
+        """Format as the store's local time without a zone; with a zone in the hour that occurs twice."""
         local = time.astimezone(self._zone)
         text = f"{local:%Y-%m-%d %H:%M:%S}"
         again = datetime.fromisoformat(text).replace(tzinfo=self._zone).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Instacart's flat dialect, as its published AsyncAPI document (2.6.0) has it: a step of an order's life as a fact and its body."""
+"""Instacart's flat dialect, as its AsyncAPI document (2.6.0) defines it: turns a step into an event with its body."""
 
 import random
 from datetime import UTC, datetime
@@ -8,26 +8,26 @@ from typing import Any
 import msgspec
 import orjson
 
-from deploy.simulator.instacart_life import Step
-from deploy.simulator.provider_events import INSTACART, Fact, Line
+from deploy.simulator.instacart_lifecycle import Step
+from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent
 
 _ITEMS = ("order_item_replacement", "order_item_refund")
 
 
 class Flat:
-    """Tells the life of one order."""
+    """Encodes the events of one order."""
 
     def __init__(self, rng: random.Random, order_id: str, fulfillment_type: str, created_at: datetime) -> None:
         self._order_id, self._type, self._created_at = order_id, fulfillment_type, created_at
         self._user_id = f"customer-{rng.randrange(10**8)}"
 
-    def tell(self, step: Step) -> Fact:
-        """The fact, with its body."""
+    def encode(self, step: Step) -> ProviderEvent:
+        """Return the event, with its body."""
         name = f"fulfillment.{step.kind}"
         about_items = step.kind in _ITEMS
         head = {"event": name, "order_id": self._order_id}
         content = head | (self._items(step) if about_items else self._order(step))
-        return Fact(
+        return ProviderEvent(
             provider=INSTACART,
             kind=step.kind,
             name=name,
@@ -38,7 +38,7 @@ class Flat:
             fulfillment_type=None if about_items else self._type,
             expected_at=None if about_items else step.expected.ends_at,
             lines=step.lines if about_items else (),
-            retold=msgspec.json.format(orjson.dumps(dict(reversed(content.items()))), indent=1),
+            reencoded=msgspec.json.format(orjson.dumps(dict(reversed(content.items()))), indent=1),
         )
 
     def _order(self, step: Step) -> dict[str, Any]:
@@ -70,5 +70,5 @@ def _whole(quantity: Decimal) -> int:
 
 
 def rfc3339(time: datetime) -> str:
-    """A UTC time as the providers write it."""
+    """Format a time in UTC, as the providers do."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

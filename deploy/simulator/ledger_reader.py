@@ -1,4 +1,4 @@
-"""What the ledger and the record of failures hold of a run's orders. Reads only."""
+"""Reads the ledger's rows and the failures on record of a run's orders."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,19 @@ from workers.ledger.ledger import Ledger
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, refunds, replacements
 
 TABLES = (orders, order_events, replacements, refunds, late_deliveries, customer_mia_alerts)
-_AT_ONCE = 500
+_BATCH = 500
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
-"""Of one order, by table."""
+"""The rows of one order, by table."""
 NO_ROWS: Rows = {table.name: [] for table in TABLES}
 
 
 def read_orders(ledger: Ledger, order_ids: Sequence[str]) -> dict[str, Rows]:
-    """The rows of these orders; an order without any has none. Raises `DependencyUnavailableError`."""
+    """Return the rows of each order that has any. Raises `DependencyUnavailableError`."""
     found: dict[str, Rows] = defaultdict(lambda: {table.name: [] for table in TABLES})
     with ledger.read() as connection:
-        for some in _parts(order_ids):
+        for some in _batches(order_ids):
             for table in TABLES:
                 query = select(table).where(table.c.order_id.in_(some)).order_by(*table.primary_key)
                 for row in connection.execute(query).mappings():
@@ -34,7 +34,7 @@ def read_orders(ledger: Ledger, order_ids: Sequence[str]) -> dict[str, Rows]:
 
 
 def read_failures(client: Redis) -> dict[tuple[int, int], list[Failure]]:
-    """All failures on record, by the event that failed."""
+    """Return all failures on record, by the id of the event that failed."""
     found: dict[tuple[int, int], list[Failure]] = defaultdict(list)
     records: Any = client.hvals(keys.FAILURES)
     for failure in map(decode_failure, records):
@@ -43,5 +43,5 @@ def read_failures(client: Redis) -> dict[tuple[int, int], list[Failure]]:
     return found
 
 
-def _parts(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (order_ids[first : first + _AT_ONCE] for first in range(0, len(order_ids), _AT_ONCE))
+def _batches(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (order_ids[first : first + _BATCH] for first in range(0, len(order_ids), _BATCH))

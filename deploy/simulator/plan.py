@@ -1,7 +1,7 @@
-"""The plan of a run: every post with its moment, decided before the first is sent. The same knobs give the same bytes.
+"""The plan of a run: every post with its time, decided before the first is sent. The same options give the same bytes.
 
-Lives follow the provider's own clock; posts go out in the order of that clock, at a fixed rate. What goes wrong moves or adds posts:
-a reordered post trades places with a later one of its order, a duplicate comes a little later, a stale snapshot after everything.
+Posts are sent in the order of the provider's time, at a fixed rate. Faults move or add posts: a reordered post trades places
+with a later one of its order, a duplicate comes a little later, a stale snapshot after the order's last event.
 """
 
 import random
@@ -12,14 +12,14 @@ from enum import StrEnum
 from operator import attrgetter
 
 from deploy.simulator.faults import forge, spoil, stale_copy
-from deploy.simulator.order_generator import Lives
-from deploy.simulator.provider_events import AFOSTO, Fact
+from deploy.simulator.order_generator import OrderGenerator
+from deploy.simulator.provider_events import AFOSTO, ProviderEvent
 
 
-class Nature(StrEnum):
-    """What a post is."""
+class PostType(StrEnum):
+    """What a post carries."""
 
-    NEWS = "news"
+    ORIGINAL = "original"
     DUPLICATE = "duplicate"
     STALE = "stale"
     BAD_BODY = "bad body"
@@ -28,32 +28,24 @@ class Nature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A body on its way at `moment`, on the provider's clock. `fact` is the place in the plan's facts of what it tells.
+    """A body sent at `moment` on the provider's clock. `event_index` is the index of its event in the plan's events.
 
-    `order_ids` are the orders that it names; what is spoiled or forged tells no fact.
+    `order_ids` are the orders that it names. A post with a bad body or a forged one has no event.
     """
 
     moment: datetime
-    nature: Nature
+    post_type: PostType
     provider: str
     kind: str
     body: bytes
     order_ids: tuple[str, ...]
-    fact: int | None = None
+    event_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Knobs:
-    """What a run is to be. Shares are of 1: of all news, but `reverts` of an order's statuses and `stale` of Afosto's news.
+class Faults:
+    """The faults of a run, as shares of all events; `reverts` is a share of statuses, `stale` of Afosto's events."""
 
-    `orders` and `posts` say how many there are to be, one of them exactly, the other at least; None: as many as there come to be.
-    """
-
-    seed: int
-    start: datetime
-    zone: tzinfo
-    orders: int | None
-    posts: int | None = None
     duplicates: float = 0.0
     reordering: float = 0.0
     reverts: float = 0.0
@@ -63,60 +55,76 @@ class Knobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """All facts, and the posts that tell them, in the order in which they go out."""
+class PlanOptions:
+    """The input of a plan. `orders` is the exact number of orders, `posts` the least number of posts; None: no limit."""
 
-    facts: list[Fact]
+    seed: int
+    start: datetime
+    zone: tzinfo
+    orders: int | None
+    posts: int | None = None
+    faults: Faults = Faults()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All events, and the posts that carry them, in sending order."""
+
+    events: list[ProviderEvent]
     posts: list[Post]
     orders: int
 
 
-def make_plan(knobs: Knobs) -> Plan:
-    """Decide a run. Pure."""
-    rng = random.Random(f"{knobs.seed} faults")  # noqa: S311 - the same in every run
+def make_plan(options: PlanOptions) -> Plan:
+    """Plan a run. Pure."""
+    rng = random.Random(f"{options.seed} faults")  # noqa: S311 - the same in every run
     plan = Plan([], [], 0)
     count = 0
-    for life, orders in Lives(knobs.seed, knobs.start, knobs.zone, knobs.reverts).live(knobs.orders):
-        plan.posts.extend(_posts_of(life, plan.facts, knobs, rng))
+    for events, orders in OrderGenerator(options.seed, options.start, options.zone, options.faults.reverts).generate(
+        options.orders
+    ):
+        plan.posts.extend(_posts_of(events, plan.events, options.faults, rng))
         count += orders
-        if knobs.posts is not None and len(plan.posts) >= knobs.posts:
+        if options.posts is not None and len(plan.posts) >= options.posts:
             break
     return replace(plan, posts=sorted(plan.posts, key=attrgetter("moment")), orders=count)
 
 
-def _posts_of(life: list[Fact], facts: list[Fact], knobs: Knobs, rng: random.Random) -> Iterator[Post]:
-    """The posts of one life; its facts are added to all facts."""
-    moments = [fact.at for fact in life]
-    for place in range(len(moments) - 1):
-        if rng.random() < knobs.reordering:
-            later = rng.randrange(place + 1, len(moments))
-            moments[place], moments[later] = moments[later], moments[place]
-    for fact, moment in zip(life, moments, strict=True):
-        facts.append(fact)
-        news = Post(moment, Nature.NEWS, fact.provider, fact.kind, fact.body, fact.order_ids, len(facts) - 1)
-        yield news
-        if rng.random() < knobs.duplicates:
-            body = fact.retold if fact.retold and rng.random() < 0.5 else fact.body
-            yield replace(news, moment=_a_little_later(moment, rng), nature=Nature.DUPLICATE, body=body)
-        if rng.random() < knobs.bad_bodies:
-            yield replace(news, nature=Nature.BAD_BODY, body=spoil(fact, rng), fact=None)
-        if rng.random() < knobs.bad_signatures:
-            body, order_ids = forge(fact)
-            yield replace(news, nature=Nature.FORGED, body=body, order_ids=order_ids, fact=None)
-        if fact.provider == AFOSTO and rng.random() < knobs.stale:
-            yield _stale(news, _a_little_later(max(moments), rng), facts, rng)
+def _posts_of(
+    events: list[ProviderEvent], all_events: list[ProviderEvent], faults: Faults, rng: random.Random
+) -> Iterator[Post]:
+    """Yield the posts of an order's events, and append the events to `all_events`."""
+    moments = [event.at for event in events]
+    for index in range(len(moments) - 1):
+        if rng.random() < faults.reordering:
+            later = rng.randrange(index + 1, len(moments))
+            moments[index], moments[later] = moments[later], moments[index]
+    for event, moment in zip(events, moments, strict=True):
+        all_events.append(event)
+        original = Post(moment, PostType.ORIGINAL, event.provider, event.kind, event.body, event.order_ids, len(all_events) - 1)
+        yield original
+        if rng.random() < faults.duplicates:
+            body = event.reencoded if event.reencoded and rng.random() < 0.5 else event.body
+            yield replace(original, moment=_a_little_later(moment, rng), post_type=PostType.DUPLICATE, body=body)
+        if rng.random() < faults.bad_bodies:
+            yield replace(original, post_type=PostType.BAD_BODY, body=spoil(event, rng), event_index=None)
+        if rng.random() < faults.bad_signatures:
+            body, order_ids = forge(event)
+            yield replace(original, post_type=PostType.FORGED, body=body, order_ids=order_ids, event_index=None)
+        if event.provider == AFOSTO and rng.random() < faults.stale:
+            yield _stale(original, _a_little_later(max(moments), rng), all_events, rng)
 
 
-def _stale(news: Post, moment: datetime, facts: list[Fact], rng: random.Random) -> Post:
-    """The same old snapshot when all is over; under a new message id, which makes it news of old, or under its own."""
-    again = replace(news, moment=moment, nature=Nature.STALE)
-    if news.fact is None or rng.random() < 0.5:
-        return again
-    old = facts[news.fact]
+def _stale(original: Post, moment: datetime, events: list[ProviderEvent], rng: random.Random) -> Post:
+    """Return the same snapshot after the order's last event: half the time as a duplicate, else as an event with a new id."""
+    stale = replace(original, moment=moment, post_type=PostType.STALE)
+    if original.event_index is None or rng.random() < 0.5:
+        return stale
+    old = events[original.event_index]
     message_id = f"{old.provider_event_id}-again"
     body = stale_copy(old, message_id)
-    facts.append(replace(old, body=body, provider_event_id=message_id))
-    return replace(again, body=body, fact=len(facts) - 1)
+    events.append(replace(old, body=body, provider_event_id=message_id))
+    return replace(stale, body=body, event_index=len(events) - 1)
 
 
 def _a_little_later(moment: datetime, rng: random.Random) -> datetime:

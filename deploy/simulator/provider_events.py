@@ -1,4 +1,4 @@
-"""What happens at the providers, as values. A fact is told in one body, and says what that body states, in our words."""
+"""Provider events as values: each with its body, and with what the body states, in Curbside's terms."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +7,12 @@ from decimal import Decimal
 INSTACART, AFOSTO = "instacart", "afosto"
 ENDS = frozenset({"delivered", "canceled"})
 PROMISES = frozenset({"order_created", "rescheduled"})
-"""Facts whose estimate is what the customer is promised."""
+"""Kinds whose estimate is the promise to the customer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Substitute:
-    """A product that stands in for another."""
+    """A substitute for a product."""
 
     product: str
     name: str
@@ -21,7 +21,7 @@ class Substitute:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of an order as it stands. `line` is its key; `quantity` is exact."""
+    """The current state of an order's line. `line` is its key; `quantity` is exact."""
 
     line: str
     product: str
@@ -33,14 +33,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing that happened, and the body that tells it. No two facts of an order have one time, but stale copies of one.
+class ProviderEvent:
+    """One event and its body. No two events of an order have the same time, except stale copies.
 
-    - `name`: on the wire; `kind`: what it says, whatever the provider calls it.
-    - `status`, `fulfillment_type`, `number`, `expected_at`: what the body states of the order, None where it does not.
-    - `told_promise`: what had been promised, where a late delivery says so itself.
+    - `name`: the name in the body; `kind`: its meaning, the same for both dialects.
+    - `status`, `fulfillment_type`, `number`, `expected_at`: what the body states of the order; None if it does not.
+    - `stated_promise`: the earlier promise, if a late delivery's body states it.
     - `lines`: the whole item list of a replacement or refund.
-    - `retold`: another wording of the same body, which is still the same fact.
+    - `reencoded`: another encoding of the same body, still the same event.
     """
 
     provider: str
@@ -54,6 +54,6 @@ class Fact:
     fulfillment_type: str | None = None
     number: str | None = None
     expected_at: datetime | None = None
-    told_promise: datetime | None = None
+    stated_promise: datetime | None = None
     lines: tuple[Line, ...] = ()
-    retold: bytes | None = None
+    reencoded: bytes | None = None

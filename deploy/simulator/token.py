@@ -1,4 +1,4 @@
-"""The bearer token as Connect keeps it: fetched when there is none, again when it expires, and again when it was refused."""
+"""The bearer token, handled as Connect does: fetched when there is none, when it has expired, and when it was refused."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ import aiohttp
 
 
 class TokenRefusedError(Exception):
-    """The token endpoint answered with something else than a token. `status` is the HTTP status."""
+    """The token endpoint returned no token. `status` is the HTTP status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"no token ({status})")
@@ -16,7 +16,7 @@ class TokenRefusedError(Exception):
 
 
 class Token:
-    """Shared by all posts of a run: however many need a new one, it is fetched once."""
+    """The token of a run, shared by all posts: concurrent posts that need a new one fetch it once."""
 
     def __init__(self, client: aiohttp.ClientSession, form: Mapping[str, str]) -> None:
         self._client, self._form, self._lock = client, dict(form), asyncio.Lock()
@@ -24,14 +24,14 @@ class Token:
         self.fetched = 0
 
     async def get(self) -> str:
-        """A token that has not expired. Raises `TokenRefusedError`, or aiohttp's errors or TimeoutError."""
+        """Return a token that has not expired. Raises `TokenRefusedError`, aiohttp's errors or TimeoutError."""
         async with self._lock:
             if not self._value or time.monotonic() >= self._expires_at:
                 await self._fetch()
             return self._value
 
     def drop(self, refused: str) -> None:
-        """Do not use it again: it was refused. One that was fetched meanwhile stays."""
+        """Forget the token that was refused. One that was fetched meanwhile is kept."""
         if self._value == refused:
             self._value = ""
 

@@ -1,1 +1,1 @@
-"""Readers of texts, durations, times and of fields that nothing depends on."""
+"""Parsers of texts, durations, times, and of fields that nothing depends on."""

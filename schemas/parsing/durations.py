@@ -1,4 +1,4 @@
-"""Parses durations and sizes: `72h`, `90s`, `1MiB`."""
+"""Parses durations and sizes as people write them: `72h`, `90s`, `1MiB`."""
 
 import re
 from datetime import timedelta
@@ -10,7 +10,7 @@ _UNITS_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def read_duration(text: str) -> timedelta:
-    """Read `500ms`, `30s`, `15m`, `72h`, `7d`, or a number of seconds. Raises ValueError, which states what was expected."""
+    """Read `500ms`, `30s`, `15m`, `72h`, `7d`, or a number of seconds. Raises ValueError saying what was expected."""
     match = _SPAN.match(text.strip())
     if match is None:
         raise ValueError("expected a duration such as 30s, 15m, 72h or 7d")
@@ -21,7 +21,7 @@ def read_duration(text: str) -> timedelta:
 
 
 def read_size(text: str) -> int:
-    """Read `65536`, `64KiB` or `1MiB` as bytes. Raises ValueError, which states what was expected."""
+    """Read `65536`, `64KiB` or `1MiB` as bytes. Raises ValueError saying what was expected."""
     match = _SIZE.match(text.strip())
     if match is None:
         raise ValueError("expected a size in bytes such as 65536, 64KiB or 1MiB")
@@ -29,5 +29,5 @@ def read_size(text: str) -> int:
 
 
 def milliseconds(span: timedelta) -> int:
-    """A duration in whole milliseconds, for Valkey."""
+    """A span in whole milliseconds, as Valkey takes it."""
     return round(span / timedelta(milliseconds=1))

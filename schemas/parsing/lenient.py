@@ -1,8 +1,8 @@
-"""Types of lenient fields: any content decodes, and the documented type is recorded.
+"""Types for fields that nothing depends on: no value fails an event, and the documented type is still declared.
 
-A `Lenient` field is used if it has the expected type. An `Unread` field is skipped, so it may even hold bytes that cannot be
-decoded: invalid UTF-8, or an integer of a thousand digits. The published documents (`deploy.documents`) and drift findings
-(`schemas.drift`) use the documented types.
+A `Lenient` field is decoded as whatever arrives. An `Unread` field is skipped, so it may even hold what cannot be decoded: bytes that are
+no UTF-8, an integer of a thousand digits. The published documents (`deploy.documents`) and drift detection (`schemas.drift`) use the
+documented types.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar

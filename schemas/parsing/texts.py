@@ -1,11 +1,11 @@
-"""Reads texts: keys are checked, other fields are None unless they are texts."""
+"""Parses texts: those used as keys are checked; any other value that is no text is ignored."""
 
 from typing import Any
 
 from schemas.failures import DecodeError, Reason
 
 MAX_KEY_CHARS = 255
-"""The longest accepted order id, line key, event id or event name: the ledger and Valkey index them."""
+"""The longest order id, line key, event id or event name: the ledger and Valkey use them as keys."""
 
 
 def clean(text: str) -> str:
@@ -14,7 +14,7 @@ def clean(text: str) -> str:
 
 
 def text_or_none(value: Any) -> str | None:
-    """Read a lenient field: its text, or None if it is empty or not a text."""
+    """The value of a field that nothing depends on, if it is a text and not empty; else None."""
     if not value or not isinstance(value, str):
         return None
     return clean(value)

@@ -1,4 +1,4 @@
-"""Parses the providers' times: RFC 3339, or `YYYY-MM-DD HH:MM:SS` without a zone, in the store's time zone."""
+"""Parses the providers' times: RFC 3339, or `YYYY-MM-DD HH:MM:SS` in the store's time zone."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -12,7 +12,7 @@ _LEAP_SECOND = re.compile(r"(:\d\d):60")
 def read_time(text: str, zone: tzinfo) -> datetime | None:
     """Read a date and time as UTC; None if it is neither form.
 
-    `zone` applies to a time without an offset. RFC 3339 also allows lower-case `t` and `z`, a leap second (read as the
+    `zone` is where a time without an offset is read. RFC 3339 also allows lower-case `t` and `z`, a leap second (read as the
     second before it) and the year 0000 (read as the earliest time there is).
     """
     try:

@@ -1,1 +1,1 @@
-"""The providers' wire models, and how a body of each becomes an `Event`."""
+"""The wire models of the providers, and the decoding of their bodies into an `Event`."""

@@ -1,4 +1,4 @@
-"""All settings of a process: their declarations, their parsing, and how they are displayed without secrets."""
+"""All settings of a process: their declarations, how each text is parsed, and what of it may be shown."""
 
 from schemas.settings.settings import DECLARED, SettingError, Settings, embedded_valkey_url, load, providers_named_in
 

@@ -1,7 +1,7 @@
-"""Reads and masks the addresses of services.
+"""Addresses of services: which are valid, and what of one may be shown.
 
-An address may hold a password, and most wrong addresses have a password that is not percent-encoded. So an error never quotes
-an address, and an address that cannot be parsed in full is shown as `***`.
+An address may hold a password, and an invalid address is most often one whose password was not percent-encoded. So an error never quotes
+an address, and one that cannot be parsed in full is shown as `***`.
 """
 
 import re
@@ -31,13 +31,13 @@ _BROKER_PARTS = {"transport", "hostname", "port", "userid", "password", "virtual
 
 
 def masked_addresses(text: str) -> str:
-    """Mask passwords and parameters of addresses separated by `;`; `***` if any of them cannot be parsed."""
+    """One or several addresses, separated by `;`, without passwords and parameters; `***` if any cannot be parsed."""
     found = [_UNDERSTOOD.fullmatch(each) for each in text.split(";")]
     return MASK if None in found else ";".join(_masked(each) for each in found if each)
 
 
 def shown(text: str) -> str:
-    """A value without secrets, for an error or a table. If it looks like an address, it is masked."""
+    """A value as an error or a table may quote it: what looks like an address is masked."""
     return masked_addresses(text) if "://" in text or "@" in text else text
 
 
@@ -53,7 +53,7 @@ def _masked(address: re.Match[str]) -> str:
 
 
 def is_readable(address: str) -> bool:
-    """Whether all client libraries parse it alike: the port is a number, and no character of the password ends it early."""
+    """Whether all client libraries parse it alike: the port is a number, and no character of the password cuts it short."""
     try:
         parts = urlsplit(address)
         port = parts.port
@@ -64,7 +64,7 @@ def is_readable(address: str) -> bool:
 
 
 def scheme_of(address: str) -> str | None:
-    """The scheme in lower case; None if it cannot be parsed. Python's own error would quote the password."""
+    """The scheme, in lower case; None if it cannot be parsed. Python's own error would quote the password."""
     try:
         return urlsplit(address).scheme
     except ValueError:
@@ -72,19 +72,17 @@ def scheme_of(address: str) -> str | None:
 
 
 def read_valkey_url(text: str) -> str:
-    """Check the address of a Valkey or Redis. Raises ValueError, which quotes nothing."""
+    """Validate the address of a Valkey or Redis. Raises ValueError, which quotes nothing."""
     if scheme_of(text) not in {"redis", "rediss"} or not is_readable(text):
         raise ValueError(f"expected redis://… or rediss://…; {ENCODED}")
     return text
 
 
 def read_broker_urls(text: str) -> str:
-    """Check the addresses of a broker, separated by `;`; empty for none. Raises ValueError, which quotes nothing."""
+    """Validate the addresses of a broker, separated by `;`; empty for none. Raises ValueError, which quotes nothing."""
     addresses = text.split(";") if text else []
     if any(dict(parse_qsl(each.partition("?")[2])).keys() & _BROKER_PARTS for each in addresses):
-        raise ValueError(
-            "expected login, host and port before the ?, not among the parameters"
-        )  # Celery takes them for given twice
+        raise ValueError("expected login, host and port before the ?, not among the parameters")  # Celery would get them twice
     if not all("://" in each and is_readable(each) for each in addresses):
         raise ValueError(
             f"expected amqp://…, redis://… or another broker's address, several separated by semicolons; {ENCODED}"
@@ -93,7 +91,7 @@ def read_broker_urls(text: str) -> str:
 
 
 def read_database_url(text: str) -> str:
-    """Check the address of a database, and add our driver. Raises ValueError, which quotes nothing."""
+    """Validate the address of a database, and add the driver. Raises ValueError, which quotes nothing."""
     for asked, driver in (("postgresql://", "postgresql+psycopg://"), ("postgres://", "postgresql+psycopg://")):
         if text.startswith(asked):
             text = driver + text.removeprefix(asked)
@@ -103,7 +101,7 @@ def read_database_url(text: str) -> str:
 
 
 def read_http_url(text: str) -> str:
-    """Check a URL; empty for none. Raises ValueError, which quotes nothing."""
+    """Validate a URL; empty for none. Raises ValueError, which quotes nothing."""
     if text and (scheme_of(text) not in {"http", "https"} or not is_readable(text)):
         raise ValueError(f"expected http://… or https://…; {ENCODED}")
     return text

@@ -1,4 +1,4 @@
-"""The credentials of each provider. Its name and its proof determine its variables.
+"""The credentials of each provider: the names of their variables follow from its name and its proof.
 
 | proof | variables of the provider `toyshop` |
 |---|---|
@@ -6,8 +6,8 @@
 | `Hmac(…)`, `StandardWebhooks()` | `TOYSHOP_SECRETS` |
 | `Basic()` | `TOYSHOP_BASIC_AUTH` |
 
-All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap.
-`schemas.settings.secrets` defines valid secrets.
+All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap. What a secret may
+look like is in `schemas.settings.secrets`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,14 +21,14 @@ from schemas.settings.secrets import Secret, endpoint_secret, login, secret, sev
 
 @dataclass(frozen=True)
 class Credentials:
-    """The credentials of one provider. All `secrets` are valid; `client_id` is set if the proof is a token."""
+    """The credentials of one provider. All `secrets` are valid; only a provider with a token has a `client_id`."""
 
     secrets: tuple[Secret, ...]
     client_id: str = ""
 
 
 class Variable(NamedTuple):
-    """One variable. `read` raises ValueError, without the secret in it; `part` is the field of `Credentials` that it gives."""
+    """One variable. `read` raises ValueError, which quotes no secret; `part` is the field of `Credentials` that it fills."""
 
     name: str
     read: Callable[[str], Any]
@@ -61,7 +61,7 @@ def variables_of(provider: str, proof: Proof) -> tuple[Variable, ...]:
 
 
 def read_credentials(contracts: Mapping[str, Contract], given: Mapping[str, str], wrong: list[str]) -> dict[str, Credentials]:
-    """Each provider's credentials. Missing or wrong variables are added to `wrong`, one line each."""
+    """The credentials of each provider. For each missing or wrong variable a line is added to `wrong`."""
     found: dict[str, Credentials] = {}
     for provider, contract in contracts.items():
         parts: dict[str, Any] = {"secrets": ()}
@@ -80,7 +80,7 @@ def read_credentials(contracts: Mapping[str, Contract], given: Mapping[str, str]
 
 
 def _clients_of_two(found: Mapping[str, Credentials]) -> Iterator[str]:
-    """Report client ids shared by two providers. A token names only its client, so it would be valid for both."""
+    """Client ids that two providers share, each as an error. A token names only its client: a shared one would be valid for both."""
     known: dict[str, str] = {}
     for provider, credentials in found.items():
         if credentials.client_id and known.setdefault(credentials.client_id, provider) != provider:

@@ -1,7 +1,7 @@
-"""Reads and checks the secrets in settings. Errors are ValueError and quote no secret.
+"""Parses secrets from settings, and refuses texts that are no secret. Errors are ValueError, and quote no secret.
 
-White space around a secret is ignored. Quotes around it and invisible characters in it are refused: they are copying mistakes.
-A secret has at least 16 characters.
+White space around a secret is stripped. Quotes around it and invisible characters in it are refused: they come from copying, and no
+provider's secret has them. Every secret has at least 16 characters.
 """
 
 import binascii
@@ -15,26 +15,26 @@ _T = TypeVar("_T")
 MIN_SECRET_CHARS = 16
 MIN_KEY_BYTES = 16
 STANDARD_KEY_BYTES = range(24, 65)
-"""The key lengths that Standard Webhooks allows."""
+"""The length of a key in Standard Webhooks, in bytes."""
 _QUOTES = (('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("„", "“"), ("‘", "’"), ("«", "»"))
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
 _ENDPOINT = re.compile(
     r"(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(?(1)\})", re.I
 )
 _NAME = re.compile(r"(?:[a-z0-9]+|[A-Z0-9]+)(?:[-_.:/ ](?:[a-z0-9]+|[A-Z0-9]+))*=")
-"""Words in one case and one equals sign: nobody's Base64, but an endpoint's name with its secret left out."""
+"""Words in one case and an equals sign: not Base64, but the name of an endpoint without its secret."""
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret and its owner: the UUID of an endpoint or a user name; None if it is shared. `repr` hides its text."""
+    """A secret and its owner: an endpoint's UUID, a user's name, or None for all. Its text is never shown."""
 
     text: str = field(repr=False)
     owner: str | None = None
 
 
 def several(text: str, read: Callable[[str], _T]) -> tuple[_T, ...]:
-    """Read secrets separated by commas, all of which are valid. An error states which of them is wrong."""
+    """Parse secrets separated by commas, all of which are valid. An error says which one is wrong."""
     _refuse_quotes(text.strip())
     parts = [part for part in text.split(",") if part.strip()]
     if not parts:
@@ -49,7 +49,7 @@ def several(text: str, read: Callable[[str], _T]) -> tuple[_T, ...]:
 
 
 def visible(text: str) -> str:
-    """The text without white space around it. Refuses quotes around it and invisible characters in it."""
+    """The text without surrounding white space. Raises ValueError for quotes around it or invisible characters in it."""
     text = text.strip()
     _refuse_quotes(text)
     if any(unicodedata.category(each) in _INVISIBLE and each != " " for each in text):
@@ -66,14 +66,14 @@ def secret(text: str, least_chars: int = MIN_SECRET_CHARS, what: str = "every se
 
 
 def exact_secret(text: str) -> str:
-    """Read a secret that other programs read unchanged: white space around it is refused."""
+    """One secret that other programs read unchanged: surrounding white space is refused."""
     if visible(text) != text:
         raise ValueError("white space is around it")
     return secret(text)
 
 
 def endpoint_id(text: str) -> str | None:
-    """Normalize the UUID of an endpoint (capitals, braces, `urn:uuid:`, no hyphens); None if it is not a UUID."""
+    """An endpoint's UUID in its usual spelling, from any other (capitals, braces, `urn:uuid:`, no hyphens); None if it is no UUID."""
     found = _ENDPOINT.fullmatch(text.strip())
     return "-".join(found.groups()[1:]).lower() if found else None
 
@@ -111,14 +111,14 @@ def key_of(text: str) -> bytes:
 
 
 def webhook_secret(text: str) -> str:
-    """A provider's Standard Webhooks secret. The provider chooses the length of its key, at least 16 bytes."""
+    """A provider's Standard Webhooks secret, whose key has at least 16 bytes; the provider chooses the length."""
     if (count := len(key_of(text))) < MIN_KEY_BYTES:
         raise ValueError(f"expected a key of at least {MIN_KEY_BYTES} bytes, which are 22 characters of Base64, got {count}")
     return visible(text)
 
 
 def own_webhook_secret(text: str) -> str:
-    """The secret of our own Standard Webhooks: a key of 24 to 64 bytes, as the standard has it."""
+    """The secret of our own Standard Webhooks, whose key has 24 to 64 bytes, as the standard demands."""
     if text and (count := len(key_of(text))) not in STANDARD_KEY_BYTES:
         raise ValueError(f"expected a key of 24 to 64 bytes, which are 32 to 88 characters of Base64, got {count}")
     return visible(text)

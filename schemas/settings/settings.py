@@ -1,7 +1,7 @@
 # ruff: noqa: RUF009 - `_setting` is a field, as dataclasses.field is
-"""Every setting, each with its environment variable, default and meaning. `curbside settings` prints this file's table.
+"""Every setting with its environment variable, default and meaning. `curbside settings` prints them.
 
-A value is taken from the environment, else from what `make run` generated into the data directory, else from its default.
+A value comes from the environment, else from what `make run` generated into the data folder, else from the default.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from schemas.settings.secrets import own_webhook_secret
 
 
 class SettingError(Exception):
-    """A setting is missing or wrong. `str()` has one line for each such variable: its name, the error, and what to do."""
+    """A setting is missing or wrong. `str()` is one line for each such variable: its name, what is wrong, what to do."""
 
 
 def _setting(name: str, read: Callable[[str], Any], default: str | None, meaning: str, *, secret: bool = False) -> Any:
@@ -35,9 +35,7 @@ def _setting(name: str, read: Callable[[str], Any], default: str | None, meaning
 class Settings:
     """All settings, read and checked. `load` makes one; nothing else reads the environment."""
 
-    data_dir: Path = _setting(
-        "CURBSIDE_DATA_DIR", Path, ".data", "directory of the embedded services' data and generated secrets"
-    )
+    data_dir: Path = _setting("CURBSIDE_DATA_DIR", Path, ".data", "folder of the embedded parts' data and generated secrets")
     host: str = _setting("CURBSIDE_HOST", values.host, "127.0.0.1", "address the ingress and Flower listen on")
     port: int = _setting("CURBSIDE_PORT", values.whole(1, 65535), "8080", "port of the ingress")
     flower_port: int = _setting("CURBSIDE_FLOWER_PORT", values.whole(1, 65535), "5555", "port of Flower")
@@ -49,14 +47,14 @@ class Settings:
         "CELERY_BROKER_URL",
         read_broker_urls,
         "",
-        "broker of the Celery messages; unset: the next database of REDIS_URL",
+        "broker of the notifications; unset: the next database of REDIS_URL",
         secret=True,
     )
     database_url: str = _setting(
         "DATABASE_URL",
         read_database_url,
         None,
-        "ledger: sqlite:///… or postgresql://…; unset: SQLite in the data directory",
+        "ledger: sqlite:///… or postgresql://…; unset: SQLite in the data folder",
         secret=True,
     )
     token_signing_keys: tuple[str, ...] = _setting(
@@ -84,7 +82,7 @@ class Settings:
         "TRUSTED_PROXIES",
         values.networks,
         "127.0.0.1,::1",
-        "addresses or networks of your own proxies, separated by commas: their X-Forwarded-For is trusted",
+        "addresses or networks of your own proxies, separated by commas: their X-Forwarded-For is believed",
     )
     commit_timeout: timedelta = _setting(
         "COMMIT_TIMEOUT",
@@ -134,23 +132,23 @@ class Settings:
         "WORKER_PROCESSES",
         values.whole(1, 256),
         "2",
-        "worker processes that `make run` starts beside the urgent one",
+        "worker processes that `make run` starts beside the one for what is urgent",
     )
     credentials: Mapping[str, Credentials]
-    """Each provider's, by its name: variables of their own (`schemas.settings.credentials`)."""
+    """The credentials of each provider, by its name: see `schemas.settings.credentials`."""
 
 
 DECLARED = tuple(each for each in fields(Settings) if "name" in each.metadata)
-"""The settings that are one variable each, whichever providers there are."""
+"""The settings that do not depend on the providers, one variable each."""
 
 
 def embedded_valkey_url(port: int, password: str) -> str:
-    """Where the embedded Valkey listens."""
+    """The address of the embedded Valkey."""
     return f"redis://:{quote(password, safe='')}@127.0.0.1:{port}/0"
 
 
 def load(environment: Mapping[str, str], generated: Mapping[str, str] | None = None) -> Settings:
-    """Read all settings. Raises `SettingError` naming every variable that is missing or wrong, and showing no secret."""
+    """Read all settings. Raises `SettingError`, which names every missing or wrong variable and shows no secret."""
     given = _derive({**(generated or {}), **{name: value for name, value in environment.items() if value}})
     values: dict[str, Any] = {}
     wrong: list[str] = []
@@ -182,7 +180,7 @@ def providers_named_in(given: Mapping[str, str]) -> dict[str, Contract]:
 
 
 def _credentials(given: Mapping[str, str], wrong: list[str]) -> dict[str, Credentials]:
-    """Those of all providers, or of the built-in ones if a user's own cannot be loaded."""
+    """The credentials of all providers; of the built-in ones only, if a user's own cannot be loaded."""
     try:
         contracts = providers_named_in(given)
     except SettingError as error:
@@ -199,7 +197,7 @@ def _credentials(given: Mapping[str, str], wrong: list[str]) -> dict[str, Creden
 
 
 def _derive(given: dict[str, str]) -> dict[str, str]:
-    """Derive unset settings: the addresses of the embedded servers, and the broker next to the inbox."""
+    """Fill in what follows from other settings: the addresses of embedded servers, and the broker's database."""
     password = given.get("CURBSIDE_VALKEY_PASSWORD")
     if "REDIS_URL" not in given and password:
         port = given.get("CURBSIDE_VALKEY_PORT", "6390")

@@ -1,4 +1,4 @@
-"""Parses the values of settings. Each reader raises ValueError, which states what was expected and quotes no secret."""
+"""Parses the text of a setting. Each parser raises ValueError, which says what was expected and quotes no secret."""
 
 import ipaddress
 import re
@@ -16,7 +16,7 @@ _ENTRY_POINT = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 
 def any_text(text: str) -> str:
-    """The text unchanged."""
+    """The text, unchanged."""
     return text
 
 
@@ -34,7 +34,7 @@ def modules(text: str) -> tuple[str, ...]:
 
 
 def host(text: str) -> str:
-    """An address or a name of a machine."""
+    """An address or a name of this machine."""
     if not _HOST.fullmatch(text):
         raise ValueError("expected an address or a name of this machine, such as 127.0.0.1")
     return text
@@ -52,12 +52,12 @@ def networks(text: str) -> tuple[str, ...]:
 
 
 def signing_keys(text: str) -> tuple[str, ...]:
-    """Signing keys, each of at least `MIN_SIGNING_KEY_CHARS` characters."""
+    """Signing keys of at least `MIN_SIGNING_KEY_CHARS` characters."""
     return several(text, lambda part: secret(part, MIN_SIGNING_KEY_CHARS, "every key"))
 
 
 def logins(text: str) -> str:
-    """Logins, unchanged, since Flower parses them itself: white space around them is refused."""
+    """Logins for Flower, which parses them itself: surrounding white space is refused."""
     if text and visible(text) != text:
         raise ValueError("white space is around it")
     if text:

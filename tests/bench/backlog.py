@@ -1,4 +1,4 @@
-"""A backlog to work off: preloads the inbox as the ingress appends to it, has worker processes empty a lane, checks the sums."""
+"""A backlog: preloads the inbox as the ingress does, lets worker processes empty a queue, checks the sums."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ def preload(url: str, posted: Sequence[Posted]) -> None:
 
 
 def work(queue: str, processes: int, environment: Mapping[str, str], most: int = 0) -> Numbers:
-    """Empty a lane with some worker processes, or have each take `most` events; what they took together, from the first batch to the last commit."""
+    """Empty a queue with worker processes; each processes at most `most` events (0: no limit). Timed from first batch to last commit."""
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_worker(queue, number, environment, most)) for number in range(processes)]
         for worker in workers:
@@ -90,7 +90,7 @@ def migrate(environment: Mapping[str, str]) -> None:
     ledger.close()
 
 
-def check_drained(url: str, received: int) -> None:
+def check_dispatched(url: str, received: int) -> None:
     """Every event has exactly one outcome, and all could be decoded. Raises `WrongSumError`."""
     client = redis.Redis.from_url(url, protocol=2)
     names = (keys.Counter.DUPLICATE, keys.Counter.ROUTED, keys.Counter.UNDECODABLE)

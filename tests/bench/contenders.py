@@ -47,11 +47,11 @@ CURBSIDE, CELERY, ARQ, TASKIQ, BULLMQ = (
 
 
 def curbside(workers: int = 2, *, urgent: bool = False) -> Contender:
-    """Ours, as deployed: an ingress and workers of all lanes; or, as `make run` starts them, one for what is `urgent` beside the others."""
+    """Curbside as deployed: an ingress and workers of all queues. `urgent`: as `make run` starts it, with one more worker for urgent queues."""
     server = python("-m", "ingress", "--loglevel=WARNING", "--port")
     worker = python("-m", "workers", "--loglevel=WARNING")
-    bulk = (*worker, f"--lanes={'bulk' if urgent else 'all'}")
-    started = [(*worker, "--lanes=urgent")] if urgent else []
+    bulk = (*worker, f"--role={'bulk' if urgent else 'all'}")
+    started = [(*worker, "--role=urgent")] if urgent else []
     return Contender(
         CURBSIDE, tuple(server), (*started, *((*bulk, "-n", f"worker{number}@bench") for number in range(workers)))
     )

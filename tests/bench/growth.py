@@ -25,14 +25,14 @@ WORKERS = (1, 2, 4)
 
 
 def measure(report: Report, folder: Path, runs: int, quick: bool, part: str = PART) -> None:
-    """Everything once in each round, the large before the small in every second one."""
+    """Run each case once a round; every second round starts with the large ones."""
     events = _QUICK_EVENTS if quick else _EVENTS
     least = 4_000 if quick else 10_000
     backlogs = (max(least, events), 40_000 if quick else 5_000_000 if part == LARGE else 1_000_000)
     ledgers = (least, 40_000 if quick else 10_000_000 if part == LARGE else 1_000_000)
     with Postgresql(folder / "postgresql") as postgresql:
         cases: list[tuple[str, Callable[[Path], Numbers]]] = [
-            *((f"drain, inbox of {size:,}", lambda at, size=size: _dispatcher(at, events, size)) for size in backlogs),
+            *((f"dispatch, inbox of {size:,}", lambda at, size=size: _dispatcher(at, events, size)) for size in backlogs),
             *((f"timeline, {n:,} open orders", lambda at, n=n: _timeline(at, postgresql, events, n, n)) for n in _OPEN_ORDERS),
             *(
                 (f"timeline, ledger of {n:,}", lambda at, n=n: _timeline(at, postgresql, events, 1_000, 1_000, n))
@@ -77,7 +77,7 @@ def _timeline(folder: Path, postgresql: Postgresql, events: int, orders: int, ro
 
 
 def _rows_written(connection: psycopg.Connection) -> int:
-    """Rows inserted or updated since the database was made. Connections tell when they end, or are made to."""
+    """Rows inserted or updated since the database was created. A connection reports them when it ends or is forced to."""
     connection.execute("SELECT pg_stat_force_next_flush()")
     row = connection.execute("SELECT sum(n_tup_ins + n_tup_upd)::bigint FROM pg_stat_user_tables").fetchone()
     assert row is not None
@@ -116,9 +116,9 @@ def show(report: Report, part: str = PART) -> None:
         ("rows", "rows/event"),
         ("events", "events"),
     )
-    report.table(part, "The cost of an event where there is more of everything; median (least…most)", columns)
+    report.table(part, "The cost of an event as inbox, ledger and workers grow; median (least…most)", columns)
     names = report.names(part)
-    for of_these in ("drain, inbox of", "timeline, ledger of", "open orders", "whole path,"):
+    for of_these in ("dispatch, inbox of", "timeline, ledger of", "open orders", "whole path,"):
         least, *_, most = (name for name in names if of_these in name)
         report.goals_below(((f"cost: {most} over {least}", report.ratio(part, most, least, "cpu_us"), 1.1),))
     _, some, many = (name for name in names if "open orders" in name)

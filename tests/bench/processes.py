@@ -78,7 +78,7 @@ def python(*arguments: str) -> list[str]:
 
 
 def tree_cpu_seconds(*pids: int) -> float:
-    """CPU time of processes and all below them, also of those that have ended and were waited for; 0 where the system does not tell."""
+    """CPU time of processes and all below them, also of those that have ended and were waited for; 0 where the system does not report it."""
     spent, children = dict[int, float](), defaultdict[int, list[int]](list)
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -95,7 +95,7 @@ def tree_cpu_seconds(*pids: int) -> float:
 
 
 def rss_mb(pid: int) -> float | None:
-    """Resident memory of a process in MB; None where the system does not tell."""
+    """Resident memory of a process in MB; None where the system does not report it."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except OSError:

@@ -90,7 +90,7 @@ class _Clocked:
 
 
 def _working(report: Report, run: int, database: str, environment: dict[str, str]) -> None:
-    """Empty the inbox, then two handlers' streams, in batches, as the lanes do."""
+    """Empty the inbox, then two handlers' streams, in batches, as the workers do."""
     settings = load(environment)
     store, spent = Store(connect(settings.redis_url)), defaultdict[str, float](float)
     clocked: Any = _Clocked(store, spent, "Valkey")
@@ -101,8 +101,8 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     relay = OutboxRelay(ledger, store, notifier, Channels(settings))
     drift: Any = _Clocked(DriftMonitor(store.client), spent, "drift")
     seen_ms = milliseconds(settings.dedupe_window)
-    drain = Dispatcher(clocked, notifier, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
-    _emptied(clocked, keys.INBOX, drain.process, spent).report(report, run, "drain")
+    dispatcher = Dispatcher(clocked, notifier, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
+    _emptied(clocked, keys.INBOX, dispatcher.process, spent).report(report, run, "dispatch")
     for handler in handlers:
         if handler.name in {"timeline", "refunds"}:
             clocked_ledger: Any = _Clocked(ledger, spent, "SQL")
@@ -125,7 +125,7 @@ class _Emptied(NamedTuple):
 
 
 def _emptied(store: Any, stream: str, process: Callable[[Sequence[Any]], None], spent: dict[str, float]) -> _Emptied:
-    """In batches as large as a busy lane's. `spent` is what `store` and others add up to."""
+    """Empty a stream in batches as large as a busy queue's. `spent` collects the seconds of each stage."""
     spent.clear()
     count = DISPATCH_BATCH if stream == keys.INBOX else MAX_CLAIM_CHECKS
     events, begin = 0, time.thread_time()

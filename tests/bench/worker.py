@@ -1,7 +1,7 @@
-"""One worker process that works a single lane, as `python -m tests.bench.worker LANE CONSUMER MOST`; settings by environment.
+"""One worker process for a single queue: `python -m tests.bench.worker QUEUE CONSUMER MOST`; settings by environment.
 
-It says `ready`, waits for a line, works until its lane is empty, and prints when its first batch began and its last one was committed
-(system-wide monotonic clock), how many events it had, and its CPU time. The lane's own code runs: claims, signs, doorbells and all.
+It prints `ready`, waits for a line, works until its queue is empty, and prints when its first batch began and its last one was committed
+(system-wide monotonic clock), how many events it had, and its CPU time. The workers' own code runs, with claims, waiter flags and notifications.
 """
 
 import os
@@ -43,7 +43,7 @@ class Worked(msgspec.Struct):
 
 
 def main(queue: str, consumer: str, most: int) -> Worked:
-    """Work the lane; no longer than until `most` events are done, if that is not 0."""
+    """Process the queue until it is empty, or until `most` events are done if `most` is not 0."""
     settings = load(os.environ)
     store = Store(connect(settings.redis_url))
     celery = Celery("curbside", set_as_current=False)

@@ -1,4 +1,4 @@
-"""Every Celery message is deleted, again and again, under load: nothing is lost, and it costs seconds."""
+"""Every Celery message is deleted repeatedly under load: no event is lost, and each is delayed by seconds."""
 
 import random
 import time
@@ -21,7 +21,7 @@ EACH_ROUND = 60
 
 
 @pytest.mark.parametrize("seed", [20261122])
-def test_every_event_ends_in_one_outcome_though_all_celery_messages_are_deleted_ten_times(
+def test_every_event_has_one_outcome_when_all_celery_messages_are_deleted_ten_times(
     real_valkey_url: str, tmp_path: Path, seed: int
 ) -> None:
     rng = random.Random(seed)  # noqa: S311 - the same moments in every run

@@ -1,4 +1,4 @@
-"""Any process may be killed at any moment under load: every acknowledged event still has one outcome, and no effect is doubled."""
+"""Processes are killed at any moment under load: every acknowledged event has one outcome, and no effect is duplicated."""
 
 import itertools
 import random
@@ -33,7 +33,7 @@ BAD = (
 )
 
 
-def test_killed_workers_and_a_killed_ingress_lose_nothing_and_double_nothing(real_valkey_url: str, tmp_path: Path) -> None:
+def test_killed_workers_and_a_killed_ingress_lose_and_duplicate_no_event(real_valkey_url: str, tmp_path: Path) -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same moments in every run, as far as processes allow
     ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
     with (

@@ -1,4 +1,4 @@
-"""Events for tests of the handlers, as values: what happened, at which minute of the story, to which order."""
+"""Events for tests of handlers, each with a kind, a minute and an order."""
 
 import itertools
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A client that writes bytes, not requests, and reads the answers one by one."""
+"""A client that sends bytes and reads answers one by one, and ingress processes to send them to."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""Alerts about an order whose id is an attack: people and channels read it as text, machines get it as it was sent."""
+"""Alerts about an order whose id is an attack: people and channels read it as text, machines get it unchanged."""
 
 import logging
 
@@ -33,7 +33,7 @@ def _report(alert_worker: AlertWorker, order: str) -> None:
     assert all(row["sent_at"] for row in alert_worker.ledger_fixture.rows("outbox"))
 
 
-def test_people_read_it_as_text_and_machines_as_it_was_sent(
+def test_people_read_an_order_id_as_plain_text_and_machines_unchanged(
     migrated_ledger_url: str, fake_valkey_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "curbside.alerts"):

@@ -1,4 +1,4 @@
-"""Whatever order events arrive in, however they are batched and repeated, the ledger ends the same."""
+"""The ledger ends the same whatever the order, batching and repetition of events."""
 
 import itertools
 import threading
@@ -119,7 +119,7 @@ def test_the_order_in_which_events_are_handled_changes_nothing(ledger_fixture: L
     check()
 
 
-def test_the_order_in_which_events_arrive_changes_nothing_but_when_we_heard_of_them(ledger_fixture: LedgerFixture) -> None:
+def test_the_order_of_arrival_changes_nothing_but_the_times_of_receipt(ledger_fixture: LedgerFixture) -> None:
     @_RUNS
     @given(story=_story, data=st.data())
     def check(story: list[News], data: st.DataObject) -> None:
@@ -206,7 +206,7 @@ def test_the_same_events_from_two_workers_at_once_end_as_from_one(ledger_fixture
     assert [state(ledger_fixture, order) for order in orders] == [state(ledger_fixture, order) for order in alone]
 
 
-def test_two_workers_that_meet_the_same_orders_in_opposite_order_never_block_each_other(ledger_fixture: LedgerFixture) -> None:
+def test_two_workers_with_the_same_orders_in_opposite_order_never_deadlock(ledger_fixture: LedgerFixture) -> None:
     start = threading.Barrier(2)
 
     def work(handler: str, rounds: Sequence[Sequence[Event]]) -> None:

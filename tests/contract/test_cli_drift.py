@@ -1,4 +1,4 @@
-"""`curbside drift`: what a person and a script see of it."""
+"""`curbside drift`: its text and its JSON output."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from schemas.drift import DriftKind, Finding
+from schemas.drift import Finding, What
 from tests.support.command_line import CommandResult, curbside, in_process
 from tests.support.settings import environment_for_tests
 from workers.contract_drift import read_drift, record
@@ -26,21 +26,17 @@ def shell(valkey_url: str) -> Shell:
 def two_findings(valkey_url: str) -> None:
     with Redis.from_url(valkey_url) as client:
         at_ms = 1732230000000
-        record(
-            client, Finding("afosto", "DELIVERED", DriftKind.WRONG_TYPE, "$.data.method", "string", "1732230000000-0", at_ms), 3
-        )
-        record(
-            client, Finding("instacart", "fulfillment.picking", DriftKind.UNKNOWN_FIELD, "$.aisle", "number", "1-0", at_ms), 1
-        )
+        record(client, Finding("afosto", "DELIVERED", What.WRONG_TYPE, "$.data.method", "string", "1732230000000-0", at_ms), 3)
+        record(client, Finding("instacart", "fulfillment.picking", What.UNKNOWN_FIELD, "$.aisle", "number", "1-0", at_ms), 1)
 
 
-def test_without_drift_it_says_so(shell: Shell) -> None:
-    assert shell().output == "No drift: what came is what the contract says.\n"
+def test_without_findings_the_command_says_so(shell: Shell) -> None:
+    assert shell().output == "No drift: all bodies match the contract.\n"
     assert json.loads(shell("--json").output) == []
 
 
 @pytest.mark.usefixtures("two_findings")
-def test_findings_are_a_line_each_and_can_be_chosen(shell: Shell) -> None:
+def test_findings_are_one_line_each_and_can_be_filtered(shell: Shell) -> None:
     header, *lines = shell().output.splitlines()
     assert header.split()[:4] == ["provider", "event", "what", "where"]
     assert "afosto     DELIVERED" in lines[0]
@@ -51,7 +47,7 @@ def test_findings_are_a_line_each_and_can_be_chosen(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("two_findings")
-def test_a_script_reads_json(shell: Shell) -> None:
+def test_json_output_has_every_finding(shell: Shell) -> None:
     (first, _) = json.loads(shell("--json").output)
     assert first == {
         "provider": "afosto",
@@ -66,8 +62,8 @@ def test_a_script_reads_json(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("two_findings")
-def test_what_is_forgotten_is_gone(shell: Shell, valkey_url: str) -> None:
-    assert shell("--forget").output == "Forgotten.\n"
+def test_a_forgotten_finding_is_removed(shell: Shell, valkey_url: str) -> None:
+    assert shell("--forget").output == "All findings are deleted.\n"
     with Redis.from_url(valkey_url) as client:
         assert read_drift(client) == []
 

@@ -1,4 +1,4 @@
-"""Customer MIA: one alert while it is open, and none on an order that is over."""
+"""Customer MIA: one open alert for each order, and none for an order that has ended."""
 
 import itertools
 import threading
@@ -18,7 +18,7 @@ def open_alerts(ledger_fixture: LedgerFixture, order: str = ORDER) -> list[str]:
     return [row["identity"] for row in ledger_fixture.rows("customer_mia_alerts", order) if row["closed_at"] is None]
 
 
-def test_a_missing_customer_is_reported_to_people_once_while_it_lasts(ledger_fixture: LedgerFixture) -> None:
+def test_a_missing_customer_is_alerted_once_while_the_alert_is_open(ledger_fixture: LedgerFixture) -> None:
     first = event(MIA, 1)
     ledger_fixture.apply_each(first, event(MIA, 2), event(MIA, 3))
     row = ledger_fixture.row("customer_mia_alerts")
@@ -42,7 +42,7 @@ def test_the_end_of_the_order_closes_its_alert(ledger_fixture: LedgerFixture, en
 
 
 @pytest.mark.parametrize("news", [Kind.DELIVERING, Kind.RESCHEDULED, Kind.LATE_DELIVERY])
-def test_no_other_news_closes_it(ledger_fixture: LedgerFixture, news: Kind) -> None:
+def test_no_other_event_closes_an_alert(ledger_fixture: LedgerFixture, news: Kind) -> None:
     ledger_fixture.apply_each(event(MIA, 1), event(news, 5))
     assert len(open_alerts(ledger_fixture)) == 1
 
@@ -57,7 +57,7 @@ def test_the_end_of_another_order_does_not_close_it(ledger_fixture: LedgerFixtur
     assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_a_later_report_opens_a_new_alert_and_calls_people_again(ledger_fixture: LedgerFixture) -> None:
+def test_a_later_report_opens_a_new_alert_and_sends_it(ledger_fixture: LedgerFixture) -> None:
     again = event(MIA, 9)
     ledger_fixture.apply_each(event(MIA, 1), event(Kind.DELIVERED, 5), again)
     assert open_alerts(ledger_fixture) == [again.identity]
@@ -72,7 +72,7 @@ def test_an_old_report_that_arrives_after_the_end_opens_nothing(ledger_fixture: 
     assert ledger_fixture.alerts() == []
 
 
-def test_a_report_that_arrived_before_the_end_but_is_handled_after_it_is_kept_closed_and_calls_nobody(
+def test_a_report_handled_after_the_orders_end_is_stored_closed_and_sends_no_alert(
     ledger_fixture: LedgerFixture,
 ) -> None:
     report, over = event(MIA, 1), event(Kind.DELIVERED, 5)
@@ -103,7 +103,7 @@ def test_a_report_without_a_time_is_as_old_as_its_receipt(ledger_fixture: Ledger
     assert len(open_alerts(ledger_fixture)) == 1
 
 
-def test_what_people_are_told_names_the_order_and_no_person(ledger_fixture: LedgerFixture) -> None:
+def test_an_alert_text_names_the_order_and_no_person(ledger_fixture: LedgerFixture) -> None:
     report = event(MIA, 1)
     ledger_fixture.apply_each(report)
     row = ledger_fixture.row("outbox")

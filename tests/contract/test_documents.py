@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from deploy.documents.files import MAKERS, is_current, path_of, published
+from deploy.documents.files import GENERATORS, is_current, path_of, published
 from deploy.documents.json_schema import STRICT
 from schemas.contracts import CONTRACTS
 from schemas.events import Provider
@@ -34,8 +34,8 @@ def parser() -> str:
     pytest.skip(why)
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_what_is_committed_is_what_the_models_say(name: str) -> None:
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_committed_documents_match_the_models(name: str) -> None:
     assert is_current(name), "run `curbside schema --write`, and commit what it writes"
 
 
@@ -93,7 +93,7 @@ def test_the_openapi_document_is_valid_and_names_every_path(serve: Serve) -> Non
             assert str(answer.status_code) in operation["responses"], f"{method} {path} answered {answer.status_code}"
 
 
-def test_what_a_post_is_answered_is_in_the_openapi_document_with_its_headers(serve: Serve, real_valkey_url: str) -> None:
+def test_every_answer_to_a_post_is_in_the_openapi_document_with_its_headers(serve: Serve, real_valkey_url: str) -> None:
     paths = json.loads(path_of("openapi").read_bytes())["paths"]
     client = serve(REDIS_URL=real_valkey_url, MAX_BODY_BYTES="100")
     sent: list[tuple[str, dict[str, str], bytes, int]] = [
@@ -117,7 +117,7 @@ def test_what_a_post_is_answered_is_in_the_openapi_document_with_its_headers(ser
 
 def test_a_provider_that_is_received_is_in_both_documents() -> None:
     """A row of `CONTRACTS` without its messages and addresses here would be a provider that the documents pass over."""
-    documents = {name: json.loads(path_of(name).read_bytes()) for name in MAKERS}
+    documents = {name: json.loads(path_of(name).read_bytes()) for name in GENERATORS}
     assert documents["asyncapi"]["channels"].keys() == CONTRACTS.keys()
     named = {path.removeprefix("/webhook/") for path in documents["openapi"]["paths"] if path.startswith("/webhook/")}
     assert named == {*CONTRACTS, "{provider}"}
@@ -132,8 +132,8 @@ def test_lenient_fields_show_their_documented_type_and_strict_ones_say_so() -> N
     assert "required" not in schemas["Item"]
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_the_ingress_serves_it_and_says_when_it_has_not_changed(serve: Serve, name: str) -> None:
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_ingress_serves_the_document_and_answers_304_when_it_is_unchanged(serve: Serve, name: str) -> None:
     client = serve()
     answer = client.get(f"/{name}.json")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
@@ -144,7 +144,7 @@ def test_the_ingress_serves_it_and_says_when_it_has_not_changed(serve: Serve, na
     assert client.get(f"/{name}.json", headers={"If-None-Match": '"another"'}).status_code == 200
 
 
-def test_the_command_prints_it_checks_it_and_refuses_another() -> None:
+def test_the_command_prints_and_checks_a_document_and_refuses_an_unknown_one() -> None:
     assert json.loads(in_process("schema", "openapi", environment={}).output)["openapi"] == "3.1.0"
     assert in_process("schema", "--check", environment={}) == (0, "current\n", "")
     refused = in_process("schema", "swagger", environment={})
@@ -153,7 +153,7 @@ def test_the_command_prints_it_checks_it_and_refuses_another() -> None:
 
 
 def test_a_document_that_is_not_current_is_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.documents.files.FOLDER", tmp_path)
+    monkeypatch.setattr("deploy.documents.files.DIRECTORY", tmp_path)
     said = in_process("schema", "--check", environment={})
     assert said.exit_code == 1
     assert "Run `curbside schema --write`" in said.errors

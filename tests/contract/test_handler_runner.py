@@ -1,101 +1,24 @@
-"""Handling on both ledgers and a real Valkey: one bad event hurts nobody else, and a world that is away blames no event."""
+"""The handler runner on both ledgers and a real Valkey: bad events fail individually, and an outage marks no event failed."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from schemas import keys
 from schemas.events import Event, Kind
 from schemas.failures import Reason
+from tests.contract.handler_runner_bench import BAD, EVENTS, TIMELINE, bench, has_a_bug, picky, rejects, writes_nonsense
 from tests.support.event_sums import failures
 from tests.support.ledger_fixture import reading_ledger
 from tests.support.postgresql_server import PostgresqlServer
 from tests.support.redis_monitor import RedisMonitor
-from tests.support.settings import make_settings
 from tests.support.worker_parts import WorkerParts, refund, status
-from workers.alerts.channels import Channels
-from workers.alerts.outbox_relay import OutboxRelay
-from workers.dispatcher import Dispatcher, Router
-from workers.errors import DependencyUnavailableError, PermanentError
+from workers.errors import DependencyUnavailableError
 from workers.failures.retry_policy import NO_RETRY
 from workers.handler import Apply, Handler, UnitOfWork, registered
-from workers.handler_runner import HandlerRunner
-from workers.ledger.ledger import Ledger
 from workers.ledger.tables import order_events, orders, outbox, refunds
-
-BAD = "order-117"
-EVENTS = 200
-TIMELINE = next(each for each in registered() if each.name == "timeline")
-
-
-class Bench:
-    """One handler at work on one ledger, fed by a dispatcher."""
-
-    def __init__(self, worker_parts: WorkerParts, ledger: Ledger, handler: Handler) -> None:
-        self.parts, self.handler, self.stream = worker_parts, handler, keys.todo(handler.name)
-        self._dispatcher = Dispatcher(worker_parts.store, worker_parts.notifier, Router([handler]), zone=UTC, seen_ms=60_000)
-        self.relay = OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings()))
-        self.process = HandlerRunner(handler, worker_parts.store, ledger, self.relay, UTC).process
-
-    def feed(self, *bodies: bytes) -> list[str]:
-        """Have events routed to the handler; their ids."""
-        ids = self.parts.append(*bodies)
-        self._dispatcher.process(self.parts.read_new())
-        return ids
-
-    def work(self) -> None:
-        """Take all that waits, and handle it."""
-        self.process(self.parts.read_new(self.stream))
-
-    def work_again(self) -> None:
-        """Handle what was taken and not acknowledged, as after a restart."""
-        self.process(self.parts.store.read_own(self.stream, "one", "0", 1000))
-
-    def counts(self) -> dict[str, int]:
-        """Where the handler's events are; the sum is checked."""
-        looked, name = self.parts.sums([self.handler.name]), self.handler.name
-        counts = {what: looked.count(f"{what}:{name}") for what in ("routed", "applied", "failed")}
-        return {**counts, "waiting": looked.waiting_for[name]}
-
-
-@contextmanager
-def bench(worker_parts: WorkerParts, ledger_url: str, handler: Handler = TIMELINE) -> Iterator[Bench]:
-    ledger = Ledger(make_settings(DATABASE_URL=ledger_url))
-    made = Bench(worker_parts, ledger, handler)
-    try:
-        yield made
-    finally:
-        made.relay.close()
-        ledger.close()
-
-
-def picky(refuse: Callable[[UnitOfWork, Event], None]) -> Handler:
-    """A handler that writes the timeline, but refuses one order in some way."""
-
-    def apply(work: UnitOfWork, events: Sequence[Event]) -> None:
-        TIMELINE.apply(work, events)
-        for event in events:
-            if event.order_ids == (BAD,):
-                refuse(work, event)
-
-    return Handler("picky", None, apply, NO_RETRY)
-
-
-def rejects(_: UnitOfWork, event: Event) -> None:
-    raise PermanentError(f"we do not take {event.order_ids[0]}")
-
-
-def has_a_bug(_: UnitOfWork, event: Event) -> None:
-    event.lines[0]  # it has none
-
-
-def writes_nonsense(work: UnitOfWork, _: Event) -> None:
-    work.connection.execute(text("INSERT INTO order_events (provider, order_id) VALUES ('instacart', 'half a row')"))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +29,7 @@ def writes_nonsense(work: UnitOfWork, _: Event) -> None:
         (writes_nonsense, Reason.LEDGER_REFUSED, "IntegrityError"),
     ],
 )
-def test_one_bad_event_of_two_hundred_fails_alone_and_says_why(
+def test_one_bad_event_of_two_hundred_fails_alone_with_its_error(
     real_worker_parts: WorkerParts, ledger_url: str, refuse: Callable[[UnitOfWork, Event], None], reason: Reason, said: str
 ) -> None:
     with bench(real_worker_parts, ledger_url, picky(refuse)) as it, reading_ledger(ledger_url) as rows:
@@ -125,7 +48,7 @@ def test_one_bad_event_of_two_hundred_fails_alone_and_says_why(
     assert refuse.__name__ in str(failure.traceback)
 
 
-def test_several_bad_events_in_a_batch_fail_each_for_itself(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
+def test_several_bad_events_of_a_batch_fail_individually(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
     with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(rejects)) as it:
         it.feed(*(status(BAD if number % 3 == 0 else f"order-{number}") for number in range(30)))
         it.work()
@@ -133,7 +56,7 @@ def test_several_bad_events_in_a_batch_fail_each_for_itself(real_worker_parts: W
     assert len(failures(real_worker_parts.client)) == 10
 
 
-def test_what_a_failing_handler_says_of_a_customer_is_in_the_record_and_not_in_the_log(
+def test_customer_data_in_an_error_is_in_the_failure_record_and_not_in_the_log(
     real_worker_parts: WorkerParts, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def gossips(_: UnitOfWork, __: Event) -> None:
@@ -159,7 +82,7 @@ def test_a_batch_handled_twice_counts_once_and_has_its_effects_once(real_worker_
         assert [(row["order_id"], row["line"]) for row in rows.of(refunds)] == [("a", "bread"), ("a", "milk"), ("b", "bread")]
 
 
-def test_a_failed_batch_settled_twice_counts_once(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
+def test_a_failed_batch_acknowledged_twice_counts_once(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
     with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}", picky(rejects)) as it:
         it.feed(status(BAD), status("good"))
         taken = real_worker_parts.read_new(it.stream)
@@ -168,7 +91,7 @@ def test_a_failed_batch_settled_twice_counts_once(real_worker_parts: WorkerParts
             assert it.counts() == {"routed": 2, "applied": 1, "failed": 1, "waiting": 0}
 
 
-def test_a_crash_between_the_ledgers_commit_and_the_acknowledgement_doubles_nothing(
+def test_a_crash_between_the_ledgers_commit_and_the_acknowledgement_duplicates_nothing(
     real_worker_parts: WorkerParts, ledger_url: str
 ) -> None:
     handler = next(each for each in registered() if each.name == "customer_mia")
@@ -200,7 +123,7 @@ def away(request: pytest.FixtureRequest, tmp_path: Path) -> Away:
     return Away(url, server.start)
 
 
-def test_a_database_that_is_away_blames_no_event_and_all_catch_up_by_themselves(
+def test_a_database_outage_marks_no_event_failed_and_all_are_applied_after_it(
     real_worker_parts: WorkerParts, away: Away
 ) -> None:
     with bench(real_worker_parts, away.url, picky(rejects)) as it:
@@ -214,7 +137,7 @@ def test_a_database_that_is_away_blames_no_event_and_all_catch_up_by_themselves(
         assert it.counts() == {"routed": 3, "applied": 2, "failed": 1, "waiting": 0}
 
 
-def test_a_service_that_a_handler_cannot_reach_blames_no_event(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
+def test_a_service_outage_in_a_handler_marks_no_event_failed(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
     answers: list[Apply] = []
 
     def call_out(_: UnitOfWork, event: Event) -> None:
@@ -231,7 +154,7 @@ def test_a_service_that_a_handler_cannot_reach_blames_no_event(real_worker_parts
         assert it.counts() == {"routed": 3, "applied": 3, "failed": 0, "waiting": 0}
 
 
-def test_an_event_whose_body_is_gone_is_kept_as_failed_and_the_others_are_handled(
+def test_an_event_without_a_body_is_kept_as_failed_and_the_others_are_handled(
     real_worker_parts: WorkerParts, tmp_path: Path
 ) -> None:
     with bench(real_worker_parts, f"sqlite:///{tmp_path / 'ledger.db'}") as it:
@@ -243,9 +166,7 @@ def test_an_event_whose_body_is_gone_is_kept_as_failed_and_the_others_are_handle
     assert (failure.event_id, failure.reason) == (gone, Reason.BODY_MISSING)
 
 
-def test_a_claim_check_deleted_while_a_worker_held_it_stops_nobody_else(
-    real_worker_parts: WorkerParts, ledger_url: str
-) -> None:
+def test_a_claim_check_deleted_while_pending_does_not_stop_the_others(real_worker_parts: WorkerParts, ledger_url: str) -> None:
     with bench(real_worker_parts, ledger_url) as it, reading_ledger(ledger_url) as rows:
         it.feed(status("a"))
         it.feed(status("b"))
@@ -270,7 +191,7 @@ def test_a_batch_costs_three_round_trips_however_many_events_it_has(
     assert commands == ["XREADGROUP", "XRANGE", "EVALSHA"], "take, redeem, settle"
 
 
-def test_a_handler_gets_the_kinds_it_asked_for(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
+def test_a_handler_gets_only_its_kinds_of_event(real_worker_parts: WorkerParts, tmp_path: Path) -> None:
     seen: list[Kind] = []
 
     def note(_: UnitOfWork, events: Sequence[Event]) -> None:

@@ -1,4 +1,4 @@
-"""The handler of `tests/examples/loyalty.py`: the service is called once, an outage blames no event, a refused event fails."""
+"""The handler of `tests/examples/loyalty.py`: one call for each event, none failed by an outage, refused ones failed."""
 
 import json
 import threading
@@ -65,7 +65,7 @@ def delivered(order: str) -> bytes:
     return b'{"event":"delivered","order_id":"%s","timestamp":"2026-03-01T12:00:00Z"}' % order.encode()
 
 
-def test_it_tells_the_service_under_one_key_waits_out_an_outage_and_blames_only_what_is_refused(
+def test_an_http_handler_sends_one_idempotency_key_waits_for_an_outage_and_fails_only_refused_events(
     real_valkey_url: str, tmp_path: Path
 ) -> None:
     with Service().running() as service, redis.Redis.from_url(real_valkey_url) as client:

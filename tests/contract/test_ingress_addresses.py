@@ -1,4 +1,4 @@
-"""The addresses of events: with a slash at the end too, by no other spelling, and what consoles that check a URL are told."""
+"""The addresses of events: with a trailing slash or without, no other spelling, and the answers to probes of a URL."""
 
 import http.client
 
@@ -45,7 +45,7 @@ def test_the_token_endpoint_may_end_in_a_slash(client: httpx.Client) -> None:
     assert client.post("/oauth/token/", data=GRANT).status_code == 200
 
 
-def test_no_other_spelling_leads_there(client: httpx.Client, real_valkey_url: str) -> None:
+def test_no_other_spelling_of_an_address_is_routed(client: httpx.Client, real_valkey_url: str) -> None:
     spellings = ["//webhook", "/webhook//", "/webhook//instacart", "/webhook/instacart//", "/webhook/./instacart", "/Webhook"]
     spellings += [
         "/webhook%2F",
@@ -63,7 +63,7 @@ def test_no_other_spelling_leads_there(client: httpx.Client, real_valkey_url: st
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_console_that_checks_the_address_is_told_that_it_is_right(client: httpx.Client, path: str) -> None:
+def test_a_provider_console_that_probes_the_address_gets_success(client: httpx.Client, path: str) -> None:
     told = client.get(path)
     assert (told.status_code, told.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert told.text.endswith("they are posted here.\n")
@@ -78,7 +78,7 @@ def test_a_console_that_checks_the_address_is_told_that_it_is_right(client: http
     assert client.get("/healthz").status_code == 200, "the connection lives"
 
 
-def test_the_token_endpoint_says_what_it_allows(client: httpx.Client) -> None:
+def test_the_token_endpoint_lists_its_allowed_methods(client: httpx.Client) -> None:
     answer = client.options("/oauth/token")
     assert (answer.status_code, answer.headers["allow"]) == (204, "OPTIONS, POST")
     assert client.get("/oauth/token").status_code == 405

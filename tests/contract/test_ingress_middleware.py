@@ -1,4 +1,4 @@
-"""`INGRESS_MIDDLEWARE`: other people's ASGI middleware sees every request, events included; without it nothing is added."""
+"""`INGRESS_MIDDLEWARE`: a user's ASGI middleware gets every request, events included; by default there is none."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ HERE = "tests.examples.request_ids"
 IDS = f"{HERE}:RequestIds"
 
 
-def test_it_sees_events_and_everything_else(serve: Serve, valkey_url: str) -> None:
+def test_middleware_gets_events_and_all_other_requests(serve: Serve, valkey_url: str) -> None:
     client = serve(REDIS_URL=valkey_url, INGRESS_MIDDLEWARE=IDS)
 
     answer = client.post("/webhook", content=b"{}", headers=bearer() | {HEADER: "mine"})
@@ -33,14 +33,14 @@ def test_it_sees_events_and_everything_else(serve: Serve, valkey_url: str) -> No
         assert (answer.status_code, len(answer.headers[HEADER])) == (status, 36)
 
 
-def test_the_first_is_the_outermost(serve: Serve) -> None:
+def test_the_first_middleware_is_the_outermost(serve: Serve) -> None:
     client = serve(INGRESS_MIDDLEWARE=f"{HERE}:twice, {IDS}")
     assert client.get("/healthz", headers={HEADER: "mine"}).headers[HEADER] == "mine, twice"
     answer = serve(INGRESS_MIDDLEWARE=f"{IDS},{HERE}:twice").get("/healthz")
     assert answer.status_code == 500, "the inner one found no id to mark"
 
 
-def test_a_bug_of_ours_reaches_it_and_is_written_down_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_reaches_the_middleware_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     settings = dataclasses.replace(make_settings(INGRESS_MIDDLEWARE=IDS), max_body_bytes=None)  # type: ignore[arg-type]
     with running_ingress(settings) as url:
         for number in range(5):
@@ -52,7 +52,7 @@ def test_a_bug_of_ours_reaches_it_and_is_written_down_once(caplog: pytest.LogCap
     assert "Exception in ASGI" not in caplog.text
 
 
-def test_a_bug_of_its_own_is_a_500_and_written_down_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_middleware_s_own_error_is_a_500_and_logged_once(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     client = serve(INGRESS_MIDDLEWARE=f"{HERE}:broken")
     assert {client.get("/a-secret").status_code for _ in range(5)} == {500}
     assert caplog.text.count("a bug in the ingress: LookupError") == 1
@@ -60,7 +60,7 @@ def test_a_bug_of_its_own_is_a_500_and_written_down_once(serve: Serve, caplog: p
     assert "uvicorn" not in caplog.text
 
 
-def test_without_it_the_server_calls_the_ingress_itself() -> None:
+def test_without_middleware_the_server_calls_the_ingress_directly() -> None:
     assert type(create_app(make_settings())) is Ingress
 
 
@@ -75,7 +75,7 @@ def test_without_it_the_server_calls_the_ingress_itself() -> None:
         ("sentry", "expected package.module:Name, separated by commas, got 'sentry'"),
     ],
 )
-def test_one_that_cannot_be_used_is_refused_at_start_in_a_sentence(name: str, why: str) -> None:
+def test_unusable_middleware_stops_the_start_with_one_sentence(name: str, why: str) -> None:
     done = subprocess.run(
         ingress_command(free_port()),
         env=os.environ | environment_for_tests(INGRESS_MIDDLEWARE=name),

@@ -1,4 +1,4 @@
-"""Somebody notices: what the ingress refuses is counted, logged and shown, and so is a Valkey that goes and comes back."""
+"""What the ingress refuses is counted, logged and shown, and so is the start and the end of a Valkey outage."""
 
 import dataclasses
 import json
@@ -62,7 +62,7 @@ def refuse_all(client: httpx.Client) -> Counts:
     }
 
 
-def test_every_refusal_is_counted_by_provider_status_and_cause_and_said(real_valkey: RealValkey, tmp_path: Path) -> None:
+def test_every_refusal_is_counted_by_provider_status_and_cause_and_logged(real_valkey: RealValkey, tmp_path: Path) -> None:
     ingress = IngressProcess(tmp_path / "log", REDIS_URL=real_valkey.url, MAX_BODY_BYTES="1KiB")
     try:
         with httpx.Client(base_url=ingress.url, timeout=30) as client:
@@ -94,7 +94,7 @@ def test_nothing_refused_is_nothing_shown(real_valkey: RealValkey) -> None:
     assert counted(real_valkey.url) == {}
 
 
-def test_refusals_of_long_ago_are_in_the_table_and_in_no_sentence(serve: Serve, real_valkey: RealValkey) -> None:
+def test_old_refusals_are_in_the_table_and_not_in_the_notice(serve: Serve, real_valkey: RealValkey) -> None:
     client = serve(REDIS_URL=real_valkey.url)
     client.get("/nothing")
     wait_for(lambda: counted(real_valkey.url), what="the refusal to be counted")
@@ -105,9 +105,7 @@ def test_refusals_of_long_ago_are_in_the_table_and_in_no_sentence(serve: Serve, 
     assert "refused" not in said.errors
 
 
-def test_an_outage_is_said_when_it_begins_and_when_it_ends_and_its_503s_are_counted(
-    real_valkey: RealValkey, tmp_path: Path
-) -> None:
+def test_an_outage_is_logged_at_its_start_and_its_end_and_its_503s_are_counted(real_valkey: RealValkey, tmp_path: Path) -> None:
     ingress = IngressProcess(tmp_path / "log", REDIS_URL=real_valkey.url)
     try:
         with httpx.Client(base_url=ingress.url, timeout=30) as client:
@@ -129,7 +127,7 @@ def test_an_outage_is_said_when_it_begins_and_when_it_ends_and_its_503s_are_coun
     assert "instacart: 400 requests refused because of Valkey being unreachable" in status(real_valkey.url).errors
 
 
-def test_a_valkey_that_is_away_at_the_start_is_said_once_and_its_settings_are_looked_at_later(tmp_path: Path) -> None:
+def test_a_valkey_outage_at_start_is_logged_once_and_its_settings_are_checked_later(tmp_path: Path) -> None:
     server = RealValkey()
     ingress = IngressProcess(tmp_path / "log", REDIS_URL=server.url)
     try:
@@ -143,7 +141,7 @@ def test_a_valkey_that_is_away_at_the_start_is_said_once_and_its_settings_are_lo
     assert ingress.log.count("Valkey is unreachable") == ingress.log.count("Valkey is back") == 1
 
 
-def test_the_causes_of_a_503_are_told_apart(serve: Serve, real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_causes_of_a_503_are_distinguished(serve: Serve, real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 3600.0)
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="300ms")
 
@@ -165,7 +163,7 @@ def test_the_causes_of_a_503_are_told_apart(serve: Serve, real_valkey: RealValke
     wait_for(lambda: counted(real_valkey.url) == {("afosto", 503, cause): 1 for cause in causes}, what="three causes")
 
 
-def test_a_bug_is_written_down_once_with_its_place_and_counted_each_time(
+def test_an_unexpected_error_is_logged_once_with_its_place_and_counted_each_time(
     real_valkey: RealValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrong: dict[str, Any] = {"max_body_bytes": None, "token_signing_keys": ()}

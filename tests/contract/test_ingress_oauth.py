@@ -49,7 +49,7 @@ def assert_refused(answer: httpx.Response, error: str, status: int = 400) -> Non
     [(FORM, {}), (GRANT, basic(CLIENT_ID, CLIENT_SECRET)), (GRANT | {"client_id": CLIENT_ID}, basic(CLIENT_ID, CLIENT_SECRET))],
     ids=["form", "Basic", "Basic and id"],
 )
-def test_a_token_fetched_here_opens_the_webhook(
+def test_an_issued_token_is_accepted_by_the_webhook(
     serve: Serve, valkey_url: str, form: Mapping[str, str], headers: Mapping[str, str]
 ) -> None:
     client = serve(REDIS_URL=valkey_url, TOKEN_TTL="10m")
@@ -65,7 +65,7 @@ def test_a_token_fetched_here_opens_the_webhook(
     assert [entry[0] for entry in stored(valkey_url)] == [event.json()["id"]]
 
 
-def test_scope_and_resource_are_in_the_token_and_the_scope_is_told(client: httpx.Client) -> None:
+def test_scope_and_resource_are_in_the_token_and_the_scope_is_in_the_answer(client: httpx.Client) -> None:
     answer = client.post("/oauth/token", data=FORM | {"scope": "orders:write events", "resource": "https://store.example"})
 
     assert answer.json()["scope"] == "orders:write events"
@@ -201,6 +201,6 @@ def test_a_scope_outside_the_grammar_is_invalid(client: httpx.Client, scope: str
     assert_refused(client.post("/oauth/token", data=FORM | {"scope": scope}), "invalid_scope")
 
 
-def test_nobody_learns_from_the_answer_which_of_id_and_secret_is_wrong(client: httpx.Client) -> None:
+def test_the_answer_does_not_reveal_which_of_id_and_secret_is_wrong(client: httpx.Client) -> None:
     answers = [client.post("/oauth/token", data=FORM | {field: "wrong"}).text for field in CLIENT]
     assert len(set(answers)) == 1

@@ -1,4 +1,4 @@
-"""What a provider is told while Valkey or the broker is away, full or frozen: the truth, and 200 again afterwards.
+"""Answers to providers while Valkey or the broker is down, full or frozen, and after it.
 
 That it is told soon: the client gives up after half a minute, 60 commit timeouts, and so fails the test.
 """
@@ -38,7 +38,7 @@ def until_accepted(client: httpx.Client) -> None:
     [(RealValkey.freeze, RealValkey.resume), (RealValkey.stop, RealValkey.start), (RealValkey.kill, RealValkey.start)],
     ids=["frozen", "stopped", "killed"],
 )
-def test_an_outage_of_valkey_is_503_within_seconds_and_over_when_it_is_over(
+def test_a_valkey_outage_is_503_within_seconds_and_ends_with_the_outage(
     serve: Serve, real_valkey: RealValkey, outage: Callable[[RealValkey], None], recovery: Callable[[RealValkey], None]
 ) -> None:
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT=COMMIT_TIMEOUT)
@@ -84,7 +84,7 @@ def test_a_full_valkey_is_503_and_loses_nothing(serve: Serve, real_valkey: RealV
     assert stored(real_valkey.url)[0][0] == before
 
 
-def test_past_the_backlog_limit_events_are_refused_until_the_drain_has_caught_up(
+def test_past_the_backlog_limit_events_are_refused_until_the_dispatcher_has_caught_up(
     serve: Serve, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 0.05)
@@ -102,14 +102,14 @@ def test_past_the_backlog_limit_events_are_refused_until_the_drain_has_caught_up
     until_accepted(client)
 
 
-def test_without_the_broker_of_the_doorbells_events_are_accepted(serve: Serve, fake_valkey_url: str) -> None:
+def test_events_are_accepted_during_a_broker_outage(serve: Serve, fake_valkey_url: str) -> None:
     client = serve(REDIS_URL=fake_valkey_url, CELERY_BROKER_URL=f"redis://{LOOPBACK}:{free_port()}/0")
 
     assert [post(client).status_code for _ in range(10)] == [200] * 10
     assert len(stored(fake_valkey_url)) == 10
 
 
-def test_a_password_that_valkey_does_not_take_is_503_and_stays_unsaid(
+def test_a_wrong_valkey_password_is_503_and_is_not_shown(
     serve: Serve, real_valkey: RealValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = post(serve(REDIS_URL=real_valkey.url.replace("redis://", "redis://user:pa55word@")))
@@ -118,7 +118,7 @@ def test_a_password_that_valkey_does_not_take_is_503_and_stays_unsaid(
     assert "pa55word" not in answer.text + caplog.text
 
 
-def test_a_valkey_whose_settings_may_lose_events_is_warned_of(
+def test_valkey_settings_that_may_lose_events_are_logged_as_a_warning(
     serve: Serve, real_valkey: RealValkey, caplog: pytest.LogCaptureFixture
 ) -> None:
     serve(REDIS_URL=real_valkey.url)

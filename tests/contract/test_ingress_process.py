@@ -1,4 +1,4 @@
-"""The ingress as a process: a stop under load loses no acknowledged event, and its log tells nothing that is not its to tell."""
+"""The ingress as a process: a stop under load loses no acknowledged event, and its log holds no secret and no personal data."""
 
 import base64
 import threading
@@ -96,7 +96,7 @@ def test_a_crash_of_valkey_under_load_loses_no_acknowledged_event(real_valkey: R
     assert load.acknowledged.items() <= {name: body for name, _, body in stored(real_valkey.url)}.items()
 
 
-def test_nothing_secret_or_personal_is_logged(real_valkey: RealValkey, tmp_path: Path) -> None:
+def test_no_secret_and_no_personal_data_is_logged(real_valkey: RealValkey, tmp_path: Path) -> None:
     personal = b'{"customer":"Ada Lovelace","phone":"+31 6 12345678"}'
     pair = base64.b64encode(f"{CLIENT_ID}:wrong-secret".encode()).decode()
     token, signature = bearer(), signed(personal)

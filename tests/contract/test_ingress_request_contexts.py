@@ -1,4 +1,4 @@
-"""POST /webhook: what is kept beside the body, over real HTTP, and what never is."""
+"""POST /webhook over real HTTP: which headers are stored with the body, and which never are."""
 
 import hmac
 
@@ -55,9 +55,7 @@ def test_another_provider_s_own_headers_are_not_kept(serve: Serve, valkey_url: s
     assert context == RequestContext(peer="127.0.0.1", user_agent="Afosto/1.0", traceparent=TRACEPARENT)
 
 
-def test_a_provider_of_ones_own_names_its_own_headers(
-    serve: Serve, real_valkey_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_users_provider_declares_its_own_headers(serve: Serve, real_valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONTRACTS, toyshop.NAME, toyshop.PROVIDERS[toyshop.NAME])  # and gone again after the test
     secret, body = "the secret of the toyshop", b"{}"
     signature = {"X-Toyshop-Signature": "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()}
@@ -69,14 +67,14 @@ def test_a_provider_of_ones_own_names_its_own_headers(
     assert context.headers == {"x-toyshop-branch": "Utrecht"}
 
 
-def test_behind_a_proxy_of_ours_the_peer_is_whom_it_names(serve: Serve, real_valkey_url: str) -> None:
+def test_behind_a_trusted_proxy_the_peer_is_the_client_it_names(serve: Serve, real_valkey_url: str) -> None:
     ours, strangers = (serve(REDIS_URL=real_valkey_url, TRUSTED_PROXIES=networks) for networks in ("127.0.0.1", "10.0.0.0/8"))
     for client in (ours, strangers):
         client.post("/webhook", content=REFUND, headers=bearer() | {"X-Forwarded-For": "198.51.100.1, 203.0.113.77"})
     assert [context and context.peer for context in kept(real_valkey_url)] == ["203.0.113.77", "127.0.0.1"]
 
 
-def test_of_a_header_that_comes_twice_the_last_is_kept(serve: Serve, valkey_url: str) -> None:
+def test_the_last_of_repeated_headers_is_kept(serve: Serve, valkey_url: str) -> None:
     headers = [*signed(OPENED).items(), ("X-Afosto-Tenant", "first"), ("x-afosto-tenant", "last")]
     assert serve(REDIS_URL=valkey_url).post("/webhook/afosto", content=OPENED, headers=headers).status_code == 200
     (context,) = kept(valkey_url)
@@ -97,7 +95,7 @@ def test_a_header_of_sixty_kilobytes_and_other_bytes_is_cut_and_made_printable(s
     assert max(map(len, fields)) <= MAX_BYTES
 
 
-def test_no_credential_reaches_valkey_whatever_becomes_of_the_event(
+def test_no_credential_reaches_valkey_whatever_the_outcome_of_the_event(
     serve: Serve, real_valkey: RealValkey, real_context_deployment: ContextDeployment
 ) -> None:
     client = serve(REDIS_URL=real_valkey.url)

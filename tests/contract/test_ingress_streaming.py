@@ -1,4 +1,4 @@
-"""Bodies that are too large, too slow or cut off: refused in bounded time and memory, and nobody else notices."""
+"""Bodies that are too large, too slow or cut off are refused in bounded time and memory, and affect no other client."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ def read_until_closed(connection: socket.socket) -> bytes:
     return answer
 
 
-def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_not(serve: Serve, valkey_url: str) -> None:
+def test_a_body_at_the_limit_is_accepted_and_one_byte_more_is_refused(serve: Serve, valkey_url: str) -> None:
     client = serve(REDIS_URL=valkey_url, MAX_BODY_BYTES=str(LIMIT_BYTES))
     body = b"x" * LIMIT_BYTES
 
@@ -68,7 +68,7 @@ def test_an_endless_body_is_cut_off_at_the_limit(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"4\r\nhalf\r\n"], ids=["no byte", "half"])
-def test_a_body_that_does_not_come_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+def test_a_request_whose_body_does_not_arrive_is_cancelled(serve: Serve, monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     monkeypatch.setattr("ingress.body_reader.BODY_TIMEOUT_SECONDS", 0.1)
     with connect(serve()) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + begun)
@@ -77,7 +77,7 @@ def test_a_body_that_does_not_come_is_given_up(serve: Serve, monkeypatch: pytest
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_form_that_does_not_come_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_whose_form_does_not_arrive_is_cancelled(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingress.body_reader.BODY_TIMEOUT_SECONDS", 0.1)
     with connect(serve()) as connection:
         kind = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -98,7 +98,7 @@ def test_a_refused_body_is_not_taken_for_the_next_request(serve: Serve, valkey_u
     assert [entry[2] for entry in stored(valkey_url)] == [b"real"]
 
 
-def test_a_client_that_goes_away_mid_request_harms_nobody(
+def test_a_client_that_disconnects_within_a_request_affects_no_other(
     serve: Serve, valkey_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = serve(REDIS_URL=valkey_url)
@@ -116,7 +116,7 @@ def test_a_client_that_goes_away_mid_request_harms_nobody(
     assert "Traceback" not in caplog.text
 
 
-def test_clients_that_leave_do_not_take_their_neighbours_commit_with_them(serve: Serve, valkey_url: str) -> None:
+def test_clients_that_disconnect_do_not_cancel_the_commit_of_others(serve: Serve, valkey_url: str) -> None:
     client = serve(REDIS_URL=valkey_url)
 
     async def post_and_leave(http: httpx.AsyncClient, number: int) -> int | None:

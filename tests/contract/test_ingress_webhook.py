@@ -1,4 +1,4 @@
-"""POST /webhook: what a provider sends and is answered, over real HTTP."""
+"""POST /webhook over real HTTP: requests of providers and their answers."""
 
 import dataclasses
 import hashlib
@@ -61,7 +61,7 @@ def test_events_on_one_connection_get_ids_in_their_order(serve: Serve, valkey_ur
     ]
 
 
-def test_a_body_that_comes_in_chunks_is_put_together(serve: Serve, valkey_url: str) -> None:
+def test_a_chunked_body_is_stored_whole(serve: Serve, valkey_url: str) -> None:
     answer = serve(REDIS_URL=valkey_url).post("/webhook", content=iter([b"one ", b"two ", b"three"]), headers=bearer())
 
     assert answer.status_code == 200
@@ -74,7 +74,7 @@ def test_an_empty_body_is_refused(serve: Serve, valkey_url: str, content: bytes 
     assert stored(valkey_url) == []
 
 
-def test_paths_and_methods_that_do_not_exist_are_told_so(serve: Serve) -> None:
+def test_unknown_paths_are_404_and_unknown_methods_405(serve: Serve) -> None:
     client = serve()
     for path in ("/webhook/shopify", "/webhook/Instacart", "/webhook/a/b", "/", "/hooks"):
         assert_problem(client.post(path, content=BODY, headers=bearer()), 404)
@@ -94,7 +94,7 @@ def test_instacart_without_a_valid_token_is_refused(serve: Serve, valkey_url: st
     assert stored(valkey_url) == []
 
 
-def test_a_token_of_any_key_in_use_is_taken_and_of_another_refused(serve: Serve, real_valkey_url: str) -> None:
+def test_a_token_of_any_current_key_is_accepted_and_of_another_refused(serve: Serve, real_valkey_url: str) -> None:
     new, old, foreign = (f"{name} key that signs tokens of the tests" for name in ("the new", "the old", "a foreign"))
     client = serve(REDIS_URL=real_valkey_url, TOKEN_SIGNING_KEYS=f"{new},{old}")
 
@@ -123,7 +123,7 @@ def test_afosto_without_a_valid_signature_is_refused(serve: Serve, valkey_url: s
     assert client.post("/webhook/afosto", content=BODY, headers={"X-Afosto-Hmac-Sha256": valid.upper()}).status_code == 200
 
 
-def test_an_afosto_secret_opens_its_own_endpoint_only(serve: Serve, real_valkey_url: str) -> None:
+def test_an_afosto_secret_is_valid_for_its_own_endpoint_only(serve: Serve, real_valkey_url: str) -> None:
     client = serve(
         REDIS_URL=real_valkey_url,
         AFOSTO_SECRETS=",".join([f"{ENDPOINT}={OLD}", f"{ENDPOINT}={NEW}", f"{OTHER_ENDPOINT}={OTHER}", SHARED]),
@@ -138,7 +138,7 @@ def test_an_afosto_secret_opens_its_own_endpoint_only(serve: Serve, real_valkey_
     assert status(OTHER, OTHER_ENDPOINT.upper()) == 200
 
 
-def test_a_bug_of_ours_is_a_problem_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_is_a_problem_document_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
     settings = dataclasses.replace(make_settings(), max_body_bytes=None)  # type: ignore[arg-type]
     with running_ingress(settings) as url:
         answer = httpx.post(f"{url}/webhook", content=BODY, headers=bearer())
@@ -149,7 +149,7 @@ def test_a_bug_of_ours_is_a_problem_without_a_traceback(caplog: pytest.LogCaptur
     assert "a bug in the ingress: TypeError" in caplog.text
 
 
-def test_health_says_that_the_process_lives_and_readiness_that_writes_are_taken(serve: Serve, valkey_url: str) -> None:
+def test_health_reports_a_live_process_and_readiness_that_writes_succeed(serve: Serve, valkey_url: str) -> None:
     client, without_valkey = serve(REDIS_URL=valkey_url), serve()
 
     assert (client.get("/healthz").status_code, client.get("/readyz").status_code) == (200, 200)
@@ -159,7 +159,7 @@ def test_health_says_that_the_process_lives_and_readiness_that_writes_are_taken(
     assert answer.headers["retry-after"]
 
 
-def test_many_events_ring_the_drain_once(serve: Serve, valkey_url: str) -> None:
+def test_many_events_send_the_dispatcher_one_notification(serve: Serve, valkey_url: str) -> None:
     client = serve(REDIS_URL=valkey_url)
 
     for _ in range(5):

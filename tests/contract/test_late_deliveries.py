@@ -1,4 +1,4 @@
-"""Late deliveries: how late, against what was promised at that time, and when people are told."""
+"""Late deliveries: minutes late against the time promised then, and when an alert is written."""
 
 import itertools
 from datetime import datetime
@@ -31,7 +31,7 @@ def promise(minutes: float, promised: float, kind: Kind = Kind.ORDER_CREATED, or
     return event(kind, minutes, order, promised_at=at(promised))
 
 
-def test_a_moved_window_says_itself_how_late_it_is(ledger_fixture: LedgerFixture) -> None:
+def test_a_moved_window_gives_its_own_lateness(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(windows(1, Window(at(60), at(90)), Window(at(80), at(110))))
     row = ledger_fixture.row("late_deliveries")
     assert (row["old_window_starts_at"], row["old_window_ends_at"]) == (at(60), at(90))
@@ -54,7 +54,7 @@ def test_a_moved_window_says_itself_how_late_it_is(ledger_fixture: LedgerFixture
     ],
     ids=["ends before they start", "half of each", "no later", "earlier", "old only", "new only", "none", "all of time"],
 )  # fmt: skip
-def test_a_nonsense_window_is_kept_as_it_was_sent(
+def test_an_invalid_window_is_kept_as_sent(
     ledger_fixture: LedgerFixture, old: Window | None, new: Window | None, minutes: int | None
 ) -> None:
     ledger_fixture.apply_each(windows(1, old, new))
@@ -63,13 +63,15 @@ def test_a_nonsense_window_is_kept_as_it_was_sent(
     assert (row["old_window_starts_at"], row["new_window_ends_at"]) == (old and old.starts_at, new and new.ends_at)
 
 
-def test_an_estimate_is_measured_against_what_was_promised(ledger_fixture: LedgerFixture) -> None:
+def test_an_estimate_is_compared_with_the_promised_time(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(promise(0, 60), flat(10, 90))
     row = ledger_fixture.row("late_deliveries")
     assert (row["promised_at"], row["expected_at"], row["minutes_late"]) == (at(60), at(90), 30)
 
 
-def test_an_estimate_that_arrives_before_the_promise_is_measured_when_that_arrives(ledger_fixture: LedgerFixture) -> None:
+def test_an_estimate_that_arrives_before_the_promise_is_compared_when_the_promise_arrives(
+    ledger_fixture: LedgerFixture,
+) -> None:
     late = flat(10, 90)
     ledger_fixture.apply_each(late)
     assert ledger_fixture.row("late_deliveries")["minutes_late"] is None
@@ -79,7 +81,7 @@ def test_an_estimate_that_arrives_before_the_promise_is_measured_when_that_arriv
     assert len(ledger_fixture.alerts()) == 1
 
 
-def test_lateness_is_measured_against_the_promise_of_that_time_not_a_later_one(ledger_fixture: LedgerFixture) -> None:
+def test_lateness_is_compared_with_the_promise_of_that_time_not_a_later_one(ledger_fixture: LedgerFixture) -> None:
     for order, arrivals in enumerate(itertools.permutations(range(4))):
         name = f"fc-{order}"
         story = [
@@ -103,13 +105,13 @@ def test_the_newest_lateness_wins_in_whatever_order_they_arrive(ledger_fixture: 
         assert (row["occurred_at"], row["event_id"], row["minutes_late"]) == (at(20), story[2].event_id, 20)
 
 
-def test_an_old_lateness_that_arrives_late_alerts_nobody(ledger_fixture: LedgerFixture) -> None:
+def test_an_older_lateness_that_arrives_late_writes_no_alert(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(promise(0, 60), flat(20, 61), flat(10, 120))
     assert ledger_fixture.alerts() == []
 
 
 @pytest.mark.parametrize(("minutes", "is_told"), [(14, False), (14.99, False), (15, True), (16, True)])
-def test_people_are_told_at_the_threshold_and_above(ledger_fixture: LedgerFixture, minutes: float, is_told: bool) -> None:
+def test_an_alert_is_written_at_the_threshold_and_above(ledger_fixture: LedgerFixture, minutes: float, is_told: bool) -> None:
     ledger_fixture.apply_each(promise(0, 60), flat(10, 60 + minutes))
     assert bool(ledger_fixture.alerts()) is is_told
 
@@ -123,25 +125,25 @@ def test_the_threshold_can_be_set(migrated_ledger_url: str) -> None:
 
 
 @pytest.mark.parametrize("end", [Kind.DELIVERED, Kind.CANCELED])
-def test_nobody_is_told_that_a_finished_order_will_be_late(ledger_fixture: LedgerFixture, end: Kind) -> None:
+def test_a_finished_order_gets_no_late_alert(ledger_fixture: LedgerFixture, end: Kind) -> None:
     ledger_fixture.apply_each(promise(0, 60), event(end, 30), flat(10, 200))
     assert ledger_fixture.row("late_deliveries")["minutes_late"] == 140
     assert ledger_fixture.alerts() == []
 
 
-def test_an_order_that_was_delivered_before_and_is_late_again_is_told(ledger_fixture: LedgerFixture) -> None:
+def test_a_late_order_that_was_delivered_before_gets_an_alert(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(promise(0, 60), event(Kind.DELIVERED, 30), flat(40, 200))
     assert len(ledger_fixture.alerts()) == 1
 
 
-def test_the_same_lateness_is_told_once(ledger_fixture: LedgerFixture) -> None:
+def test_the_same_lateness_is_alerted_once(ledger_fixture: LedgerFixture) -> None:
     late = flat(10, 200)
     ledger_fixture.apply_each(late, late)
     ledger_fixture.apply("late_deliveries", late, late)
     assert len(ledger_fixture.alerts()) == 1
 
 
-def test_windows_without_a_zone_are_read_in_the_store_s_own(ledger_fixture: LedgerFixture) -> None:
+def test_windows_without_a_zone_are_in_the_store_s_time_zone(ledger_fixture: LedgerFixture) -> None:
     body = {
         "event_name": "fulfillment.late_delivery",
         "event_id": 1201895966044343904,

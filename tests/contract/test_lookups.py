@@ -1,4 +1,4 @@
-"""Looking orders up: exactly those that are asked for, whatever their ids hold, and by the index from the first row on."""
+"""Lookups of orders: exactly the requested ones, whatever their ids, and through the index from the first row on."""
 
 from sqlalchemy import insert, select
 
@@ -10,7 +10,7 @@ ORDERS = Lookup(orders, select(orders.c.provider, orders.c.order_id))
 ODD = ["1", "", " ", 'a"b', "back\\slash", "{1,2}", "NULL", "a,b", "new\nline", "🛒", "it's", "%s", "1 1"]
 
 
-def test_exactly_the_orders_that_are_asked_for_are_found(ledger_fixture: LedgerFixture) -> None:
+def test_a_lookup_finds_exactly_the_requested_orders(ledger_fixture: LedgerFixture) -> None:
     written = [(provider, order_id) for provider in ("afosto", "instacart") for order_id in ODD]
     asked = [*written[::2], ("afosto", "nowhere")]
     with ledger_fixture.ledger.begin() as connection:

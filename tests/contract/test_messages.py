@@ -70,7 +70,7 @@ def test_a_message_is_typed_decoded_and_documented(dialect: str, message: Messag
     ("dialect", "message", "alias"),
     [(dialect, each, alias) for dialect in DIALECTS for each in INSTACART for alias in each.aliases],
 )
-def test_an_alias_says_the_same(dialect: str, message: Message, alias: str) -> None:
+def test_an_alias_decodes_to_the_same_event(dialect: str, message: Message, alias: str) -> None:
     body = renamed(body_of(dialect, message), dialect, alias)
     assert decode(message.provider, body, "1732230000000-0", UTC).kind is message.kind
     validator(documented(dialect, message)["payload"]).validate(json.loads(body))

@@ -1,4 +1,4 @@
-"""The schema: made on first use, by as many workers at once as there are; and whose fault it is when the database fails."""
+"""The schema is created on first use by any number of concurrent workers; database errors are classified."""
 
 import subprocess
 import sys
@@ -107,7 +107,7 @@ def test_workers_that_open_a_new_file_at_once_never_find_it_locked(tmp_path: Pat
             list(pool.map(open_and_write, [f"sqlite:///{tmp_path / str(number)}"] * 4))
 
 
-def test_a_schema_of_a_newer_release_makes_the_batch_wait_and_blames_no_event(ledger_url: str) -> None:
+def test_a_newer_schema_makes_the_batch_wait_and_marks_no_event_failed(ledger_url: str) -> None:
     with open_ledger_fixture(ledger_url) as newer, newer.ledger.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with open_ledger_fixture(ledger_url) as older, pytest.raises(DependencyUnavailableError, match="newer release"):
@@ -115,7 +115,7 @@ def test_a_schema_of_a_newer_release_makes_the_batch_wait_and_blames_no_event(le
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
-def test_a_postgresql_that_nobody_answers_for_is_unreachable(host: str) -> None:
+def test_a_postgresql_that_does_not_answer_is_unavailable(host: str) -> None:
     with (
         open_ledger_fixture(f"postgresql+psycopg://postgres@{host}/x") as ledger_fixture,
         pytest.raises(DependencyUnavailableError, match="database"),
@@ -123,7 +123,7 @@ def test_a_postgresql_that_nobody_answers_for_is_unreachable(host: str) -> None:
         ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
-def test_a_sqlite_file_that_cannot_be_opened_is_unreachable(tmp_path: Path) -> None:
+def test_a_sqlite_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
     with (
         open_ledger_fixture(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}") as ledger_fixture,
         pytest.raises(DependencyUnavailableError),
@@ -131,7 +131,7 @@ def test_a_sqlite_file_that_cannot_be_opened_is_unreachable(tmp_path: Path) -> N
         ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
-def test_a_sqlite_file_that_is_damaged_is_unreachable(tmp_path: Path) -> None:
+def test_a_damaged_sqlite_file_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"not a database" * 1000)
     with (
         open_ledger_fixture(f"sqlite:///{tmp_path / 'ledger.db'}") as ledger_fixture,
@@ -140,7 +140,7 @@ def test_a_sqlite_file_that_is_damaged_is_unreachable(tmp_path: Path) -> None:
         ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
-def test_a_sqlite_file_that_another_program_holds_too_long_is_unreachable(
+def test_a_sqlite_file_locked_too_long_by_another_program_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.ledger.ledger.BUSY_TIMEOUT_SECONDS", 0.05)
@@ -154,7 +154,7 @@ def test_a_sqlite_file_that_another_program_holds_too_long_is_unreachable(
         ledger_fixture.apply_each(event(Kind.PICKING, 1))
 
 
-def test_a_postgresql_that_dies_is_unreachable_and_serves_again_when_it_is_back(
+def test_a_killed_postgresql_is_unavailable_and_used_again_after_its_restart(
     postgresql: PostgresqlServer, postgresql_url: str
 ) -> None:
     with open_ledger_fixture(postgresql_url) as ledger_fixture:
@@ -187,7 +187,7 @@ class _Writes:
     ],
     ids=["twice the same key", "no key", "no text"],
 )
-def test_rows_the_database_refuses_are_the_event_s_fault_and_none_of_the_batch_is_written(
+def test_rows_that_the_database_refuses_fail_the_event_and_none_of_the_batch_is_written(
     ledger_fixture: LedgerFixture, rows: list[dict[str, Any]]
 ) -> None:
     with pytest.raises(DBAPIError):
@@ -195,7 +195,7 @@ def test_rows_the_database_refuses_are_the_event_s_fault_and_none_of_the_batch_i
     assert ledger_fixture.rows("orders") == []
 
 
-def test_a_wrong_statement_is_the_handler_s_fault(ledger_fixture: LedgerFixture) -> None:
+def test_a_wrong_sql_statement_is_a_handler_error(ledger_fixture: LedgerFixture) -> None:
     class Wrong:
         def apply(self, work: UnitOfWork, events: object) -> None:
             work.connection.execute(text("SELECT nothing FROM nowhere"))
@@ -204,7 +204,7 @@ def test_a_wrong_statement_is_the_handler_s_fault(ledger_fixture: LedgerFixture)
         ledger_fixture.ledger.apply(Wrong(), [])
 
 
-def test_a_refusal_passes_through_as_it_is(ledger_fixture: LedgerFixture) -> None:
+def test_a_permanent_error_passes_through_unchanged(ledger_fixture: LedgerFixture) -> None:
     class Refuses:
         def apply(self, work: UnitOfWork, events: object) -> None:
             raise PermanentError("not ours")
@@ -213,7 +213,7 @@ def test_a_refusal_passes_through_as_it_is(ledger_fixture: LedgerFixture) -> Non
         ledger_fixture.ledger.apply(Refuses(), [])
 
 
-def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(ledger_fixture: LedgerFixture) -> None:
+def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_queue(ledger_fixture: LedgerFixture) -> None:
     """Three keys of 255 characters of four bytes, so mixed that they do not compress: PostgreSQL calls it an operational error."""
     names = ["".join(chr(0x1F300 + (position * step) % 600) for position in range(255)) for step in (7, 11, 13)]
     lines = (replaced(names[1], names[2]),)
@@ -230,7 +230,7 @@ def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_lane(ledge
     assert len(ledger_fixture.rows("replacements")) == 1
 
 
-def test_the_revision_a_worker_looks_for_is_the_newest_migration() -> None:
+def test_the_revision_that_a_worker_expects_is_the_newest_migration() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD

@@ -1,4 +1,4 @@
-"""New alerts: sent by who wrote them, as soon as they are committed; by others only when that one is dead or has no room."""
+"""New alerts are sent by the worker that wrote them, right after its commit; by others if it is dead or has no capacity."""
 
 import threading
 from typing import Any
@@ -19,7 +19,7 @@ def receiver_data(receiver: Receiver) -> list[dict[str, Any]]:
     return [orjson.loads(post.body)["data"] for post in receiver.at(WEBHOOK)]
 
 
-def test_a_new_alert_is_sent_as_soon_as_it_is_written_and_by_nobody_else(
+def test_a_new_alert_is_sent_right_after_its_commit_and_by_one_worker(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     webhook_alert_worker.report_missing(event(Kind.CUSTOMER_MIA, 1))
@@ -32,7 +32,7 @@ def test_a_new_alert_is_sent_as_soon_as_it_is_written_and_by_nobody_else(
     assert len(receiver.posts) == 1
 
 
-def test_two_reports_of_an_order_at_once_are_one_alert_and_a_third_one_is_sent_nothing_of(
+def test_two_concurrent_reports_of_an_order_are_one_alert_and_a_third_sends_nothing(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     webhook_alert_worker.report_missing(event(Kind.CUSTOMER_MIA, 1), event(Kind.CUSTOMER_MIA, 2))
@@ -42,7 +42,7 @@ def test_two_reports_of_an_order_at_once_are_one_alert_and_a_third_one_is_sent_n
     assert len(receiver.posts) == 1
 
 
-def test_a_worker_killed_before_it_sends_a_new_alert_leaves_it_to_whoever_looks_when_the_lease_is_over(
+def test_an_alert_of_a_worker_killed_before_sending_is_sent_by_another_after_its_lease(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     report = event(Kind.CUSTOMER_MIA, 1)
@@ -58,7 +58,7 @@ def test_a_worker_killed_before_it_sends_a_new_alert_leaves_it_to_whoever_looks_
     assert len(receiver.posts) == 1
 
 
-def test_who_dies_after_the_acknowledgement_has_said_when_to_look_again(
+def test_a_worker_that_dies_after_the_acknowledgement_has_recorded_when_the_alert_is_due(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     webhook_alert_worker.relay.close()  # nothing is sent any more
@@ -67,7 +67,7 @@ def test_who_dies_after_the_acknowledgement_has_said_when_to_look_again(
     assert receiver.posts == []
 
 
-def test_a_new_alert_that_fails_is_tried_again_a_second_later(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_a_new_alert_that_fails_is_retried_after_a_second(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
     receiver.answers[WEBHOOK] = 500
     webhook_alert_worker.report_missing(event(Kind.CUSTOMER_MIA, 1))
     due = int((webhook_alert_worker.now + FIRST_PAUSE).timestamp() * 1000)
@@ -78,7 +78,7 @@ def test_a_new_alert_that_fails_is_tried_again_a_second_later(webhook_alert_work
     assert webhook_alert_worker.row("webhook")["attempts"] == 2
 
 
-def test_more_alerts_than_there_is_room_for_wait_for_the_lane(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_alerts_beyond_the_capacity_wait_for_the_outbox_queue(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
     reports = [event(Kind.CUSTOMER_MIA, 1, f"fc-{number}") for number in range(BATCH)]
     webhook_alert_worker.report_missing(*reports)
     assert webhook_alert_worker.store.outbox_due_at() == int(webhook_alert_worker.now.timestamp() * 1000)
@@ -87,7 +87,7 @@ def test_more_alerts_than_there_is_room_for_wait_for_the_lane(webhook_alert_work
     assert len({post.headers["webhook-id"] for post in receiver.posts}) == len(receiver.posts) == BATCH
 
 
-def test_a_new_alert_whose_turn_comes_too_late_for_its_lease_is_left(
+def test_a_new_alert_is_not_sent_when_too_little_of_its_lease_is_left(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     free = threading.Event()

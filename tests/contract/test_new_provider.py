@@ -22,7 +22,7 @@ import redis
 from openapi_spec_validator import validate
 
 from ingress.bearer import issue
-from schemas.drift import DriftKind
+from schemas.drift import What
 from schemas.failures import Reason
 from tests.support.command_line import REPOSITORY, CommandResult
 from tests.support.event_sums import failures, sums
@@ -111,7 +111,7 @@ def answers(user: User, ingress: Program) -> bool:
         return False
 
 
-def test_the_recipe_as_a_user_follows_it(running: User, real_valkey_url: str) -> None:
+def test_a_provider_added_by_the_recipe_works(running: User, real_valkey_url: str) -> None:
     address = f"{running.url}/webhook/toyshop"
     bodies = [
         notice(colour="red"),
@@ -134,14 +134,12 @@ def test_the_recipe_as_a_user_follows_it(running: User, real_valkey_url: str) ->
         (failure,) = failures(valkey).values()
         assert (failure.reason, failure.message) == (Reason.WRONG_TYPE, "$.order: expected string, got integer")
         wait_for(
-            lambda: drift(valkey) == {(DriftKind.UNKNOWN_FIELD, "$.colour"), (DriftKind.UNKNOWN_EVENT, "$")},
-            30,
-            "its drift to be seen",
+            lambda: drift(valkey) == {(What.UNKNOWN_FIELD, "$.colour"), (What.UNKNOWN_EVENT, "$")}, 30, "its drift to be seen"
         )
     looks(running)
 
 
-def drift(valkey: "redis.Redis") -> set[tuple[DriftKind, str]]:
+def drift(valkey: "redis.Redis") -> set[tuple[What, str]]:
     return {(each.finding.what, each.finding.path) for each in read_drift(valkey) if each.finding.provider == "toyshop"}
 
 
@@ -175,7 +173,7 @@ def looks(user: User) -> None:
         assert said.exit_code in {0, 1}, said.errors  # 2 would be a wrong set-up, 70 a bug
 
 
-def test_a_secret_that_is_missing_stops_every_process_by_name(user: User) -> None:
+def test_a_missing_secret_stops_every_process_and_is_named(user: User) -> None:
     for command in (["ingress"], ["worker"], ["status"], ["send", "toyshop.py"]):
         said = user.runs(*command, TOYSHOP_SECRETS="")
         assert (said.exit_code, said.errors.splitlines()[0]) == (
@@ -184,7 +182,7 @@ def test_a_secret_that_is_missing_stops_every_process_by_name(user: User) -> Non
         )
 
 
-def test_its_settings_are_listed_and_its_secret_is_not_shown(user: User) -> None:
+def test_a_new_provider_s_settings_are_listed_and_its_secret_is_not_shown(user: User) -> None:
     said = user.runs("settings", "--json")
     rows = {row["name"]: row for row in json.loads(said.output)}
     assert (rows["TOYSHOP_SECRETS"]["value"], rows["TOYSHOP_SECRETS"]["source"]) == ("***", "environment")
@@ -193,7 +191,7 @@ def test_its_settings_are_listed_and_its_secret_is_not_shown(user: User) -> None
     assert "TOYSHOP_SECRETS is wrong: expected at least 16 characters" in user.runs("settings", TOYSHOP_SECRETS="x").errors
 
 
-def test_it_is_in_the_documents_that_are_printed(user: User) -> None:
+def test_a_new_provider_is_in_the_printed_documents(user: User) -> None:
     openapi, asyncapi = (json.loads(user.runs("schema", name).output) for name in ("openapi", "asyncapi"))
     validate(openapi)
     post = openapi["paths"]["/webhook/toyshop"]["post"]

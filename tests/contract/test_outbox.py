@@ -1,13 +1,8 @@
-"""Alerts: written with the effect they tell of, sent to every channel at least once, always under the same key."""
+"""Alerts: written with their effect, sent to every channel at least once, always under the same idempotency key."""
 
 import logging
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,37 +16,15 @@ from tests.support.alert_worker import (
     SECRET,
     WEBHOOK,
     AlertWorker,
-    Post,
     Receiver,
     all_channels_of,
     open_alert_worker,
-    webhook_of,
 )
 from tests.support.ledger_fixture import HANDLERS, LedgerFixture, open_ledger_fixture
-from tests.support.postgresql_server import PostgresqlServer
 from workers.alerts.outbox_relay import PARALLEL
-from workers.errors import DependencyUnavailableError
 from workers.handler import PermanentError, UnitOfWork
-from workers.ledger.unit_of_work import LEASE
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
-
-DELIVER = """
-import sys
-from celery import Celery
-from tests.support.settings import make_settings
-from workers.consumers.notifier import Notifier
-from workers.alerts.channels import Channels
-from workers.alerts.outbox_relay import OutboxRelay
-from workers.ledger.ledger import Ledger
-from workers.valkey.connection import connect
-from workers.valkey.store import Store
-database, valkey, url, secret = sys.argv[1:]
-settings = make_settings(DATABASE_URL=database, ALERT_WEBHOOK_URL=url, ALERT_WEBHOOK_SECRET=secret)
-store, celery = Store(connect(valkey)), Celery("test", broker="memory://", set_as_current=False)
-OutboxRelay(Ledger(settings), store, Notifier(celery, store), Channels(settings)).run()
-"""
 
 
 def test_an_alert_goes_to_the_log_the_webhook_and_apprise(
@@ -72,7 +45,9 @@ def test_an_alert_goes_to_the_log_the_webhook_and_apprise(
     assert len(receiver.posts) == 2
 
 
-def test_who_gets_the_webhook_can_verify_it_and_tell_repeats(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_a_webhook_receiver_can_verify_the_signature_and_recognize_repeats(
+    webhook_alert_worker: AlertWorker, receiver: Receiver
+) -> None:
     report = event(Kind.CUSTOMER_MIA, 1)
     webhook_alert_worker.ledger_fixture.apply_each(report)
     receiver.answers[WEBHOOK] = 500
@@ -99,7 +74,7 @@ def test_any_order_id_fits_the_webhook_s_headers(webhook_alert_worker: AlertWork
     assert "\n" not in webhook_alert_worker.row("log")["title"]
 
 
-def test_a_channel_that_fails_is_tried_at_growing_pauses_and_the_others_are_not_sent_twice(
+def test_a_failing_channel_is_retried_with_backoff_and_the_others_are_not_sent_twice(
     alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
@@ -119,7 +94,7 @@ def test_a_channel_that_fails_is_tried_at_growing_pauses_and_the_others_are_not_
     assert row["last_error"] == "the webhook answered 500"
 
 
-def test_apprise_that_fails_is_tried_again_and_the_webhook_is_not(alert_worker: AlertWorker, receiver: Receiver) -> None:
+def test_a_failing_apprise_channel_is_retried_and_the_webhook_is_not(alert_worker: AlertWorker, receiver: Receiver) -> None:
     alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
     receiver.answers[APPRISE] = 500
     alert_worker.run()
@@ -130,9 +105,7 @@ def test_apprise_that_fails_is_tried_again_and_the_webhook_is_not(alert_worker: 
     assert alert_worker.row("apprise")["sent_at"]
 
 
-def test_a_webhook_that_nobody_answers_is_tried_again_and_its_address_is_not_shown(
-    migrated_ledger_url: str, fake_valkey_url: str
-) -> None:
+def test_an_unreachable_webhook_is_retried_and_its_url_is_not_shown(migrated_ledger_url: str, fake_valkey_url: str) -> None:
     address = {"ALERT_WEBHOOK_URL": "http://127.0.0.1:1/secret-path", "ALERT_WEBHOOK_SECRET": SECRET}
     with open_alert_worker(migrated_ledger_url, fake_valkey_url, **address) as alert_worker:
         alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
@@ -142,7 +115,7 @@ def test_a_webhook_that_nobody_answers_is_tried_again_and_its_address_is_not_sho
         assert row["sent_at"] is None
 
 
-def test_a_channel_that_is_no_longer_set_up_is_dropped_and_noted(
+def test_an_alert_for_a_removed_channel_is_dropped_with_a_note(
     migrated_ledger_url: str, fake_valkey_url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_ledger_fixture(migrated_ledger_url, **all_channels_of(receiver)) as ledger_fixture:
@@ -160,7 +133,7 @@ def late(number: int) -> Event:
     return event(Kind.LATE_DELIVERY, 1, f"late-{number}", promised_at=at(60))
 
 
-def test_a_customer_that_cannot_be_found_goes_before_all_that_waits(
+def test_an_alert_for_a_missing_customer_is_sent_before_all_waiting_alerts(
     webhook_alert_worker: AlertWorker, receiver: Receiver
 ) -> None:
     webhook_alert_worker.ledger_fixture.apply("late_deliveries", *(late(number) for number in range(3 * PARALLEL)))
@@ -171,9 +144,7 @@ def test_a_customer_that_cannot_be_found_goes_before_all_that_waits(
     assert "customer_mia" in topics[:PARALLEL]
 
 
-def test_what_failed_before_does_not_hold_up_what_was_never_tried(
-    webhook_alert_worker: AlertWorker, receiver: Receiver
-) -> None:
+def test_a_failed_alert_does_not_delay_an_alert_without_attempts(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
     webhook_alert_worker.ledger_fixture.apply("late_deliveries", *(late(number) for number in range(3 * PARALLEL)))
     receiver.answers[WEBHOOK] = 503
     webhook_alert_worker.run_after(timedelta(seconds=1))
@@ -186,74 +157,7 @@ def test_what_failed_before_does_not_hold_up_what_was_never_tried(
     assert "late-99" in orders[:PARALLEL]
 
 
-def test_an_alert_on_its_way_is_not_sent_by_another_worker_until_its_lease_is_over(
-    webhook_alert_worker: AlertWorker, receiver: Receiver
-) -> None:
-    webhook_alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
-
-    def another_worker(_: Post) -> None:
-        receiver.on_post = lambda post: None
-        webhook_alert_worker.run_after(LEASE - timedelta(seconds=1))
-        assert len(receiver.posts) == 1
-
-    receiver.on_post = another_worker
-    webhook_alert_worker.run()
-    assert len(receiver.posts) == 1
-    assert webhook_alert_worker.row("webhook")["attempts"] == 1
-
-
-def test_a_worker_killed_between_sending_and_noting_it_leads_to_a_second_post_under_the_same_key(
-    webhook_alert_worker: AlertWorker, receiver: Receiver, migrated_ledger_url: str, fake_valkey_url: str
-) -> None:
-    webhook_alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
-    command = [sys.executable, "-c", DELIVER, migrated_ledger_url, fake_valkey_url, receiver.url + WEBHOOK, SECRET]
-    worker: list[subprocess.Popen[bytes]] = []
-
-    def kill(_: Post) -> None:
-        receiver.on_post = lambda post: None
-        os.kill(worker[0].pid, signal.SIGKILL)
-        worker[0].wait(10)
-
-    receiver.on_post = kill
-    worker.append(subprocess.Popen(command, cwd=ROOT))
-    assert worker[0].wait(60) == -signal.SIGKILL
-    row = webhook_alert_worker.row("webhook")
-    assert row["sent_at"] is None
-    webhook_alert_worker.run()
-    assert len(receiver.posts) == 1
-    assert webhook_alert_worker.store.outbox_due_at() == int(row["leased_until"].timestamp() * 1000)
-    webhook_alert_worker.now = row["leased_until"]
-    webhook_alert_worker.run()
-    first, second = receiver.posts
-    assert first.headers["webhook-id"] == second.headers["webhook-id"]
-    assert webhook_alert_worker.row("webhook")["sent_at"]
-
-
-def test_an_alert_announced_while_others_are_sent_is_not_put_off(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
-    webhook_alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
-    receiver.answers[WEBHOOK] = 500
-    receiver.on_post = lambda post: webhook_alert_worker.store.outbox_due(5)
-    webhook_alert_worker.run()
-    assert webhook_alert_worker.store.outbox_due_at() == 5
-
-
-def test_with_the_database_away_the_alert_stays_due(
-    postgresql: PostgresqlServer, postgresql_url: str, fake_valkey_url: str, receiver: Receiver
-) -> None:
-    with open_alert_worker(postgresql_url, fake_valkey_url, **webhook_of(receiver)) as alert_worker:
-        alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
-        receiver.on_post = lambda post: postgresql.kill()
-        with pytest.raises(DependencyUnavailableError):
-            alert_worker.run()
-        assert alert_worker.store.outbox_due_at() is not None
-        receiver.on_post = lambda post: None
-        postgresql.start()
-        alert_worker.run_after(LEASE)
-        assert len({post.headers["webhook-id"] for post in receiver.posts}) == 1
-        assert alert_worker.row("webhook")["sent_at"]
-
-
-def test_no_effect_no_alert(ledger_fixture: LedgerFixture) -> None:
+def test_an_event_without_effect_writes_no_alert(ledger_fixture: LedgerFixture) -> None:
     class Refuses:
         def apply(self, work: UnitOfWork, events: Sequence[Event]) -> None:
             HANDLERS["customer_mia"].apply(work, events)
@@ -265,7 +169,7 @@ def test_no_effect_no_alert(ledger_fixture: LedgerFixture) -> None:
     assert ledger_fixture.rows("customer_mia_alerts") == []
 
 
-def test_an_alert_says_which_order_and_when_and_nothing_of_a_person(ledger_fixture: LedgerFixture) -> None:
+def test_an_alert_names_the_order_and_the_time_and_no_person(ledger_fixture: LedgerFixture) -> None:
     names: dict[str, Any] = {"number": "+31 6 1234", "fulfillment_type": "Jansen, Kade 1"}
     ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1, **names), event(Kind.LATE_DELIVERY, 2, promised_at=at(60), **names))
     said = {row["topic"]: orjson.loads(row["payload"]) for row in ledger_fixture.rows("outbox")}

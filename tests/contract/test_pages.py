@@ -1,4 +1,4 @@
-"""The pages are true: their commands run, their links lead somewhere, and what they name exists."""
+"""The pages are correct: their commands run, their links have targets, and what they name exists."""
 
 import ast
 import re
@@ -55,11 +55,11 @@ def test_the_commands_of_a_block_run(each: Page, block: Block, command_runner: C
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS & NOT_RUN_HERE.keys()))
-def test_a_command_that_cannot_run_here_is_right_all_the_same(command: str) -> None:
+def test_a_command_that_cannot_run_here_is_checked_otherwise(command: str) -> None:
     NOT_RUN_HERE[command].check(command)
 
 
-def test_every_command_that_is_said_not_to_run_here_is_on_a_page() -> None:
+def test_every_command_listed_as_not_run_here_is_on_a_page() -> None:
     assert not NOT_RUN_HERE.keys() - COMMANDS
 
 
@@ -70,7 +70,7 @@ def test_a_command_stands_where_it_is_run(each: Page) -> None:
 
 
 @of_each_page
-def test_links_lead_somewhere(each: Page) -> None:
+def test_every_link_has_a_target(each: Page) -> None:
     broken = []
     for link in each.links:
         path, _, anchor = link.partition("#")
@@ -84,7 +84,7 @@ def test_links_lead_somewhere(each: Page) -> None:
 
 
 @pytest.mark.parametrize("each", [each for each in PAGES if each.name not in NAMES_WHAT_IS_GONE], ids=at)
-def test_what_stands_in_backticks_exists(each: Page) -> None:
+def test_every_name_in_backticks_exists(each: Page) -> None:
     assert not [found for name in each.mentioned if (found := missing(name, each.path.parent))]
 
 

@@ -1,4 +1,4 @@
-"""Every kind of proof on the real ingress: a user's own providers of each kind, told by one module."""
+"""Every kind of proof on the real ingress: a user's providers of each kind, declared by one module."""
 
 import ast
 import base64
@@ -48,9 +48,7 @@ def url(settings: Settings) -> Iterator[str]:
         yield url
 
 
-def test_what_each_provider_sends_comes_in_and_what_another_sends_does_not(
-    url: str, settings: Settings, valkey_url: str
-) -> None:
+def test_each_provider_s_own_proof_is_accepted_and_another_s_is_refused(url: str, settings: Settings, valkey_url: str) -> None:
     strangers: Mapping[str, Mapping[str, str]] = {
         "nothing": {},
         "Instacart's token": bearer(),
@@ -70,7 +68,7 @@ def test_what_each_provider_sends_comes_in_and_what_another_sends_does_not(
     assert [entry[1:] for entry in stored(valkey_url)] == [(provider, BODY) for provider in PROOFS]
 
 
-def test_each_login_of_several_is_taken(url: str) -> None:
+def test_each_of_several_logins_is_accepted(url: str) -> None:
     for login in (f"shöp:{SECRET}:with a colon", f"other:{OTHER}"):
         given = {"Authorization": f"basic {base64.b64encode(login.encode()).decode()}"}
         assert httpx.post(f"{url}/webhook/basic", content=BODY, headers=given).status_code == 200
@@ -80,7 +78,7 @@ def test_each_login_of_several_is_taken(url: str) -> None:
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Basic realm="curbside", charset="UTF-8"')
 
 
-def test_a_token_opens_the_route_of_its_own_provider_only(url: str, settings: Settings) -> None:
+def test_a_token_is_valid_for_the_route_of_its_own_provider_only(url: str, settings: Settings) -> None:
     with Sender(settings, url, None) as sender:
         tokens = {name: {"Authorization": f"Bearer {sender.fetch_token(name)}"} for name in ("instacart", "token")}
     statuses = {
@@ -98,7 +96,7 @@ def test_a_token_opens_the_route_of_its_own_provider_only(url: str, settings: Se
     assert httpx.post(f"{url}/oauth/token", data=mixed).status_code == 401, "one provider's id with another's secret"
 
 
-def test_the_published_documents_tell_of_each_proof() -> None:
+def test_the_published_documents_describe_each_proof() -> None:
     document = json.loads(published("openapi", PROVIDERS))
     validate(document)
     schemes = document["components"]["securitySchemes"]
@@ -125,7 +123,7 @@ def test_the_page_shows_the_example_and_a_proof_for_each_row_of_its_table() -> N
     assert [ast.dump(ast.parse(each, mode="eval").body) for each in cells] == [ast.dump(each) for each in table.values]
 
 
-def test_causes_are_words_that_stay() -> None:
+def test_refusal_causes_keep_their_names() -> None:
     """Their values are stored and shown: a new one may come, none may change."""
     of_senders = {each.value for each in Cause if each.value.startswith(("token", "signature", "timestamp", "login"))}
     assert of_senders == {

@@ -1,4 +1,4 @@
-"""Whatever the published AsyncAPI document and examples allow decodes without failing.
+"""Everything that the published AsyncAPI document and examples allow decodes.
 
 The two payload schemas are transcribed from "Instacart Connect Event Callbacks" 2.0 (AsyncAPI 2.6.0); its 12 messages use one
 or the other. It requires nothing, but an event without a name or an order cannot be placed (`no_event`, `no_order`): bodies are

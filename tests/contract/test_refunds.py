@@ -21,7 +21,7 @@ def test_a_line_is_refunded_once_though_every_event_repeats_the_whole_list(ledge
     ]
 
 
-def test_a_refund_keeps_the_time_it_was_first_said_though_that_arrives_last(ledger_fixture: LedgerFixture) -> None:
+def test_a_refund_keeps_its_earliest_time_even_if_that_event_arrives_last(ledger_fixture: LedgerFixture) -> None:
     late = event(REFUND, 5, lines=(line("milk", refunded=True, quantity=Decimal(2)),))
     early = event(REFUND, 1, lines=(line("milk", refunded=True, quantity=Decimal(1)),))
     ledger_fixture.apply_each(late, early)
@@ -59,7 +59,7 @@ def test_a_quantity_is_kept_to_the_last_digit(ledger_fixture: LedgerFixture, dig
     assert row["unit"] == "lb"
 
 
-def test_a_refund_without_a_quantity_is_one_without_a_quantity(ledger_fixture: LedgerFixture) -> None:
+def test_a_refund_without_a_quantity_is_stored_without_one(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(event(REFUND, 1, lines=(line("milk", refunded=True),)))
     assert ledger_fixture.row("refunds")["quantity"] is None
 

@@ -1,4 +1,4 @@
-"""Replacements: one for each order, line and substitute, and the newest substitute stands."""
+"""Replacements: one for each order, line and substitute; the newest substitute is the current one."""
 
 import itertools
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What came with an event's body goes with it: to handlers, into failures, through retries and replays, and before a person's eyes."""
+"""The request context of an event reaches handlers, failures, retries, replays and the command line."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,15 +11,17 @@ from schemas.request_context import NO_CONTEXT, RequestContext, encode_context
 from tests.contract.context_deployment import ENDPOINT, SENT, TRACEPARENT, ContextDeployment
 from tests.payloads import AFOSTO_ORDER as ORDER
 from tests.payloads import recorded
-from workers.replay import Wanted
+from workers.replay import ReplayFilter
 
 OPENED = recorded("afosto/order_opened")
 REFUND = b'{"event":"order_item_refund","order_id":"o-1","items":[{"line_num":"1","refunded":true}]}'
 ESCAPES = RequestContext(peer="203.0.113.9", user_agent="\x1b]0;owned\x07", headers={"x-afosto-tenant": "\x1b[31mred\u202e"})
-A_DAY_AGO = Wanted(datetime.now(UTC) - timedelta(days=1))
+A_DAY_AGO = ReplayFilter(datetime.now(UTC) - timedelta(days=1))
 
 
-def test_a_handler_sees_what_came_with_each_event_and_nothing_of_an_older_entry(context_deployment: ContextDeployment) -> None:
+def test_a_handler_gets_the_request_context_of_each_event_and_an_empty_one_for_old_entries(
+    context_deployment: ContextDeployment,
+) -> None:
     context_deployment.append(OPENED, Provider.AFOSTO)
     context_deployment.stepped_deployment.append(REFUND)
     context_deployment.stepped_deployment.append(recorded("instacart/flat/picking"), request=b"\xff unreadable")
@@ -39,7 +41,7 @@ def test_a_redelivery_with_other_headers_is_the_same_event(context_deployment: C
     )
 
 
-def test_a_replay_shows_it_again(context_deployment: ContextDeployment) -> None:
+def test_a_replay_gives_the_handler_the_same_request_context(context_deployment: ContextDeployment) -> None:
     context_deployment.append(OPENED, Provider.AFOSTO)
     context_deployment.stepped_deployment.work()
     assert context_deployment.stepped_deployment.replay().run(A_DAY_AGO).events == 1
@@ -47,7 +49,7 @@ def test_a_replay_shows_it_again(context_deployment: ContextDeployment) -> None:
     assert context_deployment.recording_handler.seen == [SENT, SENT]
 
 
-def test_a_retry_has_it_still_when_the_inbox_has_let_go(context_deployment: ContextDeployment) -> None:
+def test_a_retry_has_the_request_context_after_the_inbox_is_trimmed(context_deployment: ContextDeployment) -> None:
     context_deployment.recording_handler.bug = KeyError("a bug")
     event_id = context_deployment.append(OPENED, Provider.AFOSTO)
     context_deployment.stepped_deployment.work()
@@ -60,7 +62,7 @@ def test_a_retry_has_it_still_when_the_inbox_has_let_go(context_deployment: Cont
 
 
 @pytest.mark.parametrize("request_of_event", [SENT, NO_CONTEXT], ids=["kept", "older entry"])
-def test_a_body_that_could_not_be_decoded_keeps_it_in_its_claim_checks_too(
+def test_a_retried_decode_error_keeps_the_request_context_in_its_claim_checks(
     context_deployment: ContextDeployment, request_of_event: RequestContext
 ) -> None:
     event_id = context_deployment.stepped_deployment.append(
@@ -78,7 +80,7 @@ def test_a_body_that_could_not_be_decoded_keeps_it_in_its_claim_checks_too(
     assert context_deployment.stepped_deployment.sums.is_settled
 
 
-def test_failed_show_tells_it(context_deployment: ContextDeployment) -> None:
+def test_failed_show_prints_the_request_context(context_deployment: ContextDeployment) -> None:
     event_id = context_deployment.append(b"{", Provider.AFOSTO)
     older = context_deployment.stepped_deployment.append(b"{[", Provider.AFOSTO)
     context_deployment.stepped_deployment.work()
@@ -92,7 +94,9 @@ def test_failed_show_tells_it(context_deployment: ContextDeployment) -> None:
     assert "request: -" in context_deployment("failed", "show", older).output.splitlines()
 
 
-def test_trace_tells_it_of_each_event_as_long_as_somebody_has_it(context_deployment: ContextDeployment) -> None:
+def test_order_history_shows_the_request_context_of_each_event_while_it_is_stored(
+    context_deployment: ContextDeployment,
+) -> None:
     event_id = context_deployment.append(OPENED, Provider.AFOSTO)
     updated = context_deployment.stepped_deployment.append(
         OPENED.replace(b"ORDER_OPENED", b"ORDER_UPDATED").replace(b"msg_", b"msg_2"), "afosto"
@@ -109,7 +113,9 @@ def test_trace_tells_it_of_each_event_as_long_as_somebody_has_it(context_deploym
     assert "peer" not in context_deployment("order", ORDER).output
 
 
-def test_trace_takes_it_from_the_record_of_a_failure_when_the_inbox_has_let_go(context_deployment: ContextDeployment) -> None:
+def test_order_history_reads_the_request_context_from_the_failure_after_the_inbox_is_trimmed(
+    context_deployment: ContextDeployment,
+) -> None:
     context_deployment.recording_handler.bug = KeyError("a bug")
     context_deployment.append(OPENED, Provider.AFOSTO)
     context_deployment.stepped_deployment.work()
@@ -118,7 +124,7 @@ def test_trace_takes_it_from_the_record_of_a_failure_when_the_inbox_has_let_go(c
     assert {step["what"]: step["request"]["peer"] for step in trace["steps"]} == {"event": SENT.peer, "failed": SENT.peer}
 
 
-def test_trace_asks_for_all_events_at_once(real_context_deployment: ContextDeployment) -> None:
+def test_order_history_reads_the_request_contexts_of_all_events_at_once(real_context_deployment: ContextDeployment) -> None:
     def picking(second: int) -> bytes:
         return b'{"event":"picking","order_id":"o-9","timestamp":"2026-03-02T08:00:%02dZ"}' % second
 
@@ -138,7 +144,7 @@ def test_trace_asks_for_all_events_at_once(real_context_deployment: ContextDeplo
     assert used["xrange"] == 40, "inside the script"
 
 
-def test_values_from_outside_cannot_command_the_terminal(context_deployment: ContextDeployment) -> None:
+def test_values_from_requests_cannot_send_terminal_commands(context_deployment: ContextDeployment) -> None:
     context_deployment.append(OPENED, Provider.AFOSTO, ESCAPES)
     event_id = context_deployment.append(b"{", Provider.AFOSTO, ESCAPES)
     context_deployment.stepped_deployment.work()

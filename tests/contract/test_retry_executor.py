@@ -1,4 +1,4 @@
-"""The slow lane with real workers: a thousand failures of one bug, and workers that are killed while retries wait or are tried.
+"""Retries with real workers: a thousand failures of one bug, and workers that are killed while retries wait or run.
 
 Nothing that they log, or tell Flower, quotes what a handler's error says.
 """
@@ -37,7 +37,7 @@ def test_a_thousand_failures_of_one_bug_are_one_line_and_one_command_clears_them
         assert deployment.command("failed").output == "nothing failed\n"
 
 
-def test_retries_of_a_worker_that_is_killed_happen_each_once_in_effect(real_valkey: RealValkey, tmp_path: Path) -> None:
+def test_retries_of_a_killed_worker_apply_each_effect_once(real_valkey: RealValkey, tmp_path: Path) -> None:
     with (
         RedisMonitor(broker_of(real_valkey.url)) as monitor,
         open_retry_deployment(tmp_path, real_valkey.url) as deployment,

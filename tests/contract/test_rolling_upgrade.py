@@ -107,7 +107,7 @@ def both_releases(folder: Path, old: Path, **environment: str) -> Iterator[Deplo
             each.discard()
 
 
-def test_old_and_new_processes_side_by_side_lose_nothing_and_double_nothing(
+def test_old_and_new_processes_side_by_side_lose_and_duplicate_no_event(
     real_valkey_url: str, tmp_path: Path, old: Path
 ) -> None:
     ledger_url = f"sqlite:///{tmp_path / 'ledger.db'}"
@@ -133,7 +133,7 @@ def test_old_and_new_processes_side_by_side_lose_nothing_and_double_nothing(
             assert "Task curbside.handle.timeline" in each.log, "both worked"
 
 
-def test_a_retry_by_todays_name_that_an_old_worker_meets_is_not_lost(real_valkey_url: str, tmp_path: Path, old: Path) -> None:
+def test_a_retry_under_the_new_task_name_is_not_lost_at_an_old_worker(real_valkey_url: str, tmp_path: Path, old: Path) -> None:
     """An old worker does not know `dispatch.retry`: it puts such a failure off, or drops its message, and workers of today go on."""
     environment = environment_for_tests(REDIS_URL=real_valkey_url, DATABASE_URL=f"sqlite:///{tmp_path / 'ledger.db'}")
     with redis.Redis.from_url(real_valkey_url) as valkey, both_releases(tmp_path, old, **environment) as deployment:

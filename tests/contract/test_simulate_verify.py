@@ -11,11 +11,11 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import Table, delete, insert, select, update
 
-from deploy.simulator.client import Answer, Fate
-from deploy.simulator.comparison import Difference, Verdict, judge
+from deploy.simulator.client import Attempt, PostResult
+from deploy.simulator.comparison import Comparison, Difference, compare
 from deploy.simulator.ledger_reader import read_orders
-from deploy.simulator.plan import Knobs, Nature, Plan, make_plan
-from deploy.simulator.received import Received, received_of
+from deploy.simulator.plan import Faults, Plan, PlanOptions, PostType, make_plan
+from deploy.simulator.received import Received, read_responses
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason
@@ -23,49 +23,44 @@ from tests.support.ledger_fixture import LedgerFixture
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, refunds, replacements
 
 PLAN = make_plan(
-    Knobs(
+    PlanOptions(
         seed=18,
         start=datetime(2026, 3, 1, 6, tzinfo=UTC),
         zone=UTC,
         orders=80,
-        duplicates=0.1,
-        reordering=0.2,
-        reverts=0.1,
-        stale=0.1,
-        bad_bodies=0.05,
-        bad_signatures=0.05,
+        faults=Faults(duplicates=0.1, reordering=0.2, reverts=0.1, stale=0.1, bad_bodies=0.05, bad_signatures=0.05),
     )
 )
 FIRST_ID = 1_772_345_000_000
 BATCH = 25
 
 
-class Trade:
-    """A plan that was posted and handled; what `judge` says of it."""
+class PostedPlan:
+    """A plan that was posted and handled; what `compare` says of it."""
 
     def __init__(self, ledger_fixture: LedgerFixture, plan: Plan) -> None:
-        self.ledger_fixture, self.fates = (
+        self.ledger_fixture, self.results = (
             ledger_fixture,
-            [self._answered(place, fate) for place, fate in enumerate(map(Fate, plan.posts))],
+            [self._acknowledged(index, result) for index, result in enumerate(map(PostResult, plan.posts))],
         )
         self.plan = plan
         self.failures: dict[tuple[int, int], list[Failure]] = defaultdict(list)
         self._handle()
 
-    def _answered(self, place: int, fate: Fate) -> Fate:
-        is_forged = fate.post.nature is Nature.FORGED
-        return replace(fate, answers=[Answer(401, None, 0.0) if is_forged else Answer(200, (FIRST_ID + place, 0), 0.0)])
+    def _acknowledged(self, index: int, result: PostResult) -> PostResult:
+        is_forged = result.post.post_type is PostType.FORGED
+        return replace(result, attempts=[Attempt(401, None, 0.0) if is_forged else Attempt(200, (FIRST_ID + index, 0), 0.0)])
 
     def _handle(self) -> None:
         """What the dispatcher and the handlers do, in batches."""
         seen: dict[str, Event] = {}
-        for fate in self.fates:
-            if (event_id := fate.answers[0].event_id) is None:
+        for result in self.results:
+            if (event_id := result.attempts[0].event_id) is None:
                 continue
-            if fate.post.nature is Nature.BAD_BODY:
+            if result.post.post_type is PostType.BAD_BODY:
                 self.failures[event_id].append(failure(event_id, "dispatch", Reason.MALFORMED))
             else:
-                event = decode(fate.post.provider, fate.post.body, f"{event_id[0]}-0", UTC)
+                event = decode(result.post.provider, result.post.body, f"{event_id[0]}-0", UTC)
                 seen.setdefault(event.identity, event)
         events = list(seen.values())
         for first in range(0, len(events), BATCH):
@@ -73,14 +68,16 @@ class Trade:
 
     @property
     def received(self) -> Received:
-        return received_of(self.plan.facts, self.fates)
+        return read_responses(self.plan.events, self.results)
 
-    def verdict(self) -> Verdict:
+    def comparison(self) -> Comparison:
         received = self.received
-        return judge(received, read_orders(self.ledger_fixture.ledger, [*received.heard, *received.forged]), self.failures)
+        return compare(
+            received, read_orders(self.ledger_fixture.ledger, [*received.acknowledged, *received.forged]), self.failures
+        )
 
     def the_difference(self) -> Difference:
-        (difference,) = self.verdict().differences
+        (difference,) = self.comparison().differences
         return difference
 
     def spoil(self, table: Table, **values: object) -> str:
@@ -105,14 +102,14 @@ def failure(event_id: tuple[int, int], handler: str, reason: Reason) -> Failure:
 
 
 @pytest.fixture
-def trade(ledger_fixture: LedgerFixture) -> Trade:
-    return Trade(ledger_fixture, PLAN)
+def trade(ledger_fixture: LedgerFixture) -> PostedPlan:
+    return PostedPlan(ledger_fixture, PLAN)
 
 
-def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
-    verdict = trade.verdict()
-    assert verdict.differences == []
-    assert verdict.orders == len(trade.received.heard) >= 80
+def test_a_correct_ledger_has_no_difference(trade: PostedPlan) -> None:
+    comparison = trade.comparison()
+    assert comparison.differences == []
+    assert comparison.orders == len(trade.received.acknowledged) >= 80
     for table in (refunds, replacements, late_deliveries, customer_mia_alerts):
         assert trade.ledger_fixture.rows(table.name), f"{table.name}: nothing to compare"
     assert any(row["superseded_by"] for row in trade.ledger_fixture.rows("replacements"))
@@ -131,9 +128,9 @@ def test_what_was_handled_as_promised_shows_no_difference(trade: Trade) -> None:
     ],
     ids=lambda value: value.name if isinstance(value, Table) else "",
 )
-def test_a_lost_row_is_named(trade: Trade, table: Table, what: str) -> None:
+def test_a_missing_row_is_reported(trade: PostedPlan, table: Table, what: str) -> None:
     order_id = trade.spoil(table)
-    found = trade.verdict().differences
+    found = trade.comparison().differences
     assert {each.order_id for each in found} == {order_id}
     assert any(each.what.startswith(what) and each.expected != each.found for each in found)
 
@@ -157,7 +154,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     ],
     ids=lambda value: value.name if isinstance(value, Table) else str(value),
 )
-def test_a_wrong_value_is_named(trade: Trade, table: Table, column: str, value: object) -> None:
+def test_a_wrong_value_is_reported(trade: PostedPlan, table: Table, column: str, value: object) -> None:
     order_id = trade.spoil(table, **{column: Decimal(str(value)) if "quantity" in column else value})
     difference = trade.the_difference()
     assert difference.order_id == order_id
@@ -165,20 +162,20 @@ def test_a_wrong_value_is_named(trade: Trade, table: Table, column: str, value: 
     assert difference.found == (f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
 
 
-def test_what_happened_twice_is_named(trade: Trade) -> None:
+def test_a_duplicated_effect_is_reported(trade: PostedPlan) -> None:
     doubled = {
         trade.invent(order_events, identity="another"): "history: ",
         trade.invent(refunds, line="another"): "refund another",
         trade.invent(replacements, substitute="another"): "replacement ",
         trade.invent(customer_mia_alerts, identity="another", closed_at=NOON): "customer MIA",
     }
-    found = trade.verdict().differences
+    found = trade.comparison().differences
     assert {each.order_id for each in found} == doubled.keys()
     for order_id, what in doubled.items():
         assert any(each.order_id == order_id and each.what.startswith(what) for each in found)
 
 
-def test_an_alert_that_was_never_closed_is_named(trade: Trade) -> None:
+def test_an_alert_that_was_never_closed_is_reported(trade: PostedPlan) -> None:
     with trade.ledger_fixture.ledger.begin() as connection:
         its = customer_mia_alerts.c
         closed = connection.execute(select(its.order_id).where(its.closed_at.is_not(None))).scalars().first()
@@ -187,35 +184,35 @@ def test_an_alert_that_was_never_closed_is_named(trade: Trade) -> None:
     assert (difference.order_id, difference.what) == (closed, "customer MIA")
 
 
-def test_a_bad_body_that_left_no_record_is_named(trade: Trade) -> None:
+def test_a_bad_body_without_a_failure_record_is_reported(trade: PostedPlan) -> None:
     event_id, order_id = next(iter(trade.received.bad.items()))
     del trade.failures[event_id]
     assert trade.the_difference()[:3] == (order_id, f"bad body {event_id[0]}-0", "on record as undecodable")
 
 
-def test_a_good_event_that_failed_is_named(trade: Trade) -> None:
+def test_a_good_event_that_failed_is_reported(trade: PostedPlan) -> None:
     event_id, order_id = next(iter(trade.received.good.items()))
     trade.failures[event_id].append(failure(event_id, "refunds", Reason.HANDLER_ERROR))
     assert trade.the_difference() == (order_id, f"event {event_id[0]}-0", "applied", "failed in refunds: handler_error")
 
 
-def test_a_forged_post_that_came_in_is_named(trade: Trade) -> None:
+def test_an_accepted_forged_post_is_reported(trade: PostedPlan) -> None:
     order_id, other = list(trade.received.forged)[:2]
     trade.invent(orders, order_id=order_id)
-    for place, fate in enumerate(trade.fates):
-        if other in fate.post.order_ids:
-            trade.fates[place] = replace(fate, answers=[Answer(200, (1, 0), 0.0)])
-    found = trade.verdict().differences
+    for index, result in enumerate(trade.results):
+        if other in result.post.order_ids:
+            trade.results[index] = replace(result, attempts=[Attempt(200, (1, 0), 0.0)])
+    found = trade.comparison().differences
     assert {(each.order_id, each.what) for each in found} >= {(order_id, "bad signature"), (other, "bad signature")}
 
 
-def test_an_order_of_which_nobody_knows_what_came_in_is_not_compared(trade: Trade) -> None:
-    place = next(place for place, fate in enumerate(trade.fates) if fate.post.kind == "picking")
-    order_id, told = trade.fates[place].post.order_ids[0], trade.fates[place].post.fact
-    for place, fate in enumerate(trade.fates):
-        if fate.post.fact == told:
-            trade.fates[place] = replace(fate, answers=[Answer(None, None, 5.0)])
+def test_an_order_with_an_unanswered_post_is_not_compared(trade: PostedPlan) -> None:
+    index = next(index for index, result in enumerate(trade.results) if result.post.kind == "picking")
+    order_id, index_of_event = trade.results[index].post.order_ids[0], trade.results[index].post.event_index
+    for index, result in enumerate(trade.results):
+        if result.post.event_index == index_of_event:
+            trade.results[index] = replace(result, attempts=[Attempt(None, None, 5.0)])
     with trade.ledger_fixture.ledger.begin() as connection:
         connection.execute(delete(order_events).where(order_events.c.order_id == order_id))
-    verdict = trade.verdict()
-    assert (verdict.unclear, verdict.differences) == (1, [])
+    comparison = trade.comparison()
+    assert (comparison.unclear, comparison.differences) == (1, [])

@@ -20,7 +20,7 @@ def flat(**fields: object) -> Event:
     return decode("instacart", orjson.dumps(fields), "1782907200123-7", ZoneInfo("Europe/Amsterdam"))
 
 
-def test_an_order_stands_as_its_newest_status_says(ledger_fixture: LedgerFixture) -> None:
+def test_an_order_has_its_newest_status(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(
         event(Kind.DELIVERING, 3), event(Kind.ORDER_CREATED, 0, promised_at=at(60)), event(Kind.PICKING, 1)
     )
@@ -30,20 +30,20 @@ def test_an_order_stands_as_its_newest_status_says(ledger_fixture: LedgerFixture
     assert (row["promised_at"], row["expected_at"]) == (at(60), at(60))
 
 
-def test_a_revert_to_an_earlier_status_is_news(ledger_fixture: LedgerFixture) -> None:
+def test_a_revert_to_an_earlier_status_is_applied(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(event(Kind.PICKING, 1), event(Kind.DELIVERING, 2), event(Kind.PICKING, 3))
     assert ledger_fixture.row("orders")["status"] == "picking"
     assert [row["name"] for row in ledger_fixture.rows("order_events")].count("fulfillment.picking") == 2
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "in reverse"])
-def test_of_two_events_of_one_time_the_one_further_along_stands(ledger_fixture: LedgerFixture, reverse: bool) -> None:
+def test_of_two_events_at_one_time_the_later_status_wins(ledger_fixture: LedgerFixture, reverse: bool) -> None:
     story = [event(Kind.PICKING, 1), event(Kind.STAGING, 1)]
     ledger_fixture.apply_each(*(story[::-1] if reverse else story))
     assert ledger_fixture.row("orders")["status"] == "staging"
 
 
-def test_an_event_without_a_status_leaves_it_as_it_is(ledger_fixture: LedgerFixture) -> None:
+def test_an_event_without_a_status_changes_no_status(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(
         event(Kind.PICKING, 1), event(Kind.ORDER_ITEM_REFUND, 2), event(Kind.UNRECOGNISED, 3, name="tip_adjustment")
     )
@@ -52,7 +52,7 @@ def test_an_event_without_a_status_leaves_it_as_it_is(ledger_fixture: LedgerFixt
     assert "tip_adjustment" in [row["name"] for row in ledger_fixture.rows("order_events")]
 
 
-def test_an_order_that_another_handler_knew_first_gets_its_times_from_the_timeline(ledger_fixture: LedgerFixture) -> None:
+def test_an_order_created_by_another_handler_gets_its_times_from_the_timeline(ledger_fixture: LedgerFixture) -> None:
     report = event(Kind.CUSTOMER_MIA, 1)
     ledger_fixture.apply("customer_mia", report)
     assert ledger_fixture.row("orders")["first_event_at"] is None
@@ -60,7 +60,7 @@ def test_an_order_that_another_handler_knew_first_gets_its_times_from_the_timeli
     assert (ledger_fixture.row("orders")["first_event_at"], ledger_fixture.row("orders")["last_event_at"]) == (at(1), at(1))
 
 
-def test_a_delivery_goes_on_the_timeline_of_each_order_it_names(ledger_fixture: LedgerFixture) -> None:
+def test_a_delivery_is_in_the_history_of_each_order_it_names(ledger_fixture: LedgerFixture) -> None:
     delivered = event(Kind.DELIVERED, 1, order_ids=("a", "b"), provider=Provider.AFOSTO)
     ledger_fixture.apply_each(delivered)
     assert [(row["order_id"], row["status"]) for row in ledger_fixture.rows("orders")] == [
@@ -93,7 +93,7 @@ def test_a_time_of_another_zone_is_the_same_moment(ledger_fixture: LedgerFixture
     assert ledger_fixture.row("orders")["status_at"] == at(1)
 
 
-def test_a_time_without_a_zone_is_the_store_s_own(ledger_fixture: LedgerFixture) -> None:
+def test_a_time_without_a_zone_is_in_the_store_s_time_zone(ledger_fixture: LedgerFixture) -> None:
     order = {"estimated_delivery_at": "2026-07-01 18:00:00"}
     ledger_fixture.apply_each(flat(event="order_created", order_id="x", timestamp="2026-07-01 12:00:00", order=order))
     row = ledger_fixture.row("orders")
@@ -108,7 +108,7 @@ def test_the_first_and_the_last_of_times_are_kept(ledger_fixture: LedgerFixture,
     assert ledger_fixture.row("orders")["status_at"] == happened.occurred_at
 
 
-def test_an_event_without_a_time_happened_when_it_arrived(ledger_fixture: LedgerFixture) -> None:
+def test_an_event_without_a_time_gets_its_time_of_receipt(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(flat(event="picking", order_id="x"))
     assert ledger_fixture.row("orders")["status_at"] == datetime(2026, 7, 1, 12, 0, 0, 123000, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Guessing at the token endpoint: noticed and slowed down, without telling what exists, and never at the real provider's cost."""
+"""Guesses at the token endpoint are limited without revealing which clients exist, and never limit the real provider."""
 
 import httpx
 import pytest
@@ -31,7 +31,7 @@ def statuses(client: httpx.Client, form: dict[str, str], times: int, address: st
     return [ask(client, form, address).status_code for _ in range(times)]
 
 
-def test_after_ten_failures_in_a_minute_the_answer_is_to_wait(client: httpx.Client) -> None:
+def test_after_ten_failures_in_a_minute_the_answer_is_429(client: httpx.Client) -> None:
     assert statuses(client, WRONG, FAILURES_OF_A_CLIENT + 3) == [401] * FAILURES_OF_A_CLIENT + [429] * 3
     answer = ask(client, WRONG)
     assert 1 <= int(answer.headers["retry-after"]) <= 60
@@ -41,7 +41,7 @@ def test_after_ten_failures_in_a_minute_the_answer_is_to_wait(client: httpx.Clie
     assert "www-authenticate" not in answer.headers
 
 
-def test_the_right_secret_gets_its_token_even_from_an_address_that_is_slowed_down(client: httpx.Client) -> None:
+def test_the_right_secret_gets_a_token_even_from_a_limited_address(client: httpx.Client) -> None:
     assert statuses(client, WRONG, 30)[-1] == 429
     for _ in range(30):
         statuses(client, GRANT | {"client_id": "another", "client_secret": "wrong"}, 2)
@@ -49,7 +49,7 @@ def test_the_right_secret_gets_its_token_even_from_an_address_that_is_slowed_dow
     assert ask(client, RIGHT, "198.51.100.9").status_code == 200
 
 
-def test_whether_a_client_id_exists_cannot_be_told(client: httpx.Client) -> None:
+def test_the_answer_does_not_reveal_whether_a_client_id_exists(client: httpx.Client) -> None:
     """The same answers, byte for byte but for the seconds, and the same work at Valkey."""
     seen = []
     for form, address in ((WRONG, "203.0.113.5"), (UNKNOWN, "198.51.100.9")):
@@ -59,7 +59,7 @@ def test_whether_a_client_id_exists_cannot_be_told(client: httpx.Client) -> None
     assert seen[0] == seen[1]
 
 
-def test_the_same_is_asked_of_valkey_for_a_client_that_exists_and_one_that_does_not(serve: Serve, real_valkey_url: str) -> None:
+def test_known_and_unknown_clients_cost_the_same_valkey_commands(serve: Serve, real_valkey_url: str) -> None:
     client = serve(REDIS_URL=real_valkey_url)
     work = []
     for form, address in ((WRONG, "203.0.113.5"), (UNKNOWN, "198.51.100.9")):
@@ -71,7 +71,7 @@ def test_the_same_is_asked_of_valkey_for_a_client_that_exists_and_one_that_does_
     assert len(work[0]) == 2 * (FAILURES_OF_A_CLIENT + 1) + 2, "two counts for each failure; then the end of the window, once"
 
 
-def test_whoever_is_slowed_down_costs_valkey_nothing(serve: Serve, real_valkey_url: str) -> None:
+def test_a_limited_client_costs_no_valkey_command(serve: Serve, real_valkey_url: str) -> None:
     client = serve(REDIS_URL=real_valkey_url)
     assert statuses(client, WRONG, FAILURES_OF_A_CLIENT + 1)[-1] == 429
     with RedisMonitor(real_valkey_url) as monitor:
@@ -79,7 +79,7 @@ def test_whoever_is_slowed_down_costs_valkey_nothing(serve: Serve, real_valkey_u
     assert [command for command in monitor.commands if LIMIT_PREFIX in command] == []
 
 
-def test_an_address_that_tries_many_client_ids_is_slowed_down_too(client: httpx.Client) -> None:
+def test_an_address_that_tries_many_client_ids_is_limited(client: httpx.Client) -> None:
     forms = [GRANT | {"client_id": f"client-{number}", "client_secret": "x"} for number in range(FAILURES_OF_AN_ADDRESS + 5)]
     answers = [ask(client, form).status_code for form in forms]
     assert answers == [401] * FAILURES_OF_AN_ADDRESS + [429] * 5
@@ -93,7 +93,7 @@ def test_credentials_that_cannot_be_read_count_as_failures(client: httpx.Client)
     assert client.post("/oauth/token", data={}).status_code == 400, "a malformed request is no guess"
 
 
-def test_addresses_behind_our_proxy_are_told_apart_and_an_ipv6_network_is_one(client: httpx.Client) -> None:
+def test_clients_behind_a_trusted_proxy_are_limited_individually_and_an_ipv6_network_as_one(client: httpx.Client) -> None:
     assert statuses(client, WRONG, FAILURES_OF_A_CLIENT + 1, "203.0.113.5")[-1] == 429
     assert statuses(client, WRONG, 1, "203.0.113.6") == [401]
     network = [ask(client, WRONG, f"2001:db8:0:1::{number:x}").status_code for number in range(FAILURES_OF_A_CLIENT + 1)]
@@ -101,7 +101,7 @@ def test_addresses_behind_our_proxy_are_told_apart_and_an_ipv6_network_is_one(cl
     assert statuses(client, WRONG, 1, "2001:db8:0:2::1") == [401]
 
 
-def test_a_stranger_cannot_choose_its_address(serve: Serve, fake_valkey_url: str) -> None:
+def test_an_untrusted_peer_cannot_choose_its_address(serve: Serve, fake_valkey_url: str) -> None:
     client = serve(REDIS_URL=fake_valkey_url, TRUSTED_PROXIES="10.0.0.0/8")
     answers = [ask(client, WRONG, f"203.0.113.{number}").status_code for number in range(FAILURES_OF_A_CLIENT + 1)]
     assert answers[-1] == 429
@@ -113,7 +113,7 @@ def test_the_limit_is_one_for_all_ingresses(serve: Serve, valkey_url: str) -> No
     assert answers == [401] * FAILURES_OF_A_CLIENT + [429] * 2
 
 
-def test_what_is_kept_ends_within_a_minute_and_names_nobody(client: httpx.Client, valkey_url: str) -> None:
+def test_stored_counts_expire_within_a_minute_and_hold_no_address(client: httpx.Client, valkey_url: str) -> None:
     statuses(client, WRONG, 3)
     with redis.Redis.from_url(valkey_url, decode_responses=True) as valkey:
         kept = {str(key): valkey.ttl(key) for key in valkey.scan_iter(f"{LIMIT_PREFIX}*")}
@@ -122,7 +122,7 @@ def test_what_is_kept_ends_within_a_minute_and_names_nobody(client: httpx.Client
     assert not any(word in key for word in (CLIENT_ID, "203.0.113.5") for key in kept)
 
 
-def test_without_valkey_nobody_is_slowed_down_and_nothing_fails(serve: Serve, real_valkey: RealValkey) -> None:
+def test_without_valkey_no_client_is_limited_and_nothing_fails(serve: Serve, real_valkey: RealValkey) -> None:
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="200ms")
     ask(client, WRONG)
     real_valkey.kill()

@@ -49,7 +49,7 @@ def of_the_story(upgraded: Upgraded, seen: Seen) -> dict[str, list[list[str]]]:
     return {table: [row for row in rows if row[0] in told] for table, rows in seen.rows.items()}
 
 
-def test_before_a_worker_starts_everything_is_read_as_the_old_release_left_it(upgraded: Upgraded) -> None:
+def test_before_a_worker_starts_all_data_of_the_old_release_is_readable(upgraded: Upgraded) -> None:
     said = upgraded.release.said
     assert upgraded.said["migrate"].exit_code == 0
     assert upgraded.before.status == counts(said["status"])
@@ -85,7 +85,7 @@ def test_what_the_old_release_had_written_is_still_there(upgraded: Upgraded) -> 
     ]
 
 
-def test_the_counters_go_on_from_where_they_were(upgraded: Upgraded) -> None:
+def test_the_counters_continue_from_their_old_values(upgraded: Upgraded) -> None:
     old, new = upgraded.before.status["inbox"], upgraded.after.status["inbox"]
     assert upgraded.before.status["balanced"]
     assert upgraded.after.status["balanced"]
@@ -113,7 +113,7 @@ def test_failures_are_shown_under_their_old_ids_and_under_those_of_today(upgrade
             assert shown == {key: value for key, value in upgraded.release.said[f"failed show {name}"].items() if key != "id"}
 
 
-def test_failures_that_were_being_retried_are_and_those_that_wait_for_a_person_wait(upgraded: Upgraded) -> None:
+def test_failures_in_retry_are_retried_and_dead_ones_stay_dead(upgraded: Upgraded) -> None:
     left = {today(name): row["state"] for name, row in upgraded.after.failures.items()}
     old = {today(row["id"]): row["state"] for row in upgraded.release.said["failed --each"]}
     kept = {name: state for name, state in old.items() if state != "retrying"}
@@ -123,7 +123,7 @@ def test_failures_that_were_being_retried_are_and_those_that_wait_for_a_person_w
     assert all(name.startswith(f"{NEW}:") for name in {*left} - {*kept}), left
 
 
-def test_a_person_retries_and_discards_by_the_old_id_and_by_that_of_today(upgraded: Upgraded) -> None:
+def test_retry_and_discard_accept_the_old_and_the_new_id(upgraded: Upgraded) -> None:
     for name in ("old id", "new id", "dies again", "discarded", "handlers", "revived"):
         assert upgraded.said[name].exit_code == 0, (name, upgraded.said[name])
     dead = upgraded.shown["dead again"]
@@ -137,11 +137,11 @@ def test_a_person_retries_and_discards_by_the_old_id_and_by_that_of_today(upgrad
     assert upgraded.said["old name"].output.count('"id"') == 4, upgraded.said["old name"].output
 
 
-def test_a_replay_leaves_an_old_failure_alone(upgraded: Upgraded) -> None:
+def test_a_replay_does_not_touch_an_old_failure(upgraded: Upgraded) -> None:
     assert '"events": 0' in upgraded.said["replayed"].output, upgraded.said["replayed"]
 
 
-def test_every_old_celery_message_is_taken_and_understood(upgraded: Upgraded) -> None:
+def test_every_old_celery_message_is_processed(upgraded: Upgraded) -> None:
     messages = upgraded.release.messages
     assert {"curbside.drain", "drain.retry", "refunds.retry", "curbside.handle.timeline"} <= {each["task"] for each in messages}
     for each in messages:
@@ -166,14 +166,14 @@ def test_alerts_that_were_due_or_leased_are_sent_once_and_those_that_were_sent_a
     assert len(ids) == upgraded.before.status["outbox"]["waiting"] + 6
 
 
-def test_an_order_is_told_as_the_old_release_told_it(upgraded: Upgraded) -> None:
+def test_an_order_history_is_the_same_as_in_the_old_release(upgraded: Upgraded) -> None:
     assert len(upgraded.orders) == 6
     for command, told in upgraded.orders.items():
         now, old = str(told), str(upgraded.release.said[f"trace {command.split()[1]}"])
         assert now.replace(f"'{NEW}'", f"'{OLD}'") == old
 
 
-def test_a_second_start_changes_nothing_and_duplicates_of_what_the_old_release_saw_are_known(upgraded: Upgraded) -> None:
+def test_a_second_start_changes_nothing_and_duplicates_of_old_events_are_dropped(upgraded: Upgraded) -> None:
     fresh = {table: [row for row in rows if row[0] != FRESH] for table, rows in upgraded.again.rows.items()}
     assert fresh == upgraded.mended.rows
     assert [FRESH, "fulfillment.picking"] in upgraded.again.rows["order_events"]
@@ -184,5 +184,5 @@ def test_a_second_start_changes_nothing_and_duplicates_of_what_the_old_release_s
     assert (now["received"], now["duplicate"], now["routed"]) == (was["received"] + 2, was["duplicate"] + 1, was["routed"] + 1)
 
 
-def test_nothing_is_left_that_never_ends(upgraded: Upgraded) -> None:
+def test_no_key_without_a_lifetime_is_left(upgraded: Upgraded) -> None:
     assert upgraded.left == []

@@ -25,7 +25,7 @@ from tests.support.waiting import wait_for
     ],
     ids=["nothing", "half a head", "idle", "half a body", "half a body that nobody wants", "unread answers"],
 )
-def test_past_the_limit_of_connections_whoever_waits_longest_makes_room(
+def test_past_the_connection_limit_the_longest_idle_connection_is_closed(
     start: Start, real_valkey: RealValkey, begun: bytes
 ) -> None:
     ingress = start(MAX_CONNECTIONS="50")
@@ -46,7 +46,7 @@ def test_past_the_limit_of_connections_whoever_waits_longest_makes_room(
     assert ingress.log.count("too many connections") <= 2, "one a minute"
 
 
-def test_fewer_descriptors_than_connections_shut_nobody_out(start: Start, real_valkey: RealValkey) -> None:
+def test_fewer_file_descriptors_than_connections_lock_no_client_out(start: Start, real_valkey: RealValkey) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 1024)) if hard == 1024 else (256, hard))
     try:
@@ -62,7 +62,7 @@ def test_fewer_descriptors_than_connections_shut_nobody_out(start: Start, real_v
             client.close()
 
 
-def test_resets_in_the_midst_of_requests_leave_no_trace(ingress: IngressProcess, real_valkey: RealValkey) -> None:
+def test_resets_within_requests_leave_nothing_behind(ingress: IngressProcess, real_valkey: RealValkey) -> None:
     for number in range(60):
         for count in (1, 2, 3, 10):
             client = RawClient(ingress.url).send(post(EVENT) * count)

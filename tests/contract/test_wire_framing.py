@@ -1,4 +1,4 @@
-"""One request, one answer: whatever a stranger sends, a body is read as a body and never as a request, and a trailer never as a header."""
+"""One request gets one answer: a body is never read as a request, and a trailer never as a header."""
 
 import time
 
@@ -38,7 +38,7 @@ def test_a_chunked_body_behind_an_upgrade_is_never_a_request(ingress: IngressPro
 
 
 @pytest.mark.parametrize("target", [b"/webhook", b"x:443", b"*"])
-def test_connect_is_refused_and_what_follows_is_not_read(
+def test_connect_is_refused_and_the_bytes_after_it_are_not_read(
     ingress: IngressProcess, real_valkey: RealValkey, target: bytes
 ) -> None:
     smuggled = post(b"smuggled")
@@ -87,9 +87,7 @@ def test_an_honest_client_that_offers_an_upgrade_is_served(
         b"Content-Length: 5\r\nX: a\0b\r\n",
     ],
 )
-def test_framing_that_two_servers_may_read_differently_is_refused(
-    ingress: IngressProcess, real_valkey: RealValkey, framing: bytes
-) -> None:
+def test_ambiguous_framing_is_refused(ingress: IngressProcess, real_valkey: RealValkey, framing: bytes) -> None:
     with RawClient(ingress.url) as client:
         client.send(
             b"POST /webhook HTTP/1.1\r\nHost: x\r\n" + AUTHORIZATION + framing + b"\r\n" + b"0\r\n\r\n" + post(b"smuggled")
@@ -98,7 +96,7 @@ def test_framing_that_two_servers_may_read_differently_is_refused(
     assert bodies(real_valkey) == []
 
 
-def test_what_is_malformed_behind_a_request_does_not_take_its_answer(ingress: IngressProcess, real_valkey: RealValkey) -> None:
+def test_malformed_bytes_after_a_request_do_not_replace_its_answer(ingress: IngressProcess, real_valkey: RealValkey) -> None:
     with RawClient(ingress.url) as client:
         client.send(post(EVENT) + b"garbage\r\n\r\n")
         assert client.statuses() in ([200], [200, 400])
@@ -122,18 +120,14 @@ def test_a_trailer_is_never_a_header(ingress: IngressProcess, real_valkey: RealV
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_client_that_sends_no_more_still_gets_its_answers(
-    ingress: IngressProcess, real_valkey: RealValkey, count: int
-) -> None:
+def test_a_half_closed_client_still_gets_its_answers(ingress: IngressProcess, real_valkey: RealValkey, count: int) -> None:
     with RawClient(ingress.url) as client:
         client.send(post(EVENT) * count).end()
         assert client.statuses() == [200] * count
     assert bodies(real_valkey) == [EVENT] * count
 
 
-def test_a_client_that_sends_no_more_in_the_midst_of_a_request_is_closed(
-    ingress: IngressProcess, real_valkey: RealValkey
-) -> None:
+def test_a_client_that_half_closes_within_a_request_is_closed(ingress: IngressProcess, real_valkey: RealValkey) -> None:
     for begun in (b"", b"GET /", post(EVENT)[:-1], post(EVENT) + b"GET /"):
         with RawClient(ingress.url) as client:
             assert set(client.send(begun).end().statuses()) <= {200}

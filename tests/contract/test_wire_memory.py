@@ -1,4 +1,4 @@
-"""No number of strangers fills the machine: what they send is answered in order, limited, and not kept."""
+"""No number of clients exhausts memory: their requests are answered in order, limited, and not kept."""
 
 import threading
 
@@ -89,7 +89,7 @@ def test_requests_cut_anywhere_are_read_as_they_were_sent(ingress: IngressProces
     ids=["one header", "many headers", "url", "empty lines", "many trailers", "one trailer", "chunk extension"],
 )
 @pytest.mark.parametrize("token", [b"", AUTHORIZATION], ids=["stranger", "token"])
-def test_what_surrounds_a_body_is_limited(
+def test_headers_and_framing_are_limited_in_size(
     ingress: IngressProcess, real_valkey: RealValkey, begun: bytes, more: bytes, expected: int, token: bytes
 ) -> None:
     before = ingress.resident_mb
@@ -109,13 +109,13 @@ def test_what_surrounds_a_body_is_limited(
     assert bodies(real_valkey) == []
 
 
-def test_a_head_just_within_the_limit_is_taken(ingress: IngressProcess, real_valkey: RealValkey) -> None:
+def test_a_head_just_within_the_limit_is_accepted(ingress: IngressProcess, real_valkey: RealValkey) -> None:
     with RawClient(ingress.url) as client:
         assert client.send(post(EVENT, b"X: " + b"a" * 64_000 + b"\r\n")).status() == 200
         assert client.send(post(EVENT, b"X: " + b"a" * 65_536 + b"\r\n")).statuses() == [431]
 
 
-def test_unfinished_bodies_do_not_fill_the_machine(ingress: IngressProcess, real_valkey: RealValkey) -> None:
+def test_unfinished_bodies_do_not_exhaust_memory(ingress: IngressProcess, real_valkey: RealValkey) -> None:
     part = b"x" * 1_000_000
     before = ingress.resident_mb
     unsigned = b"POST /webhook/afosto HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n"
@@ -137,7 +137,7 @@ def test_unfinished_bodies_do_not_fill_the_machine(ingress: IngressProcess, real
     assert bodies(real_valkey) == [EVENT, large]
 
 
-def test_unfinished_heads_do_not_fill_the_machine(ingress: IngressProcess) -> None:
+def test_unfinished_heads_do_not_exhaust_memory(ingress: IngressProcess) -> None:
     before = ingress.resident_mb
     clients = [RawClient(ingress.url).send(b"GET / HTTP/1.1\r\nX: " + b"a" * 60_000) for _ in range(600)]
     try:
@@ -154,7 +154,7 @@ def test_unfinished_heads_do_not_fill_the_machine(ingress: IngressProcess) -> No
 @pytest.mark.parametrize(
     ("headers", "status"), [(b"a:\r\n" * 16_000, 431), (b"X: " + b"a" * 500 + b"\r\n", 0)], ids=["many", "long"]
 )
-def test_whole_heads_do_not_fill_the_machine(
+def test_complete_heads_do_not_exhaust_memory(
     ingress: IngressProcess, path: bytes, body: bytes, headers: bytes, status: int
 ) -> None:
     """A head of four-byte headers takes thirty times its bytes; and each connection once kept its last head while it was idle."""

@@ -1,4 +1,4 @@
-"""Whoever does not finish, or does not read, is closed within seconds; whoever is between two requests is not."""
+"""A client that does not finish its request, or does not read, is closed within seconds; an idle connection is not."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 
-def test_whoever_does_not_finish_is_closed_within_seconds(ingress: IngressProcess) -> None:
+def test_a_client_that_does_not_finish_its_request_is_closed_within_seconds(ingress: IngressProcess) -> None:
     dripping = b"X: " + b"a" * 100
     unfinished = {
         "nothing at all": b"",
@@ -74,7 +74,7 @@ def test_a_connection_between_two_requests_is_kept_for_longer_than_a_head_may_ta
     assert len(bodies(real_valkey)) == 3
 
 
-def test_whoever_does_not_read_is_closed_within_seconds(ingress: IngressProcess) -> None:
+def test_a_client_that_does_not_read_is_closed_within_seconds(ingress: IngressProcess) -> None:
     request = b"GET /asyncapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with RawClient(ingress.url) as client:
         wait_for(lambda: not client.send_some(request * 1000), 30, "the buffers to be full")
@@ -103,7 +103,7 @@ def _is_open(ingress: IngressProcess) -> bool:
     ],
     ids=["head", "idle", "body", "form", "unread"],
 )
-def test_nobody_holds_up_a_stop_by_what_he_does_not_send_or_read(start: Start, begun: bytes) -> None:
+def test_a_client_that_neither_sends_nor_reads_does_not_delay_a_stop(start: Start, begun: bytes) -> None:
     ingress = start()
     clients = [RawClient(ingress.url).send(begun) for _ in range(100)]
     try:

@@ -1,4 +1,4 @@
-"""A handler of a user's own (`HANDLER_MODULES`), with a bug that tests switch on and off by a file.
+"""A user's handler (`HANDLER_MODULES`) with a bug that tests switch on and off by a file.
 
 An order named `bug-…` meets the bug and is tried again; one named `reject-…` is refused for good. What is applied is written into a
 file beside the switch, once for each time.

@@ -1,11 +1,12 @@
-"""Flower as it runs in production: a process of its own, behind a password, with our configuration file; and its HTTP calls."""
+"""Flower as a process with our configuration and a password, and its HTTP calls."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import pytest
 import redis
 
 import deploy.flower
@@ -118,3 +119,9 @@ def wait_for_task(flower: Flower, task_id: str, is_so: Callable[[Mapping[str, An
         return task if task is not None and is_so(task) else None
 
     return wait_for(look, 20, what) or {}
+
+
+@pytest.fixture
+def flower_deployment(real_valkey_url: str, tmp_path: Path) -> Iterator[FlowerDeployment]:
+    with FlowerDeployment(real_valkey_url, tmp_path) as flower_deployment:
+        yield flower_deployment

@@ -1,4 +1,4 @@
-"""`curbside run` as a process of its own, on free ports and in a data folder of its own."""
+"""`curbside run` as a process, on free ports and with its own data directory."""
 
 import signal
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local.data_dir import Folder
+from deploy.local.data_dir import DataDir
 from tests.support.alert_worker import receiving
 from tests.support.command_line import CURBSIDE, REPOSITORY, CommandResult, curbside, only
 from tests.support.settings import free_port
@@ -22,7 +22,7 @@ class LocalRun:
     def __init__(self, root: Path, data: str = "data of a shop") -> None:
         names = ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")
         self.environment = {"CURBSIDE_DATA_DIR": str(root / data), **{name: str(free_port()) for name in names}}
-        self.data_dir = Folder(Path(self.environment["CURBSIDE_DATA_DIR"]))
+        self.data_dir = DataDir(Path(self.environment["CURBSIDE_DATA_DIR"]))
         self._output_file = root / "screen"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +68,7 @@ class LocalRun:
         """End what a failed test left."""
         if self.is_running:
             self.stop(signal.SIGTERM)
-        wait_for(lambda: not self.data_dir.still_running(), STOP_SECONDS, "all parts to end")
+        wait_for(lambda: not self.data_dir.running_processes(), STOP_SECONDS, "all parts to end")
 
     def run_command(self, *arguments: str) -> CommandResult:
         """A command of a second terminal, under the same variables."""

@@ -1,4 +1,4 @@
-"""Each of the proxies, before an ingress or before an upstream that keeps the bytes."""
+"""Each proxy in front of an ingress, or in front of an upstream that records bytes."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""nginx, HAProxy and Caddy as users run them: with the files of deploy/proxies, edited only where those say EDIT."""
+"""nginx, HAProxy and Caddy with the files of deploy/proxies, edited only at the places marked EDIT."""
 
 import os
 import shutil

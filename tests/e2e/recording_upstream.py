@@ -1,4 +1,4 @@
-"""An upstream that keeps every request as the bytes it came in, and answers each with 200."""
+"""An upstream server that records the bytes of every request and answers each with 200."""
 
 import re
 import socket

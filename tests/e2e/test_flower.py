@@ -1,62 +1,21 @@
-"""Flower as operators use it, over HTTP: real Flower, real worker, real Valkey, each a process of its own."""
+"""Flower as operators use it, over HTTP: Flower, worker and Valkey are real processes."""
 
 import threading
-from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import redis
-from celery import Celery
 
 from schemas import keys
-from schemas.failures import Failure, FailureState, Reason, encode_failure
-from schemas.tasks import broker_options
+from schemas.failures import FailureState, Reason
 from tests.e2e.buggy_handler import CUSTOMER, SURNAME
 from tests.e2e.flower_client import FlowerDeployment, wait_for_task
-from tests.support.event_sums import BUILT_IN, failures, sums
-from tests.support.valkey_servers import RealValkey, broker_of
+from tests.e2e.flower_failures import HANDLERS, add_failure, retry_all, send_failed_task, states
+from tests.support.event_sums import failures, sums
+from tests.support.valkey_servers import broker_of
 from tests.support.waiting import wait_for
 from workers.failures.failure_store import first_task_id, next_task_id
-
-HANDLERS = (*BUILT_IN, "buggy")
-
-
-@pytest.fixture
-def flower_deployment(real_valkey_url: str, tmp_path: Path) -> Iterator[FlowerDeployment]:
-    with FlowerDeployment(real_valkey_url, tmp_path) as flower_deployment:
-        yield flower_deployment
-
-
-def on_record(flower_deployment: FlowerDeployment, event_id: str = "1732230000000-0", **fields: Any) -> Failure:
-    """Put a dead failure on record, as `workers.failures.failure_store` keeps it."""
-    known = {"reason": Reason.HANDLER_ERROR, "message": f"KeyError: '{CUSTOMER}'", "order_ids": ("fc-1",), "attempts": 3}
-    times = {"first_at_ms": 1732230000500, "last_at_ms": 1732230009500}
-    task_id = first_task_id("buggy", event_id)
-    values: dict[str, Any] = {**known, **times, **fields}
-    failure = Failure(event_id=event_id, handler="buggy", provider="instacart", body=b"{}", task_id=task_id, **values)
-    flower_deployment.valkey.hset(keys.FAILURES, failure.field, encode_failure(failure))
-    return failure
-
-
-def tell(
-    flower_deployment: FlowerDeployment, task_id: str, name: str, args: str = "()", kwargs: str = "{}", **fields: Any
-) -> None:
-    """Have a worker's events tell Flower of a task that failed."""
-    app = Celery("teller", set_as_current=False)
-    app.conf.update(broker_options(broker_of(flower_deployment.environment["REDIS_URL"])))
-    with app.connection_for_write() as connection, app.events.Dispatcher(connection, hostname="worker@test") as dispatcher:
-
-        def is_known() -> bool:
-            dispatcher.send("task-received", uuid=task_id, name=name, args=args, kwargs=kwargs, **fields)
-            dispatcher.send("task-failed", uuid=task_id, exception="KeyError()", traceback="-")
-            task = flower_deployment.flower.task(task_id)
-            return task is not None and task["name"] == name  # it may have begun to listen between the two
-
-        wait_for(is_known, 20, "Flower to hear of the task")
 
 
 def test_what_failed_while_flower_was_down_is_shown_whole_and_can_be_retried(flower_deployment: FlowerDeployment) -> None:
@@ -93,7 +52,7 @@ def test_what_failed_while_flower_was_down_is_shown_whole_and_can_be_retried(flo
     assert list(flower_deployment.flower.failed_tasks()) == [first_task_id(keys.DISPATCH, event_ids[50])]
 
 
-def test_each_try_is_seen_with_its_reason_and_without_what_the_error_quotes(flower_deployment: FlowerDeployment) -> None:
+def test_each_attempt_is_shown_with_its_reason_and_without_quoted_data(flower_deployment: FlowerDeployment) -> None:
     flower_deployment.bug.touch()
     flower_deployment.restart_flower()
     flower_deployment.start_worker()
@@ -109,8 +68,8 @@ def test_each_try_is_seen_with_its_reason_and_without_what_the_error_quotes(flow
     assert "bug-1" in flower_deployment.flower.client.get("/failures").text
 
 
-def test_a_double_click_is_one_retry_and_later_clicks_say_what_became_of_it(flower_deployment: FlowerDeployment) -> None:
-    failure = on_record(flower_deployment)
+def test_a_double_click_is_one_retry_and_later_clicks_show_its_outcome(flower_deployment: FlowerDeployment) -> None:
+    failure = add_failure(flower_deployment)
     flower_deployment.restart_flower()
     wait_for(flower_deployment.flower.failed_tasks, what="the record to show")
     together = threading.Barrier(2)
@@ -137,10 +96,10 @@ def test_a_double_click_is_one_retry_and_later_clicks_say_what_became_of_it(flow
 
 def test_the_page_of_failures_counts_by_cause_and_retries_a_group_or_one(flower_deployment: FlowerDeployment) -> None:
     many = [
-        on_record(flower_deployment, f"1732230000000-{number}", reason=Reason.REJECTED, message="closed")
+        add_failure(flower_deployment, f"1732230000000-{number}", reason=Reason.REJECTED, message="closed")
         for number in range(60)
     ]
-    one = on_record(flower_deployment, "1732230000001-0")
+    one = add_failure(flower_deployment, "1732230000001-0")
     flower_deployment.restart_flower()
     page = flower_deployment.flower.client.get("/failures").text
     assert page.index("60 dead") < page.index("1 dead")
@@ -161,7 +120,7 @@ def test_the_page_of_failures_counts_by_cause_and_retries_a_group_or_one(flower_
 def test_without_the_password_nothing_is_shown_or_retried_and_the_browser_is_asked_for_it(
     flower_deployment: FlowerDeployment,
 ) -> None:
-    failure = on_record(flower_deployment)
+    failure = add_failure(flower_deployment)
     flower_deployment.restart_flower()
     for auth in (None, ("operator", "wrong")):
         answers = [
@@ -186,7 +145,7 @@ def test_without_the_password_nothing_is_shown_or_retried_and_the_browser_is_ask
 
 
 def test_a_read_only_flower_shows_all_and_retries_nothing(flower_deployment: FlowerDeployment) -> None:
-    failure = on_record(flower_deployment)
+    failure = add_failure(flower_deployment)
     flower_deployment.restart_flower("--read_only=True")
     wait_for(flower_deployment.flower.failed_tasks, what="the record to show")
     pages = [flower_deployment.flower.client.get(path).text for path in (f"/task/{failure.task_id}", "/tasks", "/failures")]
@@ -201,18 +160,18 @@ def test_a_read_only_flower_shows_all_and_retries_nothing(flower_deployment: Flo
     assert states(flower_deployment) == {FailureState.DEAD: 1}
 
 
-def test_another_task_is_sent_again_once_and_never_with_arguments_that_may_be_others(
+def test_another_task_is_resent_once_and_never_with_uncertain_arguments(
     flower_deployment: FlowerDeployment,
 ) -> None:
     flower_deployment.restart_flower()
-    tell(flower_deployment, "cut", "buggy.retry", kwargs="{'event_id': '17322300...', ...}")
-    tell(flower_deployment, "changed", "their.task", args="('C:\\new',)")
-    tell(flower_deployment, "code", "their.task", args="(__import__('os').getpid(),)")
-    tell(flower_deployment, "doorbell", "curbside.handle.buggy", queue="curbside.buggy")
+    send_failed_task(flower_deployment, "cut", "buggy.retry", kwargs="{'event_id': '17322300...', ...}")
+    send_failed_task(flower_deployment, "changed", "their.task", args="('C:\\new',)")
+    send_failed_task(flower_deployment, "code", "their.task", args="(__import__('os').getpid(),)")
+    send_failed_task(flower_deployment, "doorbell", "curbside.handle.buggy", queue="curbside.buggy")
     for task_id in ("cut", "changed", "code"):
         answer = flower_deployment.flower.retry(task_id)
         assert answer.status_code == 422, answer.text
-        assert "what Flower knows of its" in answer.json()["message"]
+        assert "arguments that Flower knows were cut" in answer.json()["message"]
     answers = [flower_deployment.flower.retry("doorbell") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 409]
     assert {answer.json()["task_id"] for answer in answers} == {next_task_id("doorbell")}
@@ -243,68 +202,3 @@ def test_a_thousand_failures_of_one_cause_are_retried_by_one_search(flower_deplo
     assert flower_deployment.applied() == {f"reject-{number}": 1 for number in range(1000)}
     wait_for(lambda: sums(flower_deployment.valkey, HANDLERS).is_settled, what="all to be settled")
     sums(flower_deployment.valkey, HANDLERS).check()
-
-
-def test_metrics_tell_of_the_whole_deployment_and_of_a_valkey_that_is_away(
-    flower_deployment: FlowerDeployment, real_valkey: RealValkey
-) -> None:
-    on_record(flower_deployment)
-    flower_deployment.start_worker()
-    flower_deployment.receive(["a", "b"], [b"{"])
-    wait_for(lambda: sums(flower_deployment.valkey, HANDLERS).is_settled, what="all to be settled")
-    flower_deployment.restart_flower()
-
-    def told() -> list[str]:
-        return httpx.get(f"{flower_deployment.flower.url}/metrics").text.splitlines()
-
-    lines = told()
-    for line in (
-        "curbside_up 1.0",
-        "curbside_received_total 3.0",
-        'curbside_outcomes_total{outcome="routed"} 2.0',
-        'curbside_outcomes_total{outcome="undecodable"} 1.0',
-        'curbside_handler_applied_total{handler="buggy"} 2.0',
-        'curbside_handler_waiting{handler="timeline"} 0.0',
-        "curbside_failures 2.0",
-    ):
-        assert line in lines
-    assert any(line.startswith("# HELP flower_") for line in lines), "Flower's own are there too"
-    real_valkey.stop()
-    wait_for(lambda: "curbside_up 0.0" in told(), what="Flower to say that Valkey is away")
-    real_valkey.start()
-
-
-def test_what_flower_forgets_comes_back_and_valkey_may_be_away(
-    flower_deployment: FlowerDeployment, real_valkey: RealValkey
-) -> None:
-    failure = on_record(flower_deployment)
-    flower_deployment.restart_flower("--max_tasks=10")
-    wait_for(flower_deployment.flower.failed_tasks, what="the record to show")
-    for number in range(12):
-        tell(flower_deployment, f"other-{number}", "their.task")
-    wait_for(lambda: failure.task_id in flower_deployment.flower.failed_tasks(), 20, "the record to show again")
-    assert len(flower_deployment.flower.failed_tasks()) <= 10
-    real_valkey.stop()
-    assert flower_deployment.flower.client.get("/failures").status_code == 503
-    assert flower_deployment.flower.retry(failure.task_id).status_code == 503
-    later = "1732230000002-0"
-    real_valkey.start()
-    on_record(flower_deployment, later)
-    wait_for(lambda: first_task_id("buggy", later) in flower_deployment.flower.failed_tasks(), 20, "the next look")
-    flower_deployment.flower.terminate()
-    assert flower_deployment.flower.wait() == 0
-    assert "Traceback" not in flower_deployment.flower.log_of_this_run
-    flower_deployment.valkey.delete(keys.FAILURES)
-
-
-def states(flower_deployment: FlowerDeployment) -> Counter[FailureState]:
-    """How many failures are in each state."""
-    return Counter(failure.state for failure in failures(flower_deployment.valkey).values())
-
-
-def retry_all(flower_deployment: FlowerDeployment, search: str) -> int:
-    """What the button of the task list does; how many were retried."""
-    count = flower_deployment.flower.client.get("/api/failures/retry/search", params={"search": search}).json()["count"]
-    answer = flower_deployment.flower.client.post("/api/failures/retry/search", json={"search": search}).json()
-    assert answer == {"retried": count, "left": 0, "refused": {}}
-    return int(count)

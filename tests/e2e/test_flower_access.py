@@ -1,4 +1,4 @@
-"""Who gets into Flower and where it may be shown: the real process, asked as curl and browsers ask."""
+"""Who may log in to Flower and which sites may frame it: the real process, requested as curl and browsers do."""
 
 import socket
 import subprocess
@@ -44,17 +44,17 @@ def flower(real_valkey_url: str, tmp_path: Path) -> Iterator[Flower]:
         ([], {"CURBSIDE_HOST": ANYWHERE}),
     ],
 )
-def test_without_a_login_it_starts_on_loopback_only(given: list[str], environment: dict[str, str]) -> None:
+def test_without_a_login_flower_starts_on_loopback_only(given: list[str], environment: dict[str, str]) -> None:
     command = [sys.executable, *FLOWER, f"--port={free_port()}", f"--conf={CONFIGURATION}", *given]
     settings = environment_for_tests(**environment)
     done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if "Flower would show failures to whoever reaches" in line]
+    assert [line for line in done.stderr.splitlines() if "Flower would show failures to everybody who reaches" in line]
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("given", [[], ["--address="]])
-def test_unless_told_otherwise_it_listens_on_loopback_alone(tmp_path: Path, given: list[str]) -> None:
+def test_flower_listens_on_loopback_by_default(tmp_path: Path, given: list[str]) -> None:
     port = free_port()
     command = [sys.executable, *FLOWER, f"--port={port}", f"--conf={CONFIGURATION}", *given]
     program = Program(command, {}, tmp_path / "flower.log")
@@ -72,7 +72,7 @@ def _listens(address: str, port: int) -> bool:
         return probe.connect_ex((address, port)) == 0
 
 
-def test_a_password_of_any_script_opens_and_nothing_else_does(flower: Flower) -> None:
+def test_a_password_in_any_script_is_accepted_and_nothing_else_is(flower: Flower) -> None:
     for user, password in ((USER, NAIVE), (OPERATOR, PASSWORD)):
         auth = httpx.BasicAuth(user.encode(), password.encode())
         assert [httpx.get(f"{flower.url}{path}", auth=auth).status_code for path in ("/", "/failures", "/api/tasks")] == [

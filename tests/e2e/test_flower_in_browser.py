@@ -1,4 +1,4 @@
-"""What an operator sees and clicks in Flower, in Chromium, against real Flower, worker and Valkey. Pictures go to the test's folder."""
+"""Flower's pages in Chromium, against real Flower, worker and Valkey. Screenshots go to the test's folder."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def page() -> "Iterator[Page]":
     assert not problems, f"scripts failed: {problems}"
 
 
-def test_one_bad_event_of_two_hundred_is_seen_failing_and_applied_once_when_the_bug_is_fixed(
+def test_one_bad_event_of_two_hundred_is_shown_as_failed_and_applied_once_after_the_fix(
     flower_deployment: FlowerDeployment, page: "Page", tmp_path: Path
 ) -> None:
     flower_deployment.bug.touch()
@@ -102,7 +102,7 @@ def test_one_bad_event_of_two_hundred_is_seen_failing_and_applied_once_when_the_
     page.screenshot(path=tmp_path / "5-gone.png", animations="disabled")
 
 
-def test_all_that_a_search_finds_or_a_group_of_the_page_of_failures_is_retried_after_a_question_that_counts(
+def test_search_results_and_groups_are_retried_after_a_confirmation_with_their_count(
     flower_deployment: FlowerDeployment, page: "Page", tmp_path: Path
 ) -> None:
     flower_deployment.bug.touch()
@@ -115,7 +115,7 @@ def test_all_that_a_search_finds_or_a_group_of_the_page_of_failures_is_retried_a
     page.fill("#tasks-table_filter input", "state:FAILURE reject-1")
     page.wait_for_selector("#tasks-table_info >> text=of 11 tasks")
     page.click("#curbside-retry-all")
-    page.wait_for_selector("#curbside-question.show >> text=Retry 11 failed tasks that “state:FAILURE reject-1” finds?")
+    page.wait_for_selector("#curbside-question.show >> text=Retry 11 failed tasks matching “state:FAILURE reject-1”?")
     page.screenshot(path=tmp_path / "1-question.png", animations="disabled")
     flower_deployment.bug.unlink()
     page.click("#curbside-yes")

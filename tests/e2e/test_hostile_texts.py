@@ -1,11 +1,8 @@
-"""Texts that attack whoever reads them, sent by a provider: in logs, on the command line and in Flower they are text."""
+"""Hostile texts in events stay text in logs, on the command line and in Flower."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from tests.e2e.flower_client import FlowerDeployment
 from tests.support.command_line import curbside
@@ -19,17 +16,11 @@ _RECORD = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ [A-Z]+ [\w.]+ |\[[DIWEC] \d+ |   
 """How a line of a log begins: a record of ours, of Flower's, of Celery's before its settings hold; or set in, below a record."""
 
 
-@pytest.fixture
-def flower_deployment(real_valkey_url: str, tmp_path: Path) -> Iterator[FlowerDeployment]:
-    with FlowerDeployment(real_valkey_url, tmp_path) as flower_deployment:
-        yield flower_deployment
-
-
 def body(order: str, event: str = "fulfillment.picking") -> bytes:
     return msgspec.json.encode({"event": event, "order_id": order, "timestamp": "2026-03-02T10:00:00Z"})
 
 
-def test_no_text_of_an_event_writes_a_line_of_its_own_or_commands_a_terminal_or_a_browser(
+def test_no_text_of_an_event_adds_a_log_line_or_controls_a_terminal_or_a_browser(
     flower_deployment: FlowerDeployment,
 ) -> None:
     flower_deployment.bug.touch()

@@ -1,4 +1,4 @@
-"""The path of an event over real processes: posted as the providers do, acknowledged, dispatched, handled, in the ledger."""
+"""The path of an event over real processes: posted as providers do, acknowledged, dispatched, applied to the ledger."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from schemas import keys
-from schemas.drift import DriftKind
+from schemas.drift import What
 from schemas.events import Provider
 from tests.bench.bodies import mixed
 from tests.payloads import AFOSTO_DELIVERY, AFOSTO_ORDER, AFOSTO_OTHER_ORDER, ENVELOPE_ORDER, FLAT_ORDER, recorded
@@ -164,7 +164,7 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Route]:
         valkey.discard()
 
 
-def test_a_redelivery_is_one_event_and_a_revert_is_news(on_sqlite: Route) -> None:
+def test_a_redelivery_is_one_event_and_a_revert_is_a_new_one(on_sqlite: Route) -> None:
     flat, envelope = recorded("instacart/flat/picking"), recorded("instacart/envelope/order_item_refund")
     spaced = flat.replace(b'": ', b'" :  ')
     reverted = flat.replace(b"16:31:40", b"17:01:00")
@@ -179,7 +179,7 @@ def test_a_redelivery_is_one_event_and_a_revert_is_news(on_sqlite: Route) -> Non
     assert len(on_sqlite.rows.of(refunds, order_id=ENVELOPE_ORDER)) == 1
 
 
-def test_what_cannot_be_read_is_kept_and_holds_nobody_up(on_sqlite: Route) -> None:
+def test_a_decode_error_is_kept_and_delays_no_other_event(on_sqlite: Route) -> None:
     bad = on_sqlite.post(Provider.INSTACART, b'{"event": "fulfillment.picking", "order_id": ')
     on_sqlite.post(Provider.INSTACART, recorded("instacart/flat/staging"))
     (field, failure), = failures(on_sqlite.valkey).items()  # fmt: skip
@@ -187,7 +187,7 @@ def test_what_cannot_be_read_is_kept_and_holds_nobody_up(on_sqlite: Route) -> No
     assert len(on_sqlite.rows.of(order_events, kind="staging")) == 1
 
 
-def test_losing_every_doorbell_delays_events_by_seconds_and_loses_none(on_sqlite: Route) -> None:
+def test_losing_every_notification_delays_events_by_seconds_and_loses_none(on_sqlite: Route) -> None:
     url = on_sqlite.valkey_url
     wait_for(lambda: not _is_awake(on_sqlite.valkey), what="the workers to fall asleep")
     with redis.Redis.from_url(broker_of(url)) as broker:
@@ -203,7 +203,7 @@ def _is_awake(valkey: redis.Redis) -> int:
     return int(valkey.exists(*(keys.waiter(queue) for queue in (keys.DISPATCH, *BUILT_IN))))
 
 
-def test_workers_told_to_stop_under_load_end_soon_and_lose_nothing(on_sqlite: Route) -> None:
+def test_workers_stopped_under_load_end_soon_and_lose_no_event(on_sqlite: Route) -> None:
     bodies, workers = mixed(600, seed=7), on_sqlite.deployment.workers
     before = sums(on_sqlite.valkey).received
     with ThreadPoolExecutor() as pool:
@@ -236,7 +236,7 @@ def test_a_new_field_and_a_new_event_are_drift_within_seconds(on_sqlite: Route) 
             posted.append(on_sqlite.post(Provider.INSTACART, json.dumps(news).encode()))
         findings = [each.finding for each in read_drift(on_sqlite.valkey)]
         found = {(each.what, each.path) for each in findings if each.first_event_id in ids.get(each.event, ())}
-        return found == {(DriftKind.UNKNOWN_FIELD, "$.shelf"), (DriftKind.UNKNOWN_EVENT, "$")}
+        return found == {(What.UNKNOWN_FIELD, "$.shelf"), (What.UNKNOWN_EVENT, "$")}
 
     wait_for(are_found, what="both to be found")
     said = "drift: instacart fulfillment.picking: unknown_field $.shelf (string), first in event "

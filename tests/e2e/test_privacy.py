@@ -1,4 +1,4 @@
-"""Nobody who reads logs or Celery messages learns a secret or who a customer is."""
+"""Logs and Celery messages hold no secret and no customer data."""
 
 import re
 from pathlib import Path

@@ -30,7 +30,7 @@ def test_the_program_itself_accepts_the_file(proxy: Proxy) -> None:
     assert not re.search(COMPLAINTS, checked.stderr), checked.stderr
 
 
-def test_plain_text_on_the_tls_port_reaches_no_ingress(proxy: Proxy, upstream: RecordingUpstream) -> None:
+def test_plain_http_on_the_tls_port_does_not_reach_the_ingress(proxy: Proxy, upstream: RecordingUpstream) -> None:
     with socket.create_connection((LOOPBACK, proxy.port), timeout=30) as connection:
         connection.sendall(POST + b"Content-Length: 5\r\n\r\nplain")
         try:
@@ -80,7 +80,7 @@ def test_a_header_that_connection_lists_does_not_arrive(proxy: Proxy, upstream: 
     assert all(request.values("X-Forwarded-For") == [LOOPBACK] for request in upstream.requests)
 
 
-def test_a_client_cannot_say_whose_address_it_has(proxy: Proxy, upstream: RecordingUpstream) -> None:
+def test_a_client_cannot_choose_its_address(proxy: Proxy, upstream: RecordingUpstream) -> None:
     claims = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 127.0.0.1\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n"
     claims += b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: evil.example\r\n"
     ask(proxy, POST + claims + b"Content-Length: 3\r\n\r\nabc", source="127.0.0.7")
@@ -94,7 +94,7 @@ def test_a_client_cannot_say_whose_address_it_has(proxy: Proxy, upstream: Record
     assert b"6.6.6.6" not in request.head
 
 
-def test_a_body_is_whole_before_the_ingress_hears_of_it(proxy: Proxy, upstream: RecordingUpstream) -> None:
+def test_a_body_is_complete_before_the_ingress_gets_the_request(proxy: Proxy, upstream: RecordingUpstream) -> None:
     with proxy.connect() as slow:
         slow.sendall(POST + b"X-Slow: 1\r\nContent-Length: 8\r\n\r\nslow")
         for _ in range(20):
@@ -113,7 +113,7 @@ def test_the_log_has_the_path_and_neither_query_nor_headers(proxy: Proxy) -> Non
     assert not re.search("in-(query|token|header|body)", proxy.log)
 
 
-def test_the_server_does_not_say_its_version(proxy: Proxy) -> None:
+def test_the_proxy_does_not_show_its_version(proxy: Proxy) -> None:
     with proxy.client() as client:
         for answer in (client.post("/webhook", content=b"abc"), client.get("/metrics")):
             assert not re.search(r"\d", answer.headers.get("server", ""))
@@ -125,7 +125,7 @@ def number(file: str, before: str) -> int:
     return int(found)
 
 
-def test_an_idle_connection_is_given_up_before_the_ingress_closes_it() -> None:
+def test_the_proxy_closes_an_idle_connection_before_the_ingress_does() -> None:
     (nginx,) = re.findall(r"(?s)upstream curbside {.*?keepalive_timeout (\d+)s;", (FOLDER / "nginx.conf").read_text())
 
     for seconds in (int(nginx), number("haproxy.cfg", "pool-purge-delay"), number("Caddyfile", "keepalive")):

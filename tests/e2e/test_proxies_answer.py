@@ -1,4 +1,4 @@
-"""What a provider is answered through each proxy of deploy/proxies: the ingress' own words, and while there is none, to send again."""
+"""Answers to a provider through each proxy of deploy/proxies: those of the ingress, and a retryable one without an ingress."""
 
 import socket
 import struct
@@ -93,7 +93,7 @@ def test_what_the_ingress_refuses_comes_back_unchanged(proxy: Proxy, upstream: R
     assert len(upstream.requests) == 1
 
 
-def test_while_valkey_is_away_a_provider_is_told_to_send_again(deployed_proxy: Proxy, real_valkey: RealValkey) -> None:
+def test_during_a_valkey_outage_the_provider_gets_a_retryable_answer(deployed_proxy: Proxy, real_valkey: RealValkey) -> None:
     real_valkey.stop()
     with deployed_proxy.client() as client:
         answer = client.post("/webhook", content=b"abc", headers=bearer())
@@ -102,7 +102,7 @@ def test_while_valkey_is_away_a_provider_is_told_to_send_again(deployed_proxy: P
     assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_post_that_the_ingress_may_have_seen_is_not_sent_again(
+def test_a_post_that_the_ingress_may_have_received_is_not_resent(
     proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: RecordingUpstream
 ) -> None:
     upstream.answer = b""
@@ -118,7 +118,7 @@ def test_a_post_that_the_ingress_may_have_seen_is_not_sent_again(
     assert [request.body for request in upstream.requests + another.requests] == [b"once"]
 
 
-def test_another_ingress_takes_over_from_one_that_cannot_be_reached(
+def test_another_ingress_replaces_an_unreachable_one(
     proxy_name: str, tmp_path: Path, certificate: Certificate, upstream: RecordingUpstream
 ) -> None:
     nobody = f"{LOOPBACK}:{free_port()}"
@@ -127,7 +127,7 @@ def test_another_ingress_takes_over_from_one_that_cannot_be_reached(
     assert [request.body for request in upstream.requests] == [b"%d" % number for number in range(6)]
 
 
-def test_while_no_ingress_can_be_reached_a_provider_is_told_to_send_again(
+def test_without_an_ingress_the_provider_gets_a_retryable_answer(
     proxy_name: str, tmp_path: Path, certificate: Certificate
 ) -> None:
     with proxied(proxy_name, tmp_path, certificate, f"{LOOPBACK}:{free_port()}") as proxy, proxy.client() as client:

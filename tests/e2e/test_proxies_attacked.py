@@ -1,4 +1,4 @@
-"""Honest posts through each proxy of deploy/proxies, while strangers attack through it and beside it: all are stored, and nothing else.
+"""Honest posts through each proxy of deploy/proxies during attacks through it and beside it: exactly the posts are stored.
 
 CURBSIDE_PROXY_POSTS says how many (300); CI sends 2,000.
 """
@@ -56,7 +56,7 @@ def direct(url: str) -> Callable[[], socket.socket]:
 
 
 @pytest.mark.timeout(900)
-def test_strangers_cost_no_honest_post_and_store_nothing(
+def test_attackers_cost_no_honest_post_and_store_nothing(
     proxy_name: str, real_valkey_url: str, tmp_path: Path, certificate: Certificate
 ) -> None:
     with (

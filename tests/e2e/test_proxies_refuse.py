@@ -1,4 +1,4 @@
-"""What each proxy of deploy/proxies refuses by itself, so that the ingress never hears of it."""
+"""What each proxy of deploy/proxies refuses without passing it to the ingress."""
 
 import re
 import socket
@@ -24,7 +24,7 @@ TOKEN = b"POST /oauth/token HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nab
 
 
 @pytest.mark.parametrize("target", PRIVATE)
-def test_what_is_not_for_providers_is_not_there(proxy: Proxy, upstream: RecordingUpstream, target: str) -> None:
+def test_paths_that_are_not_for_providers_are_404(proxy: Proxy, upstream: RecordingUpstream, target: str) -> None:
     with proxy.client() as client:
         answer = client.get(target)
 
@@ -34,7 +34,9 @@ def test_what_is_not_for_providers_is_not_there(proxy: Proxy, upstream: Recordin
 
 
 @pytest.mark.parametrize("target", DETOURS)
-def test_no_detour_leads_to_what_is_not_for_providers(proxy: Proxy, upstream: RecordingUpstream, target: str) -> None:
+def test_no_spelling_of_a_path_reaches_what_is_not_for_providers(
+    proxy: Proxy, upstream: RecordingUpstream, target: str
+) -> None:
     answer = ask(proxy, b"POST %s HTTP/1.1\r\n" % target.encode() + HOST + b"Content-Length: 3\r\n\r\nabc")
 
     assert status_of(answer) in {400, 404}
@@ -70,7 +72,7 @@ def test_a_head_over_the_limit_is_refused(proxy: Proxy, upstream: RecordingUpstr
 
 
 @pytest.mark.parametrize("proxy_name", ["nginx", "haproxy"], indirect=True)  # Caddy as Debian has it knows no such limits
-def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(proxy: Proxy) -> None:
+def test_a_flood_from_one_address_is_limited_and_others_are_not(proxy: Proxy) -> None:
     with proxy.connect("127.0.0.8") as connection:
         connection.sendall(TOKEN * 260)
         answers = b""
@@ -81,7 +83,7 @@ def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(proxy: Proxy
     assert status_of(ask(proxy, TOKEN)) == 200
 
 
-def test_what_does_not_go_on_is_closed_and_never_answered_200(proxy: Proxy, upstream: RecordingUpstream) -> None:
+def test_a_stalled_request_is_closed_and_never_answered_200(proxy: Proxy, upstream: RecordingUpstream) -> None:
     """All at once, since each takes ten seconds or twenty."""
     with ExitStack() as stack:
         connections: dict[str, socket.socket] = {

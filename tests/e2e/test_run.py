@@ -1,4 +1,4 @@
-"""`curbside run` as its user meets it: a process of its own, on ports and in a data folder of its own."""
+"""`curbside run` as a process, on free ports and with its own data directory."""
 
 import os
 import re
@@ -32,15 +32,15 @@ class Run(LocalRun):
 
     def kill(self, name: str) -> None:
         """Kill a part, and wait until another is there in its place."""
-        before = self.data_dir.still_running()[name]
+        before = self.data_dir.running_processes()[name]
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: self.data_dir.still_running().get(name, before) != before, 30, f"{name} to be started again")
+        wait_for(lambda: self.data_dir.running_processes().get(name, before) != before, 30, f"{name} to be started again")
 
     def places_of_secrets(self) -> list[str]:
         """Files and command lines that show a secret, though they must not."""
         made = read_generated(path_in(self.environment))
         secrets = [value.rpartition(":")[2] for name, value in made.items() if name != "INSTACART_CLIENT_ID"]
-        commands = [Path(f"/proc/{pid}/cmdline") for pid in self.data_dir.still_running().values()]
+        commands = [Path(f"/proc/{pid}/cmdline") for pid in self.data_dir.running_processes().values()]
         files = [
             self.data_dir.run / "supervisord.conf",
             *self.data_dir.logs.iterdir(),
@@ -76,7 +76,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_from_first_start_to_second(run: Run) -> None:
     run.start()
-    assert sorted(run.data_dir.still_running()) == PARTS
+    assert sorted(run.data_dir.running_processes()) == PARTS
     assert "\x1b" not in run.output
     credentials = read_generated(path_in(run.environment))
     assert credentials["INSTACART_CLIENT_SECRET"] in run.output
@@ -89,7 +89,7 @@ def test_from_first_start_to_second(run: Run) -> None:
     assert not run.places_of_secrets()
 
     assert run.stop(signal.SIGTERM) == 0
-    assert run.data_dir.still_running() == {}
+    assert run.data_dir.running_processes() == {}
     assert run.stopped_in_order() == ["ingress", "flower", "worker", "worker", "urgent", "valkey"]
     assert not any(run.listens(name) for name in run.environment if name.endswith("_PORT"))
 
@@ -99,7 +99,7 @@ def test_from_first_start_to_second(run: Run) -> None:
     assert run.stop(signal.SIGINT, signal.SIGINT) == 0
 
 
-def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
+def test_a_killed_service_is_restarted_and_loses_nothing(run: Run) -> None:
     run.start()
     assert run.run_command("send", FIRST_EVENT).exit_code == 0
     for name in ("worker1", "ingress", "valkey"):
@@ -112,10 +112,10 @@ def test_what_is_killed_comes_back_and_loses_nothing(run: Run) -> None:
     run.start()
     assert run.events_of_first_order()
     assert run.stop(signal.SIGTERM) == 0
-    assert run.data_dir.still_running() == {}
+    assert run.data_dir.running_processes() == {}
 
 
-def test_the_data_folder_is_its_owners_alone_whatever_it_was_before(run: Run) -> None:
+def test_the_data_directory_is_readable_by_its_owner_alone(run: Run) -> None:
     run.data_dir.root.mkdir(mode=0o755)
     run.data_dir.logs.mkdir(mode=0o755)
     old = run.data_dir.logs / "ingress.log"
@@ -124,9 +124,9 @@ def test_the_data_folder_is_its_owners_alone_whatever_it_was_before(run: Run) ->
         path.chmod(0o755)
     old.chmod(0o644)
     run.start(umask=0o000)
-    said = [line for line in run.output.splitlines() if "others had rights to" in line]
-    assert [line.partition("others had rights to ")[2] for line in said] == [
-        "3 of its files and folders; now its owner alone has"
+    said = [line for line in run.output.splitlines() if "other users had permissions on" in line]
+    assert [line.partition("other users had permissions on ")[2] for line in said] == [
+        "3 files or directories; they are now private"
     ]
     assert run.run_command("send", FIRST_EVENT).exit_code == 0
     wait_for(run.events_of_first_order, 20, "the first event on its order's timeline")

@@ -1,4 +1,4 @@
-"""`curbside simulate` against real processes: what it says of a deployment that keeps its promises, and of one that does not."""
+"""`curbside simulate` against real processes: its result for a correct deployment, and for a faulty one."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from deploy.local.data_dir import Folder
+from deploy.local.data_dir import DataDir
 from tests.support.command_line import CURBSIDE, REPOSITORY, CommandResult, curbside, only
 from tests.support.live_deployment import deployed
 from tests.support.settings import environment_for_tests, free_port
@@ -78,22 +78,22 @@ def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RetryDeploym
         valkey.discard()
 
 
-def test_for_people_it_tells_counts_a_verdict_and_how_to_do_it_again(on_sqlite: RetryDeployment) -> None:
+def test_text_output_has_counts_a_result_and_the_command_to_repeat_it(on_sqlite: RetryDeployment) -> None:
     said = on_sqlite.simulate("--orders=30", "--rate=200", "--verify", "--tell")
     assert said.exit_code == 0, said
     assert "\x1b" not in said.output
     assert re.search(r"^200  \w+ +\S+ has an item replaced$", said.output, re.MULTILINE)
     assert re.search(r"^instacart  order_created +\d+", said.output, re.MULTILINE)
-    assert "acknowledged within: p50" in said.output
+    assert "acknowledged after: p50" in said.output
     assert "the sums hold" in said.output
-    assert "no difference" in said.output
-    (again,) = re.findall(r"the same again: (.+)$", said.output, re.MULTILINE)
+    assert "no difference was found" in said.output
+    (again,) = re.findall(r"to repeat this run: (.+)$", said.output, re.MULTILINE)
     repeated = on_sqlite.simulate("--orders=30", "--rate=200", "--json", *again.split())
     assert in_json(repeated)["status"]["inbox"]["duplicate"] > 100, "all of it is known already"
     assert repeated.exit_code == 0
 
 
-def test_a_ledger_that_loses_a_refund_is_found_out(on_sqlite: RetryDeployment) -> None:
+def test_a_missing_refund_in_the_ledger_is_reported(on_sqlite: RetryDeployment) -> None:
     assert curbside("migrate", environment=environment_for_tests(**on_sqlite.environment)).exit_code == 0
     engine = create_engine(on_sqlite.environment["DATABASE_URL"])
     with engine.begin() as connection:
@@ -111,7 +111,7 @@ def test_a_ledger_that_loses_a_refund_is_found_out(on_sqlite: RetryDeployment) -
     assert re.search(r"^\d+ differences in \d+ orders", said.errors)
 
 
-def test_what_is_wrong_is_said_in_a_sentence(on_sqlite: RetryDeployment, tmp_path: Path) -> None:
+def test_an_error_is_one_sentence(on_sqlite: RetryDeployment, tmp_path: Path) -> None:
     nobody = curbside("simulate", "--url=http://127.0.0.1:1", environment=environment_for_tests())
     assert nobody.exit_code == 1
     assert "Nothing listens at http://127.0.0.1:1" in nobody.errors
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said_in_a_sentence(on_sqlite: RetryDeployment, tmp_pat
 
 
 @pytest.mark.timeout(200)
-def test_the_demo_runs_trades_tells_the_verdict_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_simulates_orders_prints_its_result_and_leaves_no_process(tmp_path: Path) -> None:
     ports = {name: str(free_port()) for name in ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")}
     real = {
         "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -144,4 +144,4 @@ def test_the_demo_runs_trades_tells_the_verdict_and_leaves_nothing_running(tmp_p
     assert (
         done.stdout.index("Curbside is running.") < done.stdout.index("no difference") < done.stdout.index("stopping in order")
     )
-    assert Folder(tmp_path / "data").still_running() == {}
+    assert DataDir(tmp_path / "data").running_processes() == {}

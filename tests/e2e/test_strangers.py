@@ -1,4 +1,4 @@
-"""Strangers at length, in short: `make strangers` runs the same for a million requests and ten thousand connections."""
+"""A short run of the attacks of `make strangers`."""
 
 from tests.strangers import broken, idle
 
@@ -11,7 +11,7 @@ def test_broken_requests_cost_no_event_and_no_memory() -> None:
     assert report.keyed_acknowledged > 0, "some are only odd"
 
 
-def test_idle_connections_keep_nobody_waiting_for_long() -> None:
+def test_idle_connections_delay_no_honest_client_for_long() -> None:
     report = idle.run(connections=600, seconds=6)
     assert report.opened >= 600
     assert report.posts > 50

@@ -1,4 +1,4 @@
-"""A provider for each kind of proof, as `schemas/README.md` tells of them. All send the toy shop's notices."""
+"""A provider for each kind of proof, as `schemas/README.md` describes them. All send the toy shop's notices."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A run of the fuzzer in a process of its own, which libFuzzer ends in its own way."""
+"""A run of the fuzzer in a process, because libFuzzer ends its process itself."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Damage: a body as somebody else's bug, an attacker or a bad line would send it. Seeded, so that each can be made again.
+"""Damaged bodies, as bugs, attackers or faulty lines produce them. Seeded, so each can be generated again.
 
 A document is damaged at one place in its tree, or its bytes are. `msgspec.Raw` stands in the tree for what is no JSON value: a number
 that no float holds, a key given twice.

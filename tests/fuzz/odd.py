@@ -1,4 +1,4 @@
-"""Values that nobody expects, as they are written in a body, and bytes that are no document at all."""
+"""Unexpected values as they are written in a body, and bytes that are no document."""
 
 from random import Random
 

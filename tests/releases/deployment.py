@@ -1,4 +1,4 @@
-"""A deployment that is recorded: its processes, what they are told, and how each of them is stopped in the middle of its work."""
+"""A deployment to record: its processes, what is posted to it, and how each process is stopped during its work."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""The upgrade, step by step as an operator does it, and what could be seen at each step."""
+"""The upgrade in steps, as an operator does it, and what is observed at each step."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

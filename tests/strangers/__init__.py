@@ -1,1 +1,1 @@
-"""Strangers: what the ingress has to bear from clients without a key, at length. `make strangers ARGS=--help`."""
+"""Attacks of clients without a token on an ingress, for long. `make strangers ARGS=--help`."""

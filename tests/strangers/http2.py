@@ -1,4 +1,4 @@
-"""HTTP/2 as bytes: requests of any header, also of those that no library sends (RFC 9113, RFC 7541)."""
+"""HTTP/2 requests as bytes, with any header, also those that no library sends (RFC 9113, RFC 7541)."""
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4

@@ -1,4 +1,4 @@
-"""Connections that never finish a request, or are idle, by the thousand, while an honest provider posts."""
+"""Thousands of connections that are idle or never finish a request, while an honest provider posts."""
 
 import asyncio
 import resource

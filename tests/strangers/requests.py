@@ -1,4 +1,4 @@
-"""Requests that are broken in some way, from a seed: the same seed gives the same bytes. Pure.
+"""Broken requests, generated from a seed: the same seed gives the same bytes. Pure.
 
 Most are one of a kind that servers are known to have read wrongly; the rest are honest requests with bytes damaged.
 """

@@ -1,4 +1,4 @@
-"""A stranger without a key who tries to make one request pass for two, or to take what is not theirs: over and over, within bounds."""
+"""Request smuggling: clients without a token that try to pass one request off as two, repeatedly and within bounds."""
 
 import socket
 import struct

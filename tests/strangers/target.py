@@ -1,4 +1,4 @@
-"""An ingress of its own, on a Valkey of its own, and an honest provider whose posts are measured meanwhile."""
+"""An ingress with its own Valkey, and an honest provider whose posts are measured."""
 
 import asyncio
 import tempfile

@@ -1,1 +1,1 @@
-"""Pure code, and one part at a time."""
+"""Pure code, and single components."""

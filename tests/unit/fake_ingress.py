@@ -1,4 +1,4 @@
-"""An ingress that answers as a test says: a real HTTP server on loopback, in the test's own event loop."""
+"""A real HTTP server on loopback, in the test's event loop, whose answers the test chooses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

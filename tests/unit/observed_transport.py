@@ -1,4 +1,4 @@
-"""A transport under observation."""
+"""A transport that reports each write."""
 
 import asyncio
 from collections.abc import Callable

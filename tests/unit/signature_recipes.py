@@ -1,4 +1,4 @@
-"""Signs as providers do, by their own recipes, and asks the ingress' `Signatures` what it thinks of it."""
+"""Signatures computed by the providers' own recipes, and the verdict of the ingress' `Signatures` on them."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Addresses as they may be shown, and those that are refused because a client library would read another one in them."""
+"""Addresses with secrets masked, and addresses that are refused because client libraries parse them differently."""
 
 import pytest
 
@@ -24,7 +24,7 @@ from schemas.settings.addresses import MASK, is_readable, masked_addresses, show
         ("memory://", "memory://"),
     ],
 )
-def test_of_an_address_all_is_shown_but_its_password_and_parameters(address: str, expected: str) -> None:
+def test_an_address_is_shown_without_its_password_and_parameters(address: str, expected: str) -> None:
     assert masked_addresses(address) == expected
 
 
@@ -51,7 +51,7 @@ def test_of_an_address_all_is_shown_but_its_password_and_parameters(address: str
         "",
     ],
 )
-def test_what_is_not_understood_is_masked_whole(text: str) -> None:
+def test_an_unparsable_address_is_masked_whole(text: str) -> None:
     assert masked_addresses(text) == MASK
 
 

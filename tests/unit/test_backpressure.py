@@ -1,4 +1,4 @@
-"""Back-pressure: when the inbox says that it takes nothing more, and when it takes events again."""
+"""Back-pressure: when the inbox refuses events, and when it accepts them again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 
 from ingress.background import running
-from ingress.backpressure import check_inbox, monitor
+from ingress.backpressure import refusal_now, watch
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox, InboxUnavailableError
 from schemas import keys
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for_async
 def refusal(url: str, max_backlog: int = 1000) -> str | None:
     async def main() -> str | None:
         async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-            found = await check_inbox(valkey, max_backlog)
+            found = await refusal_now(valkey, max_backlog)
             return found.detail if found else None
 
     return asyncio.run(main())
@@ -36,14 +36,14 @@ def test_an_empty_inbox_takes_events(valkey_url: str) -> None:
     assert refusal(valkey_url, max_backlog=0) is None
 
 
-def test_events_that_no_drain_has_ever_looked_at_count(valkey_url: str) -> None:
+def test_undelivered_events_count(valkey_url: str) -> None:
     with redis.Redis.from_url(valkey_url) as client:
         append(client, 5)
     assert refusal(valkey_url, 5) is None
     assert refusal(valkey_url, 4) == "5 events wait in the inbox (INBOX_MAX_BACKLOG is 4)"
 
 
-def test_events_count_until_they_are_acknowledged_and_no_longer(valkey_url: str) -> None:
+def test_pending_events_count_until_they_are_acknowledged(valkey_url: str) -> None:
     with redis.Redis.from_url(valkey_url) as client:
         client.xgroup_create(keys.INBOX, keys.GROUP, "0", mkstream=True)
         names = append(client, 5)
@@ -54,7 +54,7 @@ def test_events_count_until_they_are_acknowledged_and_no_longer(valkey_url: str)
         assert (refusal(valkey_url, 2), refusal(valkey_url, 1) is None) == (None, False)
 
 
-def test_another_consumer_group_is_nobody_s_backlog(valkey_url: str) -> None:
+def test_another_consumer_group_does_not_count(valkey_url: str) -> None:
     with redis.Redis.from_url(valkey_url) as client:
         client.xgroup_create(keys.INBOX, keys.GROUP, "0", mkstream=True)
         client.xgroup_create(keys.INBOX, "auditors", "0")
@@ -64,7 +64,7 @@ def test_another_consumer_group_is_nobody_s_backlog(valkey_url: str) -> None:
     assert refusal(valkey_url, 0) is None
 
 
-def test_near_the_memory_limit_nothing_is_taken(real_valkey: RealValkey) -> None:
+def test_near_the_memory_limit_events_are_refused(real_valkey: RealValkey) -> None:
     with redis.Redis.from_url(real_valkey.url) as client:
         used = client.info("memory")["used_memory"]
         client.config_set("maxmemory", used * 10)
@@ -80,7 +80,7 @@ def test_near_the_memory_limit_nothing_is_taken(real_valkey: RealValkey) -> None
 async def a_watched_inbox(url: str, max_backlog: int) -> AsyncIterator[Inbox]:
     inbox = Inbox(ConnectionPool.from_url(url, protocol=2), BodyReader().memory, 5.0)
     async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-        async with running(pressure=monitor(valkey, inbox, max_backlog)):
+        async with running(pressure=watch(valkey, inbox, max_backlog)):
             yield inbox
         await inbox.close()
 
@@ -92,7 +92,7 @@ async def until_refused(inbox: Inbox, wanted: bool) -> None:
     await wait_for_async(is_so, what="the inbox to refuse" if wanted else "the inbox to accept")
 
 
-def test_the_inbox_refuses_while_it_is_full_and_says_so_once(
+def test_a_full_inbox_refuses_events_and_logs_it_once(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 0.01)
@@ -114,9 +114,7 @@ def test_the_inbox_refuses_while_it_is_full_and_says_so_once(
     assert said == ["inbox: 3 events wait in the inbox (INBOX_MAX_BACKLOG is 2)", "inbox: accepting again"]
 
 
-def test_a_valkey_that_is_away_is_left_for_an_append_to_find_out(
-    real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_valkey_outage_is_left_for_an_append_to_report(real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 0.01)
 
     async def main() -> None:
@@ -132,7 +130,7 @@ def test_a_valkey_that_is_away_is_left_for_an_append_to_find_out(
     asyncio.run(main())
 
 
-def test_an_outage_is_one_line_however_often_it_is_looked_at(
+def test_an_outage_is_one_log_line_however_often_it_is_checked(
     real_valkey: RealValkey, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingress.backpressure.PERIOD_SECONDS", 0.01)

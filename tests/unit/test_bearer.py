@@ -1,4 +1,4 @@
-"""Tokens: whose are taken, and for how long."""
+"""Bearer tokens: which are accepted, and for how long."""
 
 import hmac
 import json
@@ -122,7 +122,7 @@ def test_a_token_that_is_not_ours_is_refused(token: bytes, cause: Cause) -> None
     assert refusal(verifier, token) is cause, "a refused token is not remembered"
 
 
-def test_a_token_dies_with_its_client() -> None:
+def test_a_token_is_invalid_when_its_client_is_removed() -> None:
     assert refusal(Verifier([NEW], "connect-2"), token_of(NEW)) is Cause.TOKEN_CLIENT
     assert refusal(Verifier([NEW], "connect-2"), token_of(NEW, "connect-2")) is None
 

@@ -1,4 +1,4 @@
-"""The benchmark's own bodies and checks: what it counts as right must be right, or its rates mean nothing."""
+"""The benchmark's own bodies and checks."""
 
 import msgspec
 
@@ -17,7 +17,7 @@ def test_every_body_decodes() -> None:
     assert all(decode(*each, EVENT_ID, zone).order_ids for each in posted)
 
 
-def test_the_rows_it_expects_are_those_that_the_handlers_write() -> None:
+def test_the_expected_rows_are_those_that_the_handlers_write() -> None:
     posted = refunding(3_000)
     events = {each.identity: each for each in (decode(*body, EVENT_ID, make_settings().store_timezone) for body in posted)}
     orders = {each.order_ids for each in events.values()}

@@ -1,4 +1,4 @@
-"""`curbside settings`: what is set, where it comes from, and no secret."""
+"""`curbside settings`: each value and its source, and no secret."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def rows(environment: dict[str, str]) -> dict[str, dict[str, str]]:
     return {row["name"]: row for row in json.loads(said.output)}
 
 
-def test_says_where_each_value_comes_from(environment: dict[str, str], generated: dict[str, str]) -> None:
+def test_settings_prints_the_source_of_each_value(environment: dict[str, str], generated: dict[str, str]) -> None:
     table = rows({**environment, "DEDUPE_WINDOW": "24h"})
     assert generated
     assert (table["DEDUPE_WINDOW"]["value"], table["DEDUPE_WINDOW"]["source"]) == ("24h", "environment")
@@ -68,14 +68,16 @@ def test_a_wrong_value_is_shown_and_named(environment: dict[str, str], generated
     assert said.errors.count("\n") == 1
 
 
-def test_what_is_missing_is_named_with_what_to_do(environment: dict[str, str]) -> None:
+def test_a_missing_setting_is_named_with_what_to_do(environment: dict[str, str]) -> None:
     said = curbside("send", __file__, environment=environment)
     assert said.exit_code == 2
     assert "TOKEN_SIGNING_KEYS is missing" in said.errors
-    assert "`curbside run` makes it" in said.errors.splitlines()[-1]
+    assert "`curbside run` generates it" in said.errors.splitlines()[-1]
 
 
-def test_secrets_are_made_once_and_kept_for_their_owner_only(environment: dict[str, str], generated: dict[str, str]) -> None:
+def test_secrets_are_generated_once_and_readable_by_their_owner_only(
+    environment: dict[str, str], generated: dict[str, str]
+) -> None:
     path = path_in(environment)
     assert path.stat().st_mode & 0o777 == 0o600
     assert generate_missing(environment) == []
@@ -83,7 +85,7 @@ def test_secrets_are_made_once_and_kept_for_their_owner_only(environment: dict[s
     assert load_settings(environment).credentials["instacart"].secrets == (Secret(generated["INSTACART_CLIENT_SECRET"]),)
 
 
-def test_what_the_environment_gives_is_not_made(environment: dict[str, str]) -> None:
+def test_a_secret_of_the_environment_is_not_generated(environment: dict[str, str]) -> None:
     made = generate_missing({**environment, "AFOSTO_SECRETS": PASSWORD})
     assert "AFOSTO_SECRETS" not in made
     assert PASSWORD not in path_in(environment).read_text()

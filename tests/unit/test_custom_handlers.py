@@ -1,4 +1,4 @@
-"""A user's own handlers, by HANDLER_MODULES: they work like the built-in ones, and a mistake is told in one clear line."""
+"""A user's own handlers, by HANDLER_MODULES: they work like the built-in ones, and a mistake is one clear line."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -50,13 +50,13 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
             del sys.modules[name]
 
 
-def test_a_handler_of_ones_own_comes_after_the_built_in_ones_and_names_its_kinds(module: Write) -> None:
+def test_a_users_handler_comes_after_the_built_in_ones_and_names_its_kinds(module: Write) -> None:
     handlers = registered([module("own_loyalty", LOYALTY)])
     assert [each.name for each in handlers] == [*BUILT_IN, "loyalty"]
     assert handlers[-1].kinds == frozenset({Kind.DELIVERED, Kind.ORDER_ITEM_REFUND})
 
 
-def test_it_gets_its_kinds_and_no_others(module: Write, worker_parts: WorkerParts) -> None:
+def test_a_users_handler_gets_its_kinds_and_no_others(module: Write, worker_parts: WorkerParts) -> None:
     handlers = registered([module("own_loyalty", LOYALTY)])
     worker_parts.append(status("a", "delivered"), status("b", "picking"), refund("c", "bread"))
     Dispatcher(worker_parts.store, worker_parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000).process(

@@ -110,7 +110,7 @@ def test_fields_that_nothing_depends_on_never_fail_an_event() -> None:
     assert (event.kind, event.promised_at) == (Kind.ORDER_UPDATED, None)
 
 
-def test_a_name_we_do_not_know_is_kept_and_not_refused() -> None:
+def test_an_unknown_event_name_is_kept_and_not_refused() -> None:
     event = read(order(event="ORDER_PAUSED"))
     assert (event.kind, event.name) == (Kind.UNRECOGNISED, "ORDER_PAUSED")
 
@@ -128,7 +128,7 @@ def test_the_time_is_exact_to_the_millisecond(milliseconds: int, time: datetime)
     assert read(order(triggered_at=milliseconds)).occurred_at == time
 
 
-def test_without_a_time_of_its_own_an_event_is_as_old_as_its_receipt() -> None:
+def test_an_event_without_a_time_gets_its_time_of_receipt() -> None:
     event = read(order())
     assert event.occurred_at == event.received_at
 

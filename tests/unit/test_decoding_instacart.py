@@ -1,18 +1,13 @@
 """All 12 messages of Instacart Connect, in both dialects and under every name, become the right `Event`."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
-from zoneinfo import ZoneInfo
 
-import msgspec
 import pytest
 
-from schemas.decoding import decode
-from schemas.events import Event, Kind, Line, Product, Provider, Window
+from schemas.events import Kind, Line, Provider, Window
 from tests.payloads import ENVELOPE_ORDER, FLAT_ORDER, recorded
+from tests.unit.instacart_bodies import RECEIVED, envelope, flat, read
 
-RECEIVED = "1732300000123-4"
 LIFE = {
     "order_created": "brand_new",
     "rescheduled": "rescheduled",
@@ -30,30 +25,6 @@ LIFE = {
 """The 12 messages in the order of the recorded life, with the status each states."""
 STATES_NO_STATUS_BY_NAME = {"order_item_replacement", "order_item_refund", "late_delivery", "customer_mia"}
 ALIASES = {"brand_new": "order_created", "staged": "staging", "customer_missing": "customer_mia"}
-
-
-def read(body: dict[str, Any] | bytes, zone: str = "UTC") -> Event:
-    raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return decode("instacart", raw, RECEIVED, ZoneInfo(zone))
-
-
-def flat(event: str = "fulfillment.picking", **fields: Any) -> dict[str, Any]:
-    return {"event": event, "order_id": FLAT_ORDER, "timestamp": "2024-11-22T16:31:40Z"} | fields
-
-
-def envelope(event: str = "fulfillment.picking", **metadata: Any) -> dict[str, Any]:
-    return {
-        "event_id": 1201895966044343904,
-        "event_name": event,
-        "event_timestamp": "2024-11-22T16:31:40Z",
-        "event_metadata": {"order_id": ENVELOPE_ORDER} | metadata,
-    }
-
-
-def line_of(**item: Any) -> Line:
-    """The one line of an envelope with this one order item."""
-    (line,) = read(envelope(order_items=[item])).lines
-    return line
 
 
 @pytest.mark.parametrize("name", LIFE)
@@ -78,7 +49,7 @@ def test_a_recorded_envelope_body_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["flat", "envelope"])
-def test_the_recorded_life_happens_in_order(dialect: str) -> None:
+def test_the_recorded_events_of_an_order_are_in_order(dialect: str) -> None:
     times = [read(recorded(f"instacart/{dialect}/{name}")).occurred_at for name in LIFE]
     assert times == sorted(times)
     assert all(time.tzinfo is UTC for time in times)
@@ -86,7 +57,7 @@ def test_the_recorded_life_happens_in_order(dialect: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["fulfillment.", ""])
 @pytest.mark.parametrize("message", [*LIFE, *ALIASES])
-def test_every_name_says_the_same_with_and_without_prefix_in_both_dialects(message: str, prefix: str) -> None:
+def test_every_event_name_has_the_same_meaning_with_and_without_prefix_in_both_dialects(message: str, prefix: str) -> None:
     kind = Kind(ALIASES.get(message, message))
     for body in (flat(prefix + message), envelope(prefix + message)):
         event = read(body)
@@ -95,13 +66,13 @@ def test_every_name_says_the_same_with_and_without_prefix_in_both_dialects(messa
 
 
 @pytest.mark.parametrize("name", ["fulfillment.tip_adjustment", "rating_updated", "Picking", "fulfillment.", "other.picking"])
-def test_a_name_we_do_not_know_is_kept_and_not_refused(name: str) -> None:
+def test_an_unknown_event_name_is_kept_and_not_refused(name: str) -> None:
     for body in (flat(name, status="at_store"), envelope(name, status="at_store")):
         event = read(body)
         assert (event.kind, event.name, event.status) == (Kind.UNRECOGNISED, name, "at_store")
 
 
-def test_a_lifecycle_event_states_its_status_by_its_name_whatever_the_body_says() -> None:
+def test_the_status_of_a_lifecycle_event_comes_from_its_name() -> None:
     assert read(flat("fulfillment.canceled", status="picking")).status == "canceled"
 
 
@@ -123,7 +94,7 @@ def test_fields_that_nothing_depends_on_never_fail_an_event() -> None:
     assert read(flat(order={"fulfillment_type": 3, "estimated_delivery_at": "noon"})).promised_at is None
 
 
-def test_without_a_time_of_its_own_an_event_is_as_old_as_its_receipt() -> None:
+def test_an_event_without_a_time_gets_its_time_of_receipt() -> None:
     event = read({"event": "picking", "order_id": "o"})
     assert event.occurred_at == event.received_at == datetime(2024, 11, 22, 18, 26, 40, 123000, UTC)
 
@@ -134,7 +105,7 @@ def test_the_estimate_of_a_flat_late_delivery_is_read() -> None:
     assert event.fulfillment_type == "delivery"
 
 
-def test_windows_without_a_zone_are_read_in_the_stores_own() -> None:
+def test_windows_without_a_zone_are_in_the_stores_time_zone() -> None:
     event = read(recorded("instacart/envelope/late_delivery"), "America/Los_Angeles")
     assert event.window == Window(datetime(2024, 11, 23, 1, tzinfo=UTC), datetime(2024, 11, 23, 2, tzinfo=UTC))
     assert event.new_window == Window(datetime(2024, 11, 23, 2, tzinfo=UTC), datetime(2024, 11, 23, 2, 25, tzinfo=UTC))
@@ -157,99 +128,8 @@ def test_a_window_that_ends_before_it_starts_is_kept_as_sent() -> None:
 
 
 @pytest.mark.parametrize("half", ["starts_at", "ends_at"])
-def test_half_a_window_still_promises_a_time(half: str) -> None:
+def test_a_window_with_one_end_still_gives_a_promised_time(half: str) -> None:
     assert read(envelope(new_window={half: "2024-11-22 17:00:00"})).promised_at == datetime(2024, 11, 22, 17, tzinfo=UTC)
-
-
-def test_the_lines_of_a_flat_replacement_are_read() -> None:
-    assert read(recorded("instacart/flat/order_item_replacement")).lines == (
-        Line("0042-bananas", "Bananas, organic", "0042-bananas", Decimal(6)),
-        Line(
-            "0042-oat-milk",
-            "Oat milk, 1 l",
-            "0042-oat-milk",
-            Decimal(2),
-            substitute=Product("0042-oat-milk-barista", "Oat milk barista, 1 l", Decimal(2)),
-        ),
-        Line("0042-sourdough", "Sourdough loaf", "0042-sourdough", Decimal(1)),
-    )
-
-
-def test_the_lines_of_an_envelope_refund_are_read_to_the_last_digit() -> None:
-    lines = read(recorded("instacart/envelope/order_item_refund")).lines
-    assert lines == (
-        Line("1", None, "RRC-1001", Decimal("0.453"), "kg"),
-        Line("2", None, "RRC-1002", Decimal(2), "each", substitute=Product("RRC-2002", None, Decimal(2))),
-        Line("3", None, "RRC-1003", Decimal("1.50"), "lb", refunded=True),
-    )
-    assert [str(line.quantity) for line in lines] == ["0.453", "2", "1.50"]
-
-
-@pytest.mark.parametrize("literal", ["0.1", "1.50", "12345678901234567890.123456789", "1E+2", "-2", '"0.453"', '"1.50"'])
-def test_quantities_are_exact(literal: str) -> None:
-    body = b'{"event":"picking","order_id":"o","items":[{"product_id":"p","quantity":%s}]}' % literal.encode()
-    assert str(read(body).lines[0].quantity) == literal.strip('"')
-
-
-def test_a_refund_is_seen_by_its_flag_or_by_its_status() -> None:
-    items = [{"refunded": True}, {"status": "refunded"}, {"refunded": False, "status": "found"}, {"refunded": None}]
-    assert [line.refunded for line in read(flat(items=items)).lines] == [True, True, False, False]
-
-
-def test_the_substitute_is_what_was_delivered_in_a_replaced_line() -> None:
-    ids = {
-        "item_upc": "u",
-        "item_rrc": "r",
-        "requested_item_rrc": "old",
-        "delivered_item_upc": "du",
-        "delivered_item_rrc": "dr",
-    }
-    assert line_of(**ids, replaced=True).substitute == Product("dr")
-    assert line_of(**ids | {"delivered_item_rrc": ""}, replaced=True).substitute == Product("du")
-    assert line_of(item_upc="u", replaced={"reason": "x"}).substitute == Product("u")
-    assert line_of(line_num="1", status="replaced").substitute == Product("unknown")
-    assert line_of(**ids, replaced=False).substitute is None
-    assert line_of(**ids, replaced={}).substitute is None
-
-
-def test_an_empty_replacement_replaces_nothing() -> None:
-    assert read(flat(items=[{"product_id": "p", "replacement": {}}])).lines[0].substitute is None
-
-
-def test_a_replacement_without_a_product_is_known_by_its_name() -> None:
-    assert read(flat(items=[{"product_id": "p", "replacement": {"name": "Rye"}}])).lines[0].substitute == Product("Rye", "Rye")
-    long = read(flat(items=[{"product_id": "p", "replacement": {"name": "y" * 300}}])).lines[0].substitute
-    assert long == Product("y" * 255, "y" * 300)
-
-
-def test_a_line_is_named_by_its_number_else_by_what_was_ordered_else_by_its_place() -> None:
-    assert line_of(line_num="7", item_rrc="r").line == "7"
-    assert line_of(line_num=7).line == "7", "a number names the same line as its digits"
-    assert line_of(line_num="", requested_item_rrc="asked", item_rrc="got").line == "asked"
-    assert line_of(item_upc=4011).line == "4011"
-    assert line_of(qty=1).line == "[0]"
-
-
-@pytest.mark.parametrize("odd", [[1], {"a": 1}, True, 1.5])
-def test_a_product_code_that_is_no_text_names_nothing(odd: object) -> None:
-    assert line_of(item_rrc=odd, item_upc="u") == Line("u", None, "u")
-
-
-def test_two_lines_of_one_product_can_both_be_refunded() -> None:
-    lines = read(flat(items=[{"product_id": "p"}, {"product_id": "p"}, {"product_id": "p"}])).lines
-    assert [line.line for line in lines] == ["p", "p#2", "p#3"]
-
-
-def test_no_two_lines_of_an_order_share_a_key_whatever_they_are_called() -> None:
-    for names in (["A", "A", "A#2"], ["A#2", "A", "A"], ["A", "A#2", "A", "A"], ["[1]", ""], ["", "[0]", "[0]"]):
-        lines = read(flat(items=[{"product_id": name} for name in names])).lines
-        assert len({line.line for line in lines}) == len(names), names
-
-
-def test_a_long_name_repeated_still_fits_its_column() -> None:
-    lines = read(flat(items=[{"product_id": "p" * 255}] * 3)).lines
-    assert {len(line.line) for line in lines} == {255}
-    assert len({line.line for line in lines}) == 3
 
 
 def test_an_empty_event_id_is_no_event_id() -> None:

@@ -1,4 +1,4 @@
-"""Spans and sizes are read as people write them, and anything else is refused with a hint."""
+"""Durations and sizes: accepted spellings, and a hint for any other text."""
 
 from datetime import timedelta
 

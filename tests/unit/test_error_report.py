@@ -1,4 +1,4 @@
-"""What a failed try means for an event, and that nothing of a foreign error's text is shown."""
+"""What a failed attempt means for an event; no text of a foreign error is shown."""
 
 import random
 import re
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from schemas.failures import DecodeError, Failure, FailureState, Reason, decode_failure, encode_failure
 from workers.errors import EventFailedError, PermanentError
-from workers.failures.error_report import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, scrubbed, summary, to_celery_error
+from workers.failures.error_report import MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, redact, summary, to_celery_error
 from workers.failures.retry_policy import NO_RETRY, PATIENT, URGENT, RetryPolicy, after_attempt, after_outage, backoff_ms
 
 NOW = 1_732_300_000_000
@@ -48,7 +48,7 @@ def tried(error: Exception, policy: RetryPolicy = POLICY, **fields: Any) -> Fail
     return after_attempt(a_failure(**fields), error, policy, NOW, most)
 
 
-def test_a_bug_is_tried_again_at_growing_pauses_until_it_is_dead() -> None:
+def test_an_unexpected_error_is_retried_with_backoff_until_it_is_dead() -> None:
     failure, pauses = a_failure(), []
     while failure.state is not FailureState.DEAD or not failure.attempts:
         failure = after_attempt(failure, KeyError("x"), POLICY, NOW, most)
@@ -61,14 +61,14 @@ def test_a_bug_is_tried_again_at_growing_pauses_until_it_is_dead() -> None:
 @pytest.mark.parametrize("policy", [URGENT, PATIENT, POLICY], ids=["urgent", "patient", "own"])
 @given(attempts=st.integers(1, 200), seed=st.integers())
 @settings(max_examples=50)
-def test_chance_takes_off_up_to_half_of_a_pause_and_never_more(policy: RetryPolicy, attempts: int, seed: int) -> None:
+def test_jitter_shortens_a_pause_by_at_most_half(policy: RetryPolicy, attempts: int, seed: int) -> None:
     full = backoff_ms(policy, attempts, most)
     by_chance = backoff_ms(policy, attempts, random.Random(seed).uniform)  # noqa: S311 - jitter is no secret
     assert full // 2 <= by_chance <= full <= policy.longest.total_seconds() * 1000
 
 
 @pytest.mark.parametrize(("policy", "least", "longest"), [(URGENT, 15, 31), (PATIENT, 317, 635)], ids=["urgent", "patient"])
-def test_a_person_hears_of_a_dead_event_when_the_policy_says(policy: RetryPolicy, least: float, longest: float) -> None:
+def test_a_dead_event_writes_an_alert_if_its_policy_says_so(policy: RetryPolicy, least: float, longest: float) -> None:
     pauses = [backoff_ms(policy, attempts, most) for attempts in range(1, policy.attempts)]
     assert (sum(pauses) // 2000, sum(pauses) / 1000) == (least, longest)
 
@@ -83,11 +83,11 @@ def test_what_can_never_succeed_is_dead_at_once(error: Exception, reason: Reason
     assert failure.message == str(error)
 
 
-def test_an_undecodable_body_is_never_tried_again_by_itself() -> None:
+def test_a_decode_error_is_never_retried_automatically() -> None:
     assert tried(ValueError("a bug of the decoder"), NO_RETRY).state is FailureState.DEAD
 
 
-def test_an_outage_counts_no_attempt_and_waits_longer_each_time() -> None:
+def test_an_outage_counts_no_attempt_and_its_pauses_grow() -> None:
     failure, pauses = tried(KeyError("x")), []
     for _ in range(7):
         failure = after_outage(failure, NOW, most)
@@ -113,7 +113,7 @@ class UnspeakableError(Exception):
     [UnspeakableError(), ValueError("\ud800"), ValueError("x" * 10_000_000), Exception()],
     ids=["no text", "no utf-8", "10 MB", "empty"],
 )
-def test_whatever_the_error_says_or_cannot_say_its_record_can_be_kept(error: Exception) -> None:
+def test_any_error_has_a_record_that_can_be_stored(error: Exception) -> None:
     failure = tried(failing(error))
     assert decode_failure(encode_failure(failure)) == failure
     assert failure.message.startswith(type(error).__name__)
@@ -189,9 +189,9 @@ def foreign(draw: st.DrawFn, depth: int = 0) -> Exception:
 
 @given(error=foreign())
 @settings(max_examples=150, deadline=None)
-def test_nothing_of_what_a_foreign_error_says_is_shown(error: Exception) -> None:
+def test_the_text_of_a_foreign_error_is_not_shown(error: Exception) -> None:
     failure = tried(error)
-    shown = scrubbed(failure)
+    shown = redact(failure)
     as_celery = to_celery_error(failure, error)
     said = [
         shown.message,
@@ -218,7 +218,7 @@ def test_a_refusal_is_shown_in_its_authors_words_and_its_cause_is_not() -> None:
     with pytest.raises(PermanentError) as caught:
         _refuse()
     failure = tried(caught.value)
-    shown = scrubbed(failure)
+    shown = redact(failure)
     assert shown.message == "a product that we do not sell"
     assert shown.traceback is not None
     assert re.search(r"\nKeyError\n\nThe above exception was the direct cause", shown.traceback)
@@ -230,17 +230,17 @@ def test_a_refusal_is_shown_in_its_authors_words_and_its_cause_is_not() -> None:
 
 
 def test_a_group_of_errors_is_shown_by_its_types() -> None:
-    shown = scrubbed(tried(failing(ExceptionGroup(SECRET, [KeyError(SECRET), ValueError(SECRET)]))))
+    shown = redact(tried(failing(ExceptionGroup(SECRET, [KeyError(SECRET), ValueError(SECRET)]))))
     assert shown.traceback is not None
     assert shown.traceback.endswith("ExceptionGroup of KeyError, ValueError\n")
 
 
 def test_the_traceback_of_a_record_without_frames_is_shown_only_unmasked() -> None:
-    shown = scrubbed(a_failure(message=f"KeyError: {SECRET}", traceback=f"Traceback\nKeyError: {SECRET}"))
+    shown = redact(a_failure(message=f"KeyError: {SECRET}", traceback=f"Traceback\nKeyError: {SECRET}"))
     assert shown == ("KeyError: (--unmask shows its text)", "(--unmask shows it)")
 
 
-def test_errors_that_cause_each_other_in_a_circle_end() -> None:
+def test_errors_that_cause_each_other_in_a_cycle_end() -> None:
     one, other = failing(KeyError("1")), failing(KeyError("2"))
     one.__cause__, other.__cause__ = other, one
     failure = tried(one)

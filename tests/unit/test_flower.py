@@ -1,4 +1,4 @@
-"""The pure parts of what Flower shows and retries, and the seams of Flower that the rest hangs on."""
+"""The pure parts of the Flower extension, and the internals of Flower that it uses."""
 
 import inspect
 from pathlib import Path
@@ -24,7 +24,7 @@ def failure(**fields: object) -> Failure:
     return Failure(**{"message": "KeyError: 'jane.roe@example.org'", **values, **fields})  # type: ignore[arg-type]
 
 
-def test_a_failure_is_shown_with_what_was_made_to_be_shown() -> None:
+def test_a_failure_summary_quotes_only_the_text_of_permanent_errors() -> None:
     refused = failure(reason=Reason.REJECTED, message="no such line")
     assert summary(refused) == "rejected: PermanentError: no such line (curbside failed show refunds:1-0)"
     assert summary(failure()) == "handler_error: KeyError (curbside failed show refunds:1-0)"
@@ -62,14 +62,14 @@ def test_arguments_that_flower_shows_changed_or_cut_are_refused_or_exact(value: 
     try:
         read = arguments(saferepr((value,)), "{}")
     except UnsafeArgumentsError as error:
-        assert "what Flower knows of its arguments" in str(error)  # noqa: PT017 - either way is right
+        assert "the arguments that Flower knows were cut" in str(error)  # noqa: PT017 - either way is right
     else:
         assert read == ((value,), {})
 
 
-def test_a_task_that_flower_saw_fail_but_not_begin_has_unknown_arguments_not_none() -> None:
+def test_a_task_whose_start_flower_missed_has_unknown_arguments_not_none() -> None:
     for args, kwargs in ((None, None), ("()", None), (None, "{}")):
-        with pytest.raises(UnsafeArgumentsError, match="it did not see the task begin"):
+        with pytest.raises(UnsafeArgumentsError, match="it did not see the task start"):
             arguments(args, kwargs)
 
 
@@ -107,7 +107,7 @@ def test_failures_are_grouped_with_the_most_dead_first() -> None:
     assert (second.dead, second.retrying, second.rows[0].is_dead) == (0, 1, False)
 
 
-def test_the_seams_of_flower_are_where_we_hold_on_to_them() -> None:
+def test_flowers_internals_that_we_use_exist() -> None:
     stock = Path(flower.urls.settings["template_path"])
     for name, seam in {
         "base.html": "{% block extra_scripts %}",
@@ -125,7 +125,7 @@ def test_the_seams_of_flower_are_where_we_hold_on_to_them() -> None:
     assert callable(state.search_engine.upsert)
     assert callable(state.search_engine.remove)
     assert state.tasks.data == {}
-    overlay = extension.Overlay(stock)
+    overlay = extension.TemplateLoader(stock)
     for page in ("base.html", "task.html", "tasks.html", "failures.html", "workers.html"):
         assert overlay.load(page).code, page
     assert "curbside-retry-task" in overlay.load("task.html").code

@@ -1,4 +1,4 @@
-"""Where Flower may listen, and whom it asks for a login."""
+"""On which addresses Flower may listen, and which requests need a login."""
 
 import base64
 from typing import Any
@@ -9,7 +9,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.options import OptionParser
 
 from deploy.flower.access import guard_access, is_loopback
-from deploy.flower.guard import HEADERS, Guard, sealed
+from deploy.flower.guard import HEADERS, Guard, credential_digest
 from tests.support.settings import make_settings
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - never bound: it is refused, or only read
@@ -60,7 +60,7 @@ def test_others_reach_whatever_is_no_loopback_address(address: str) -> None:
         ([f"--address={ANYWHERE}", "--auth=me@example.com"], {}, ANYWHERE),
     ],
 )
-def test_it_listens_on_loopback_unless_told_otherwise_and_elsewhere_with_a_login(
+def test_flower_listens_on_loopback_by_default_and_elsewhere_with_a_login(
     given: list[str], environment: dict[str, str], address: str
 ) -> None:
     assert options(*given, **environment).address == address
@@ -75,7 +75,7 @@ def test_it_listens_on_loopback_unless_told_otherwise_and_elsewhere_with_a_login
         ([], {"CURBSIDE_HOST": ANYWHERE}),
     ],
 )
-def test_elsewhere_without_a_login_it_does_not_start(given: list[str], environment: dict[str, str]) -> None:
+def test_flower_does_not_start_off_loopback_without_a_login(given: list[str], environment: dict[str, str]) -> None:
     with pytest.raises(SystemExit, match="set FLOWER_BASIC_AUTH"):
         options(*given, **environment)
 
@@ -125,13 +125,13 @@ def test_credentials_of_any_script_are_what_the_options_hold(credentials: str, s
         "Basic \xe9b3BlcmF0b3I6cHc=",
     ],
 )
-def test_a_header_that_cannot_be_read_lets_nobody_in(authorization: str) -> None:
+def test_an_unreadable_authorization_header_is_refused(authorization: str) -> None:
     assert guarded(authorization)[0] == "Basic"
 
 
-def test_the_seal_itself_is_no_password() -> None:
-    seen, _ = guarded(f"Basic {encoded(sealed(PASSWORD.encode()).encode())}")
-    assert seen != f"Basic {encoded(sealed(PASSWORD.encode()).encode())}"
+def test_the_stored_hash_is_not_a_password() -> None:
+    seen, _ = guarded(f"Basic {encoded(credential_digest(PASSWORD.encode()).encode())}")
+    assert seen != f"Basic {encoded(credential_digest(PASSWORD.encode()).encode())}"
 
 
 def test_without_a_password_to_ask_for_the_header_is_left_alone() -> None:

@@ -1,4 +1,4 @@
-"""Where data is cut: no piece holds more than one head, whatever comes together."""
+"""Where received data is split: no piece holds more than one request head."""
 
 import pytest
 

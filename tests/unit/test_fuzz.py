@@ -1,4 +1,4 @@
-"""The fuzzer itself: it finds a decoder that does not keep its promise, keeps the body, and that body is judged the same again."""
+"""The fuzzer itself finds a decoder that breaks its contract, keeps the body, and judges that body the same again."""
 
 from datetime import tzinfo
 from pathlib import Path
@@ -44,7 +44,7 @@ def said(*args: str) -> tuple[int, str]:
     ],
     ids=["another error", "a quote", "no place", "a place of the body's", "a number of the body's"],
 )
-def test_a_decoder_that_breaks_its_promise_is_found_and_the_body_is_kept(
+def test_a_decoder_that_breaks_its_contract_is_found_and_the_body_is_kept(
     defect: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(CONTRACTS, "instacart", broken(defect))
@@ -58,7 +58,7 @@ def test_a_decoder_that_breaks_its_promise_is_found_and_the_body_is_kept(
     assert said("--replay", str(finding))[0] == 0
 
 
-def test_sound_decoders_take_every_body_and_outcomes_are_counted(tmp_path: Path) -> None:
+def test_correct_decoders_pass_every_body_and_outcomes_are_counted(tmp_path: Path) -> None:
     code, text = said("--engine", "loop", "--bodies", "1500", "--folder", str(tmp_path))
     assert (code, list((tmp_path / "findings").iterdir())) == (0, [])
     assert "1,500 bodies" in text

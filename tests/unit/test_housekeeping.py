@@ -1,4 +1,4 @@
-"""Housekeeping keeps Valkey small and never lets go of an event that still waits."""
+"""Housekeeping bounds the size of Valkey and never trims an event that still waits."""
 
 import time
 from collections.abc import Iterator
@@ -107,6 +107,15 @@ def test_events_younger_than_the_retention_are_kept_for_replay(exact: WorkerPart
     assert kept(exact) == set(ids[2:])
 
 
+def test_a_retention_that_reaches_before_1970_keeps_every_event(worker_parts: WorkerParts) -> None:
+    now_ms = int(time.time() * 1000)
+    ids = set_up(worker_parts, State([15, 9], 2, {0, 1}), now_ms)
+    housekeeping = Housekeeping(worker_parts.store, HANDLERS, timedelta(days=36_500))
+    housekeeping.run()
+    assert kept(worker_parts) == set(ids)
+    assert housekeeping.trim_limit(now_ms) == (0, 0)
+
+
 @pytest.mark.parametrize("waits", ["in the inbox", "in hand", "for a handler"])
 def test_one_old_event_that_waits_keeps_what_came_after_it(exact: WorkerParts, waits: str) -> None:
     states = {
@@ -146,10 +155,10 @@ def test_a_first_run_on_an_empty_valkey_makes_the_groups_and_trims_nothing(worke
     worker_parts.client.flushall()
 
 
-def test_workers_that_are_gone_are_forgotten_and_others_are_not(
+def test_consumers_of_ended_workers_are_deleted_and_others_are_not(
     worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping_module, "FORGET_CONSUMER_MS", 60)
+    monkeypatch.setattr(housekeeping_module, "IDLE_CONSUMER_MS", 60)
     (event_id,) = worker_parts.append(status("a"))
     worker_parts.read_new(consumer="holds-something")
     worker_parts.read_new(consumer="gone")

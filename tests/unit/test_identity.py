@@ -1,4 +1,4 @@
-"""The same identity is a redelivery and is dropped; anything else is news. What a retailer would lose by a mistake here."""
+"""The same identity is a redelivery and is dropped; any other is a new event."""
 
 import random
 from datetime import UTC
@@ -51,7 +51,7 @@ def test_a_redelivery_is_recognised_in_every_dialect(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_white_space_and_key_order_do_not_make_a_flat_body_news(name: str) -> None:
+def test_white_space_and_key_order_do_not_make_a_flat_body_a_new_event(name: str) -> None:
     body, rng = recorded(name), random.Random(7)  # noqa: S311 - any order will do
     document = msgspec.json.decode(body)
     for other in (shuffled(document, rng), shuffled(document, rng)):
@@ -60,7 +60,7 @@ def test_white_space_and_key_order_do_not_make_a_flat_body_news(name: str) -> No
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_any_change_of_any_value_makes_a_flat_body_news(name: str) -> None:
+def test_any_change_of_any_value_makes_a_flat_body_a_new_event(name: str) -> None:
     document = msgspec.json.decode(recorded(name))
     changed = [identity(document | {key: document[key] + "1"}) for key in ("event", "order_id")]
     changed.append(identity(document | {"timestamp": "2024-11-22T16:31:41Z"}))
@@ -70,7 +70,7 @@ def test_any_change_of_any_value_makes_a_flat_body_news(name: str) -> None:
     assert len({identity(document), *changed}) == 7
 
 
-def test_a_revert_to_an_earlier_status_is_news_in_both_dialects() -> None:
+def test_a_revert_to_an_earlier_status_is_a_new_event_in_both_dialects() -> None:
     flat = {"event": "picking", "order_id": "o", "status": "picking"}
     assert identity(flat | {"timestamp": "2024-11-22T16:31:40Z"}) != identity(flat | {"timestamp": "2024-11-22T17:02:00Z"})
     assert identity(envelope(at="2024-11-22T16:31:40Z")) != identity(envelope(at="2024-11-22T17:02:00Z"))
@@ -86,7 +86,7 @@ def test_quantities_that_meet_in_the_same_float_are_different_events() -> None:
     assert len(seen) == len(literals)
 
 
-def test_the_order_of_a_list_is_meaning() -> None:
+def test_the_order_of_a_list_counts() -> None:
     assert identity_of_content("x", b'{"a":[1,2]}') != identity_of_content("x", b'{"a":[2,1]}')
 
 
@@ -99,7 +99,7 @@ def test_one_body_from_two_providers_is_two_events() -> None:
     assert identity_of("instacart", "a") != identity_of("afosto", "a")
 
 
-def test_parts_do_not_run_into_each_other() -> None:
+def test_parts_of_an_identity_are_separated() -> None:
     assert identity_of("a", "bc") != identity_of("ab", "c")
 
 

@@ -1,4 +1,4 @@
-"""The jobs beside the requests end when the ingress stops, and are missed when they end before."""
+"""Background jobs of the ingress end when it stops, and an early end is logged."""
 
 import asyncio
 

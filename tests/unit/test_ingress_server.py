@@ -1,4 +1,4 @@
-"""The HTTP server of an ingress: how many writes an answer costs, and that none is kept back for longer than a turn of the loop."""
+"""The HTTP server of an ingress: writes for each answer, and no write delayed beyond one iteration of the event loop."""
 
 import asyncio
 from typing import Any, cast
@@ -34,7 +34,7 @@ def joined(wire: Wire) -> JoinedWrites:
     return JoinedWrites(cast("asyncio.Transport", wire), asyncio.get_running_loop())
 
 
-def test_an_answer_is_one_write_whatever_the_path(fake_valkey_url: str) -> None:
+def test_an_answer_is_one_write_on_every_path(fake_valkey_url: str) -> None:
     written, connections = list[bytes](), list[asyncio.Transport]()
 
     class Watched(Protocol):
@@ -52,7 +52,7 @@ def test_an_answer_is_one_write_whatever_the_path(fake_valkey_url: str) -> None:
     assert [each.is_closing() for each in connections] == [True]
 
 
-def test_a_write_that_no_other_follows_is_sent_at_the_next_turn() -> None:
+def test_a_single_write_is_sent_at_the_next_iteration_of_the_event_loop() -> None:
     async def main() -> None:
         transport = joined(wire := Wire())
         transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -79,7 +79,7 @@ def test_nothing_is_sent_twice_or_out_of_order(written: tuple[bytes, ...], sent:
     asyncio.run(main())
 
 
-def test_what_is_kept_back_is_sent_before_the_hang_up() -> None:
+def test_buffered_bytes_are_sent_before_the_connection_closes() -> None:
     async def main() -> None:
         transport = joined(wire := Wire())
         transport.write(b"the last word")

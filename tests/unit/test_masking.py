@@ -1,4 +1,4 @@
-"""A body is shown without personal data: what is not known to be harmless is masked, whatever a provider sends."""
+"""A body is shown without personal data: every value that is not known to be harmless is masked."""
 
 import json
 import string

@@ -1,4 +1,4 @@
-"""Nothing that comes from outside is ever run: no `eval` and its like in the whole tree, and Celery takes nothing but JSON."""
+"""No text from outside is executed: no `eval` or its like in the source tree, and Celery accepts only JSON."""
 
 import ast
 import re
@@ -40,11 +40,11 @@ def test_no_page_and_no_script_of_valkey_runs_text() -> None:
     assert not [path.name for path in files if runs.search(path.read_text())]
 
 
-def test_the_search_sees_what_it_looks_for() -> None:
+def test_the_search_finds_its_patterns() -> None:
     assert calls_that_run_text("def f(x):\n    import pickle\n    return eval(x)") == ["pickle", "eval"]
 
 
-def test_celery_takes_nothing_but_json() -> None:
+def test_celery_accepts_only_json() -> None:
     settings = make_settings()
     app = create_app(settings)
     assert list(app.conf.accept_content) == ["json"]

@@ -1,4 +1,4 @@
-"""The doorbell: one message without content for many events, none when a dispatcher waits by itself, and no harm without a broker."""
+"""Notifications: one for many events, without content; none while a dispatcher waits; harmless without a broker."""
 
 import asyncio
 import base64
@@ -45,7 +45,7 @@ async def look_twice() -> None:
     await asyncio.sleep(5 * PAUSE_SECONDS)
 
 
-def test_many_events_are_one_message_and_it_has_no_content(valkey_url: str) -> None:
+def test_many_events_are_one_notification_without_content(valkey_url: str) -> None:
     async def main() -> None:
         async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
             for _ in range(100):
@@ -65,7 +65,7 @@ def test_many_events_are_one_message_and_it_has_no_content(valkey_url: str) -> N
     assert json.loads(base64.b64decode(message["body"]))[:2] == [[], {}]
 
 
-def test_when_the_last_ring_was_answered_the_next_event_rings_again(valkey_url: str) -> None:
+def test_after_a_notification_is_received_the_next_event_notifies_again(valkey_url: str) -> None:
     async def main() -> None:
         with redis.Redis.from_url(valkey_url) as client:
             async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
@@ -77,7 +77,7 @@ def test_when_the_last_ring_was_answered_the_next_event_rings_again(valkey_url: 
     asyncio.run(main())
 
 
-def test_a_ring_is_forgotten_by_itself(valkey_url: str) -> None:
+def test_a_notified_flag_expires(valkey_url: str) -> None:
     async def main() -> None:
         async with a_doorbell(valkey_url, broker_of(valkey_url)) as notifier:
             notifier.notify()
@@ -89,7 +89,7 @@ def test_a_ring_is_forgotten_by_itself(valkey_url: str) -> None:
         assert client.pttl(keys.notified(keys.DISPATCH)) <= 1000
 
 
-def test_no_message_is_sent_while_a_drain_waits_on_the_inbox(valkey_url: str) -> None:
+def test_no_notification_is_sent_while_a_dispatcher_waits_on_the_inbox(valkey_url: str) -> None:
     async def main() -> None:
         with redis.Redis.from_url(valkey_url) as client:
             client.set(keys.waiter(keys.DISPATCH), 1, ex=60)
@@ -105,9 +105,7 @@ def test_no_message_is_sent_while_a_drain_waits_on_the_inbox(valkey_url: str) ->
 
 
 @pytest.mark.parametrize("engine", ["redis", "amqp"])
-def test_a_broker_that_is_away_is_a_warning_and_nothing_more(
-    fake_valkey_url: str, caplog: pytest.LogCaptureFixture, engine: str
-) -> None:
+def test_a_broker_outage_is_only_a_warning(fake_valkey_url: str, caplog: pytest.LogCaptureFixture, engine: str) -> None:
     async def main() -> None:
         async with a_doorbell(fake_valkey_url, f"{engine}://user:secret@{LOOPBACK}:{free_port()}//") as notifier:
             notifier.notify()
@@ -123,7 +121,7 @@ def test_a_broker_that_is_away_is_a_warning_and_nothing_more(
     assert "secret" not in caplog.text
 
 
-def test_a_broker_that_comes_back_is_rung_again(
+def test_a_notification_is_sent_again_after_a_broker_outage(
     real_valkey: RealValkey, fake_valkey_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -149,7 +147,9 @@ def test_a_broker_that_comes_back_is_rung_again(
     assert "job ended" not in caplog.text
 
 
-def test_without_valkey_the_doorbell_waits_and_goes_on(real_valkey: RealValkey, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_valkey_the_notifier_waits_and_continues_afterwards(
+    real_valkey: RealValkey, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         async with a_doorbell(real_valkey.url, broker_of(real_valkey.url)) as notifier:
             real_valkey.kill()

@@ -1,4 +1,4 @@
-"""Alerts as channels show them: nobody is mentioned, nothing is formatted or linked, and usual order ids stay as they are."""
+"""Alert texts for channels: nothing is mentioned, formatted or linked; ordinary order ids are unchanged."""
 
 import json
 
@@ -31,12 +31,12 @@ def test_usual_texts_stay_as_they_are(text: str) -> None:
         ("\\@here", "＼＠here"),
     ],
 )
-def test_what_a_channel_would_act_on_is_shown_in_full_width(text: str, shown: str) -> None:
+def test_characters_that_a_channel_interprets_become_full_width(text: str, shown: str) -> None:
     assert plain(text) == shown
 
 
 @given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from(EDGES))))
-def test_no_text_keeps_a_sign_that_a_channel_acts_on(text: str) -> None:
+def test_no_text_keeps_a_character_that_a_channel_interprets(text: str) -> None:
     shown = plain(text)
     assert not set("@<>&*`[]\\|~\n\r\x1b\u202e\u200b") & set(shown)
     assert "://" not in shown

@@ -1,4 +1,4 @@
-"""What is ours in the data folder is its owner's alone, whatever it was and whatever the umask is; what is not ours is left alone."""
+"""Our files in the data directory are readable by their owner alone, whatever the umask; other files are not touched."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import CommandError
-from deploy.local.data_dir import open_folder
-from deploy.local.private import refuse_shared, tighten
+from deploy.local.data_dir import open_data_dir
+from deploy.local.private import reject_shared_directory, restrict_permissions
 from tests.support.command_line import curbside
 from tests.support.settings import environment_for_tests, make_settings
 from workers.ledger.ledger import Ledger
@@ -68,7 +68,7 @@ def test_a_ledger_that_was_there_is_tightened_in_the_data_folder_and_left_alone_
         assert not caplog.records
         assert use_ledger(tmp_path / "data" / "ledger.db", tmp_path / "data") == LEDGER
     assert [record.getMessage() for record in caplog.records] == [
-        f"others could read or write {tmp_path / 'data' / 'ledger.db'}: now its owner alone can"
+        f"other users could read or write {tmp_path / 'data' / 'ledger.db'}: now only its owner can"
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_command_makes_the_ledger_private_too(tmp_path: Path, mask: str) -> No
 
 def test_what_is_ours_is_tightened_and_what_is_beside_it_or_behind_a_link_is_not(tmp_path: Path) -> None:
     root, other = tmp_path / "data", tmp_path / "other"
-    folder = open_folder(root)
+    folder = open_data_dir(root)
     (root / "theirs").mkdir(mode=0o755)
     ours = [folder.logs / "a.log", folder.valkey / "deep" / "b.aof", root / "credentials.env", root / "ledger.db-wal"]
     not_ours = [other, root / "theirs" / "c"]
@@ -94,11 +94,11 @@ def test_what_is_ours_is_tightened_and_what_is_beside_it_or_behind_a_link_is_not
     (folder.logs / "link").symlink_to(other)
     for path in (root, folder.run, folder.logs, folder.valkey, folder.valkey / "deep"):
         path.chmod(0o777)
-    assert tighten(folder) == len(ours) + 5
+    assert restrict_permissions(folder) == len(ours) + 5
     assert {mode(path) for path in ours} == {0o600}
     assert {mode(path) for path in (root, folder.run, folder.logs, folder.valkey, folder.valkey / "deep")} == {0o700}
     assert {mode(path) for path in not_ours} == {0o755}
-    assert tighten(folder) == 0
+    assert restrict_permissions(folder) == 0
 
 
 def test_a_folder_of_everybody_is_refused_and_stays_as_it_is() -> None:
@@ -107,9 +107,9 @@ def test_a_folder_of_everybody_is_refused_and_stays_as_it_is() -> None:
     said = curbside("run", environment={"CURBSIDE_DATA_DIR": str(shared)})
     assert (said.exit_code, said.errors) == (
         2,
-        f"CURBSIDE_DATA_DIR: {shared} is shared by all users of this machine: name a folder of its own.\n",
+        f"CURBSIDE_DATA_DIR: {shared} is shared by all users of this machine: name a directory below it.\n",
     )
     assert mode(shared) == 0o1777
     shared.rmdir()
     with pytest.raises(CommandError, match="is shared by all users"):
-        refuse_shared(Path("/"))
+        reject_shared_directory(Path("/"))

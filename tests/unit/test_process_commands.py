@@ -1,4 +1,4 @@
-"""`curbside ingress` and `curbside worker`: what a process takes part in, and what it says when it cannot start."""
+"""`curbside ingress` and `curbside worker`: their roles, and their errors when they cannot start."""
 
 import socket
 from pathlib import Path
@@ -14,7 +14,7 @@ from workers.app import WorkerRole, queues_of
 from workers.handler import PATIENT, URGENT, Handler, RetryPolicy, registered
 
 
-def test_each_lane_is_either_urgent_or_bulk_and_a_worker_of_all_has_both() -> None:
+def test_each_queue_is_either_urgent_or_bulk_and_a_worker_of_all_has_both() -> None:
     handlers = registered()
     everything, urgent, bulk = (
         set(queues_of(handlers, queues)) for queues in (WorkerRole.ALL, WorkerRole.URGENT, WorkerRole.BULK)
@@ -25,14 +25,14 @@ def test_each_lane_is_either_urgent_or_bulk_and_a_worker_of_all_has_both() -> No
 
 
 @pytest.mark.parametrize(("retry", "role"), [(URGENT, WorkerRole.URGENT), (PATIENT, WorkerRole.BULK)])
-def test_a_handler_of_ones_own_is_urgent_if_it_retries_so(retry: RetryPolicy, role: WorkerRole) -> None:
+def test_a_users_handler_is_urgent_if_its_retry_policy_is(retry: RetryPolicy, role: WorkerRole) -> None:
     own = Handler("own", frozenset({Kind.DELIVERED}), lambda work, events: None, retry)
     queues = {each: queues_of([own], each) for each in (WorkerRole.URGENT, WorkerRole.BULK)}
     assert [each for each, names in queues.items() if queue_name("own") in names] == [role]
 
 
 @pytest.mark.parametrize(("command", "option"), [("worker", "{all,urgent,bulk}"), ("ingress", "--processes N")])
-def test_its_help_says_what_can_be_chosen(command: str, option: str) -> None:
+def test_the_help_of_worker_lists_the_roles(command: str, option: str) -> None:
     said = curbside(command, "--help", environment={})
     assert said.exit_code == 0
     assert said.output.startswith(f"usage: curbside {command} ")
@@ -51,7 +51,7 @@ def test_its_help_says_what_can_be_chosen(command: str, option: str) -> None:
         ["ingress", "--unknown"],
     ],
 )
-def test_a_wrong_option_is_said(arguments: list[str]) -> None:
+def test_a_wrong_option_is_reported(arguments: list[str]) -> None:
     said = curbside(*arguments, environment={})
     assert said.exit_code == 2
     assert f"curbside {arguments[0]}: error: " in said.errors
@@ -65,7 +65,7 @@ def test_a_missing_setting_is_named_and_no_traceback_is_shown(command: str, tmp_
     assert "Traceback" not in said.errors
 
 
-def test_an_ingress_says_that_its_address_is_taken() -> None:
+def test_an_ingress_reports_that_its_address_is_in_use() -> None:
     with socket.create_server((LOOPBACK, 0)) as other:
         port = other.getsockname()[1]
         said = curbside("ingress", f"--port={port}", environment=environment_for_tests(REDIS_URL=NOBODY_LISTENS))

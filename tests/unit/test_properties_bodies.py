@@ -1,4 +1,4 @@
-"""Whatever the wire models allow is read, and says the same: ids, times and quantities to the last digit, in every dialect and event."""
+"""Everything that the wire models allow is read exactly: ids, times and quantities, in every dialect and event."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Identity over whole documents: the way of writing does not count, any change of meaning does, and an id of the provider's own decides alone."""
+"""Identity over whole documents: notation does not count, any change of content does, a provider's own id decides alone."""
 
 from random import Random
 from typing import Any
@@ -116,7 +116,7 @@ def test_an_afosto_body_is_known_by_its_message_id_alone(one: Document, other: D
     )
 
 
-def test_a_number_written_in_another_way_is_news_and_minus_zero_is_zero() -> None:
+def test_a_number_in_another_notation_is_a_new_event_and_minus_zero_is_zero() -> None:
     """Content is compared as written, not as computed: erring on the side of news, because effects are idempotent anyway."""
     spellings = ["1", "1.0", "1.00", "1e0", "1E0", "10e-1", '"1"', "true", "0", "0.0", "-0.0"]
     assert len({content(b'{"quantity":%s}' % each.encode()) for each in spellings}) == len(spellings)

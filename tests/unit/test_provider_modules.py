@@ -1,4 +1,4 @@
-"""A user's own providers, by PROVIDER_MODULES: a mistake stops the start in one sentence."""
+"""A user's own providers, by PROVIDER_MODULES: a mistake stops the start with one sentence."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_a_module_that_cannot_be_used_says_which_and_why_in_one_line(module: Wri
     assert "\n" not in str(refused.value)
 
 
-def test_two_modules_cannot_tell_of_one_provider(module: Write) -> None:
+def test_two_modules_cannot_declare_one_provider(module: Write) -> None:
     one, two = (module(f"own_{name}", "PROVIDERS = {'toys': Contract(decode, shape_for)}") for name in ("one", "two"))
     with pytest.raises(ProviderError, match=r"^'own_two': the provider 'toys' is there already, of 'own_one'$"):
         load_providers([one, two])
@@ -94,7 +94,7 @@ def test_every_process_refuses_to_start(command: list[str]) -> None:
     assert "Traceback" not in said.errors
 
 
-def test_a_client_id_is_one_provider_s(module: Write) -> None:
+def test_a_client_id_belongs_to_one_provider(module: Write) -> None:
     name = module("own_clients", "PROVIDERS = {'toys': Contract(decode, shape_for)}")
     given = {"PROVIDER_MODULES": name, "TOYS_CLIENT_ID": "connect-test", "TOYS_CLIENT_SECRET": "a long enough secret"}
     with pytest.raises(SettingError, match=r"^TOYS_CLIENT_ID is wrong: it is INSTACART_CLIENT_ID too"):
@@ -108,7 +108,7 @@ def test_a_name_whose_variable_is_a_setting_of_ours_is_refused(module: Write) ->
         make_settings(PROVIDER_MODULES=name, FLOWER_BASIC_AUTH="operator:a long enough secret")
 
 
-def test_a_decoder_that_names_another_provider_is_a_bug_and_stops_nobody_else(
+def test_a_decoder_that_names_another_provider_fails_its_event_and_stops_no_other(
     module: Write, stepped_deployment: SteppedDeployment
 ) -> None:
     """Drift and ledger go by the name in the event: another one would trip them behind the commit."""

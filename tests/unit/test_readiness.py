@@ -1,4 +1,4 @@
-"""`GET /readyz` costs Valkey one look a second, however many ask, and tells the truth all the same."""
+"""`GET /readyz` costs one check of Valkey a second, however many clients ask, and its answer is current."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 
-def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str) -> None:
+def test_many_readiness_requests_share_one_check_a_second(serve: Serve, real_valkey_url: str) -> None:
     client = serve(REDIS_URL=real_valkey_url)
 
     def ask(_: int) -> int:  # on a connection of its own: threads that share httpx's pool may close each other's
@@ -35,7 +35,7 @@ def test_many_who_ask_share_one_look_a_second(serve: Serve, real_valkey_url: str
     assert 1 <= len(looks) <= 1 + seconds
 
 
-def test_those_who_ask_at_the_same_moment_wait_for_the_same_look(serve: Serve, real_valkey: RealValkey) -> None:
+def test_concurrent_readiness_requests_wait_for_the_same_check(serve: Serve, real_valkey: RealValkey) -> None:
     client = serve(REDIS_URL=real_valkey.url, COMMIT_TIMEOUT="20s")
     with RedisMonitor(real_valkey.url) as monitor, ThreadPoolExecutor(8) as strangers:
         real_valkey.freeze()
@@ -47,7 +47,7 @@ def test_those_who_ask_at_the_same_moment_wait_for_the_same_look(serve: Serve, r
         assert len([command for command in monitor.commands if command.startswith("SET {curbside}:ready")]) == 1
 
 
-def test_an_answer_of_before_is_not_given_for_long(serve: Serve, real_valkey: RealValkey) -> None:
+def test_a_cached_readiness_result_expires_soon(serve: Serve, real_valkey: RealValkey) -> None:
     client = serve(REDIS_URL=real_valkey.url)
 
     def status() -> int:
@@ -60,7 +60,7 @@ def test_an_answer_of_before_is_not_given_for_long(serve: Serve, real_valkey: Re
     wait_for(lambda: status() == 200, 5.0, "200 after Valkey is back")
 
 
-def test_who_hangs_up_takes_the_look_from_nobody(real_valkey: RealValkey) -> None:
+def test_a_client_that_disconnects_does_not_cancel_the_check_of_others(real_valkey: RealValkey) -> None:
     async def main() -> None:
         inbox = Inbox(ConnectionPool.from_url(real_valkey.url, protocol=2), BodyReader().memory, 5.0)
         async with Redis.from_url(real_valkey.url, protocol=2) as valkey:

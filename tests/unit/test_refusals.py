@@ -1,4 +1,4 @@
-"""Refused requests are counted for the whole deployment, also those while Valkey was away, and told in the log a line a minute."""
+"""Refused requests are counted for the whole deployment, also during a Valkey outage, and logged once a minute."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ from deploy.flower.metrics import Metrics
 from ingress.background import running
 from ingress.refusals import Refusals
 from schemas.contracts import CONTRACTS
-from schemas.refusals import NOBODY, Cause, Refused, explain
+from schemas.refusals import NOBODY, Cause, Refused, because
 from tests.support.redis_monitor import RedisMonitor
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for_async
@@ -88,7 +88,7 @@ def test_what_is_new_is_stored_while_the_ingress_runs(valkey_url: str) -> None:
     asyncio.run(main())
 
 
-def test_a_stranger_cannot_fill_valkey_with_names(valkey_url: str) -> None:
+def test_made_up_names_cannot_fill_valkey(valkey_url: str) -> None:
     async def main() -> None:
         async with an_ingress(valkey_url) as refusals:
             for number in range(100):
@@ -99,7 +99,7 @@ def test_a_stranger_cannot_fill_valkey_with_names(valkey_url: str) -> None:
     assert stored(valkey_url) == {Refused(NOBODY, 404, Cause.NOT_FOUND): 100}
 
 
-def test_refusals_while_valkey_is_away_are_added_when_it_is_back(real_valkey: RealValkey) -> None:
+def test_refusals_during_a_valkey_outage_are_added_after_it(real_valkey: RealValkey) -> None:
     async def main() -> None:
         async with an_ingress(real_valkey.url) as refusals:
             refusals.add("instacart", 503, Cause.UNREACHABLE)
@@ -116,7 +116,7 @@ def test_refusals_while_valkey_is_away_are_added_when_it_is_back(real_valkey: Re
     assert stored(real_valkey.url) == {Refused("instacart", 503, Cause.UNREACHABLE): 51}
 
 
-def test_a_valkey_that_hangs_does_not_take_in_every_attempt_when_it_goes_on(real_valkey: RealValkey) -> None:
+def test_a_frozen_valkey_does_not_count_every_attempt_when_it_resumes(real_valkey: RealValkey) -> None:
     async def main() -> None:
         async with an_ingress(real_valkey.url) as refusals:
             refusals.add("instacart", 401, Cause.TOKEN_WRONG)
@@ -135,7 +135,7 @@ def test_a_valkey_that_hangs_does_not_take_in_every_attempt_when_it_goes_on(real
     assert 100 <= counted < 150, "only the attempt under way at the beginning may be counted twice"
 
 
-def test_while_nothing_is_refused_valkey_hears_nothing(real_valkey_url: str) -> None:
+def test_without_refusals_no_command_is_sent_to_valkey(real_valkey_url: str) -> None:
     async def main() -> None:
         async with an_ingress(real_valkey_url):
             await asyncio.sleep(0.2)
@@ -172,7 +172,7 @@ def test_the_log_has_a_line_for_each_cause_and_not_for_each_request(valkey_url: 
     ]
 
 
-def test_a_cause_that_goes_on_has_a_line_each_time_the_pause_is_over(
+def test_a_continuing_cause_is_logged_once_per_interval(
     valkey_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ingress.refusals.LOG_SECONDS", 0.1)
@@ -191,7 +191,7 @@ def test_a_cause_that_goes_on_has_a_line_each_time_the_pause_is_over(
     assert {Refused("instacart", 401, Cause.TOKEN_WRONG): told} == stored(valkey_url)
 
 
-def test_prometheus_sees_them(valkey_url: str) -> None:
+def test_refusals_are_prometheus_metrics(valkey_url: str) -> None:
     async def main() -> None:
         async with an_ingress(valkey_url) as refusals:
             refusals.add("instacart", 401, Cause.TOKEN_WRONG)
@@ -205,9 +205,9 @@ def test_prometheus_sees_them(valkey_url: str) -> None:
     assert seen == {("instacart", "401", "token_wrong"): 1, ("-", "404", "not_found"): 1}
 
 
-def test_every_cause_says_what_it_means() -> None:
+def test_every_cause_has_a_description() -> None:
     for cause in Cause:
-        what, question = explain(cause)
+        what, question = because(cause)
         assert what != cause.value, f"{cause!r} has no row in schemas.refusals"
         assert question
-    assert explain("a cause of the next release") == ("a cause of the next release", "")
+    assert because("a cause of the next release") == ("a cause of the next release", "")

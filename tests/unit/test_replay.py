@@ -1,4 +1,4 @@
-"""Replay: events of the inbox go through handlers again, and nothing that was applied changes."""
+"""Replay: handlers process events of the inbox again, and nothing that was applied changes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,9 +14,9 @@ from tests.support.ledger_fixture import HANDLERS
 from tests.support.stepped_deployment import FailingHandler, SteppedDeployment, all_rows, open_stepped_deployment
 from workers.failures.retry_policy import NO_RETRY
 from workers.handler import Handler
-from workers.replay import PAGE, Wanted
+from workers.replay import PAGE, ReplayFilter
 
-A_DAY_AGO = Wanted(datetime.now(UTC) - timedelta(days=1))
+A_DAY_AGO = ReplayFilter(datetime.now(UTC) - timedelta(days=1))
 TIMELESS = b'{"event":"picking","order_id":"o-timeless","x":%d}'
 
 Open = Callable[..., SteppedDeployment]
@@ -97,18 +97,18 @@ def test_filters_choose_by_kind_provider_order_and_time(stepped_deployment: Step
     ]
     stepped_deployment.work()
     count, since = stepped_deployment.replay().count, A_DAY_AGO.since
-    assert count(Wanted(since)) == 3
-    assert count(Wanted(since, kinds=frozenset({Kind.PICKING, Kind.ORDER_ITEM_REFUND}))) == 2
-    assert count(Wanted(since, providers=frozenset({Provider.AFOSTO}))) == 1
-    assert count(Wanted(since, orders=frozenset({"fc-104233"}))) == 2
-    assert count(Wanted(since, orders=frozenset({"nobody"}))) == 0
+    assert count(ReplayFilter(since)) == 3
+    assert count(ReplayFilter(since, kinds=frozenset({Kind.PICKING, Kind.ORDER_ITEM_REFUND}))) == 2
+    assert count(ReplayFilter(since, providers=frozenset({Provider.AFOSTO}))) == 1
+    assert count(ReplayFilter(since, orders=frozenset({"fc-104233"}))) == 2
+    assert count(ReplayFilter(since, orders=frozenset({"nobody"}))) == 0
     times = [received_at(each) for each in ids]
-    assert count(Wanted(since, until=times[0])) == 0
-    assert count(Wanted(since, until=times[-1] + timedelta(milliseconds=1))) == 3
-    assert count(Wanted(times[-1] + timedelta(milliseconds=1))) == 0
+    assert count(ReplayFilter(since, until=times[0])) == 0
+    assert count(ReplayFilter(since, until=times[-1] + timedelta(milliseconds=1))) == 3
+    assert count(ReplayFilter(times[-1] + timedelta(milliseconds=1))) == 0
 
 
-def test_only_the_chosen_handlers_hear_of_it(stepped_deployment: SteppedDeployment) -> None:
+def test_a_replay_goes_to_the_chosen_handlers_only(stepped_deployment: SteppedDeployment) -> None:
     stepped_deployment.append(recorded("instacart/flat/order_item_refund"))
     stepped_deployment.work()
     assert stepped_deployment.replay("refunds").run(A_DAY_AGO) == (1, 1)
@@ -123,7 +123,7 @@ def failing_handler(name: str) -> tuple[FailingHandler, Handler]:
     return it, it.handler(NO_RETRY)
 
 
-def test_what_failed_is_left_alone_at_the_handler_where_it_failed(open_deployment: Open) -> None:
+def test_a_replay_skips_an_event_at_the_handler_where_it_failed(open_deployment: Open) -> None:
     bug, refunds = failing_handler("refunds")
     stepped_deployment = open_deployment(HANDLERS["timeline"], refunds)
     stepped_deployment.append(recorded("instacart/flat/order_item_refund"))
@@ -145,7 +145,7 @@ def test_a_body_that_only_a_newer_release_can_decode_is_left_to_its_retry(steppe
     assert stepped_deployment.replay().run(A_DAY_AGO) == (0, 0)
 
 
-def test_a_redelivery_is_not_replayed_so_old_news_stays_as_old_as_it_was(stepped_deployment: SteppedDeployment) -> None:
+def test_a_redelivery_is_not_replayed_and_keeps_the_first_time_of_receipt(stepped_deployment: SteppedDeployment) -> None:
     stepped_deployment.append(TIMELESS % 1)
     stepped_deployment.work()
     stepped_deployment.append(TIMELESS % 1)
@@ -156,7 +156,7 @@ def test_a_redelivery_is_not_replayed_so_old_news_stays_as_old_as_it_was(stepped
     assert rows(stepped_deployment) == before
 
 
-def test_what_waits_for_the_drain_is_left_to_it(stepped_deployment: SteppedDeployment) -> None:
+def test_a_replay_skips_events_that_wait_for_dispatch(stepped_deployment: SteppedDeployment) -> None:
     assert stepped_deployment.replay().run(A_DAY_AGO) == (0, 0)
     stepped_deployment.append(TIMELESS % 1)
     assert stepped_deployment.replay().run(A_DAY_AGO) == (0, 0)
@@ -172,7 +172,7 @@ def test_what_waits_for_the_drain_is_left_to_it(stepped_deployment: SteppedDeplo
     assert stepped_deployment.replay().count(A_DAY_AGO) == 3
 
 
-def test_progress_is_told_page_by_page(open_deployment: Open) -> None:
+def test_progress_is_reported_page_by_page(open_deployment: Open) -> None:
     stepped_deployment = open_deployment(HANDLERS["refunds"], HANDLERS["timeline"])
     for number in range(PAGE + 20):
         stepped_deployment.append(TIMELESS % number)

@@ -1,4 +1,4 @@
-"""What is kept of a request: named fields only, each bounded and printable whatever a stranger sends, never a credential."""
+"""Request contexts: named fields only, each bounded and printable, never a credential."""
 
 from datetime import UTC
 
@@ -63,7 +63,7 @@ def test_each_field_is_filled_from_a_header_or_is_the_peer_or_the_provider_s_own
     assert sorted(LEAST_FIRST) == sorted(COMMON.values())
 
 
-def test_nothing_else_is_kept() -> None:
+def test_no_other_header_is_kept() -> None:
     others = (
         b"authorization",
         b"cookie",
@@ -76,7 +76,7 @@ def test_nothing_else_is_kept() -> None:
     assert AFOSTO.encode(None, dict.fromkeys(others, b"a secret")) == b""
 
 
-def test_the_peer_is_whom_our_own_proxy_names_and_a_stranger_cannot_choose_it() -> None:
+def test_the_peer_is_the_client_that_a_trusted_proxy_names_and_untrusted_peers_cannot_choose_it() -> None:
     forwarded = {b"x-forwarded-for": b"198.51.100.1, 203.0.113.77"}
     assert kept(forwarded, PROXY).peer == "203.0.113.77"
     assert kept(forwarded, CLIENT).peer == "203.0.113.9"
@@ -84,7 +84,7 @@ def test_the_peer_is_whom_our_own_proxy_names_and_a_stranger_cannot_choose_it() 
 
 
 @given(headers=st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=1200)))
-def test_whatever_is_sent_what_is_kept_is_bounded_and_printable(headers: dict[bytes, bytes]) -> None:
+def test_kept_values_are_bounded_and_printable_whatever_is_sent(headers: dict[bytes, bytes]) -> None:
     encoded = AFOSTO.encode(CLIENT, headers)
     assert len(encoded) <= MAX_BYTES
     assert orjson.loads(encoded)["peer"] == "203.0.113.9"
@@ -160,16 +160,16 @@ def test_other_names_can_be_kept_in_any_case() -> None:
 
 
 @pytest.mark.parametrize("odd", [b"{", b"[]", b"null", b"\xff", b'{"peer":7}', b'{"headers":[]}', b'{"headers":{"a":{}}}'])
-def test_what_this_release_cannot_read_is_as_if_nothing_was_kept(odd: bytes) -> None:
+def test_an_unreadable_request_context_is_an_empty_one(odd: bytes) -> None:
     assert decode_context(odd) is NO_CONTEXT
 
 
-def test_what_a_later_release_adds_is_passed_over() -> None:
+def test_fields_of_a_later_release_are_ignored() -> None:
     assert decode_context(b'{"peer":"203.0.113.9","of_tomorrow":[1]}') == RequestContext(peer="203.0.113.9")
 
 
 @given(headers=st.dictionaries(st.sampled_from(NAMES), st.binary(max_size=300)))
-def test_what_goes_on_in_a_claim_check_is_what_came_in(headers: dict[bytes, bytes]) -> None:
+def test_a_claim_check_carries_the_request_context_unchanged(headers: dict[bytes, bytes]) -> None:
     context = kept(headers)
     assert decode_context(encode_context(context)) == context
 

@@ -1,4 +1,4 @@
-"""What keeps `curbside run` from starting is said in one sentence that names what to change, with exit code 2."""
+"""A fault that stops `curbside run` is one sentence that names what to change, with exit code 2."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import locks
-from deploy.local.data_dir import open_folder
+from deploy.local.data_dir import open_data_dir
 from tests.support.command_line import curbside
 from tests.support.settings import LOOPBACK, free_port
 
@@ -43,7 +43,7 @@ def test_a_taken_port(variable: str, environment: dict[str, str], taken_port: in
     assert said == f"Port {taken_port} on 127.0.0.1 is taken: set {variable} to a free one, or stop what listens there.\n"
 
 
-def test_one_port_for_two_parts(environment: dict[str, str]) -> None:
+def test_one_port_for_two_services(environment: dict[str, str]) -> None:
     said = sentence({**environment, "CURBSIDE_FLOWER_PORT": environment["CURBSIDE_PORT"]})
     assert said.startswith("CURBSIDE_PORT and CURBSIDE_FLOWER_PORT are both ")
 
@@ -72,15 +72,15 @@ def test_a_wrong_value(environment: dict[str, str]) -> None:
 
 
 def test_a_second_run_on_the_same_folder(environment: dict[str, str]) -> None:
-    folder = open_folder(Path(environment["CURBSIDE_DATA_DIR"]))
-    first = locks.take(folder.lock("curbside"))
+    folder = open_data_dir(Path(environment["CURBSIDE_DATA_DIR"]))
+    first = locks.acquire(folder.lock("curbside"))
     assert first is not None
     said = sentence(environment)
     os.close(first)
     assert said.startswith(f"Another `curbside run` (pid {os.getpid()}) already uses {folder.root}: ")
 
 
-def test_what_it_made_is_for_its_owner_only(environment: dict[str, str]) -> None:
+def test_created_files_are_readable_by_their_owner_only(environment: dict[str, str]) -> None:
     sentence({**environment, "DEDUPE_WINDOW": "long"})
     folder = Path(environment["CURBSIDE_DATA_DIR"])
     assert folder.stat().st_mode & 0o777 == 0o700

@@ -1,14 +1,14 @@
-"""What of the parts' logs `curbside run` shows in the terminal."""
+"""Which lines of the services' logs `curbside run` shows in the terminal."""
 
 from pathlib import Path
 
 import pytest
 
-from deploy.local.logs import Ear, Tail
+from deploy.local.logs import Tail, WarningFilter
 
 
 @pytest.mark.parametrize(
-    ("line", "is_loud"),
+    ("line", "is_warning"),
     [
         ("2030-01-01 12:00:00,000 INFO celery.apps.worker ready.", False),
         ("2030-01-01 12:00:00,000 WARNING curbside.alerts ALERT", True),
@@ -22,12 +22,12 @@ from deploy.local.logs import Ear, Tail
         (" -------------- celery@host v5", False),
     ],
 )
-def test_only_warnings_and_errors_are_shown(line: str, is_loud: bool) -> None:
-    assert Ear().is_loud(line) == is_loud
+def test_only_warnings_and_errors_are_shown(line: str, is_warning: bool) -> None:
+    assert WarningFilter().is_warning(line) == is_warning
 
 
 def test_a_traceback_is_shown_with_its_error() -> None:
-    ear = Ear()
+    ear = WarningFilter()
     lines = [
         "2030-01-01 12:00:00,000 ERROR a failed",
         "Traceback:",
@@ -35,7 +35,7 @@ def test_a_traceback_is_shown_with_its_error() -> None:
         "2030-01-01 12:00:01,000 INFO a goes on",
         "quiet",
     ]
-    assert [ear.is_loud(line) for line in lines] == [True, True, True, False, False]
+    assert [ear.is_warning(line) for line in lines] == [True, True, True, False, False]
 
 
 def test_what_was_there_before_is_not_shown_again_and_rotation_loses_nothing(tmp_path: Path) -> None:

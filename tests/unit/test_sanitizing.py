@@ -1,4 +1,4 @@
-"""What cannot be seen, or would command a terminal, is shown as its escape, and what can be read stays as it is."""
+"""Characters that are invisible or control a terminal become escapes; readable text is unchanged."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from rich.console import Console
 from tornado.log import LogFormatter
 
 from deploy.cli.output import print_json, print_table
-from deploy.local.terminal import Screen
+from deploy.local.terminal import Terminal
 from schemas.log_records import sanitize_logs
 from schemas.sanitizing import sanitize, sanitize_lines
 
@@ -27,7 +27,7 @@ def is_seen(text: str) -> bool:
 
 
 @pytest.mark.parametrize("text", ["fc-104233", "#1001", "A/B.2:3", "naïve 漢字 Ωμέγα 🛒", "C:\\new", 'it\'s "both"'])
-def test_what_can_be_read_stays_as_it_is(text: str) -> None:
+def test_readable_text_is_unchanged(text: str) -> None:
     assert sanitize(text) == text == sanitize_lines(text)
 
 
@@ -44,12 +44,12 @@ def test_what_can_be_read_stays_as_it_is(text: str) -> None:
         ("\ud800", "\\ud800"),
     ],
 )
-def test_what_cannot_be_seen_is_shown_as_its_escape(text: str, shown: str) -> None:
+def test_invisible_characters_become_escapes(text: str, shown: str) -> None:
     assert sanitize(text) == shown
 
 
 @given(st.text())
-def test_any_text_becomes_one_line_of_what_can_be_seen(text: str) -> None:
+def test_any_text_becomes_one_line_of_visible_characters(text: str) -> None:
     assert is_seen(sanitize(text))
     assert sanitize(sanitize(text)) == sanitize(text)
     assert is_seen(sanitize_lines(text).replace("\n", "").replace("\t", ""))
@@ -74,7 +74,7 @@ def harmless_logs() -> Iterator[None]:
     ids=["ingress", "celery", "flower"],
 )
 @pytest.mark.parametrize("way", ["argument", "message", "error", "cause"])
-def test_a_record_is_one_line_and_its_traceback_is_set_in(formatter: logging.Formatter, way: str) -> None:
+def test_a_log_record_is_one_line_and_its_traceback_is_indented(formatter: logging.Formatter, way: str) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
@@ -103,14 +103,14 @@ def test_a_record_is_one_line_and_its_traceback_is_set_in(formatter: logging.For
     assert "curbside" in first or "test" in first
 
 
-def test_tables_json_and_the_terminal_of_a_run_show_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_json_and_run_output_hold_no_terminal_commands(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("order", "state"), [(HOSTILE, "applied"), ("fc-2", "applied")])
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 3, "each order is one row"
     print_json({"order": HOSTILE + "𝄞"})
     document = capsys.readouterr().out
     stream = io.StringIO()
-    Screen(Console(file=stream), verbose=True).part("worker1", HOSTILE, loud=True)
+    Terminal(Console(file=stream), verbose=True).process_line("worker1", HOSTILE, is_warning=True)
     assert len(stream.getvalue().splitlines()) == 1
     for shown in (*rows, document, stream.getvalue()):
         assert is_seen(shown.replace("\n", ""))

@@ -1,4 +1,4 @@
-"""Secrets in settings: a secret that anybody could guess stops the start, and no message shows one."""
+"""Secrets in settings: a guessable secret stops the start, and no message shows one."""
 
 import base64
 import json
@@ -73,7 +73,7 @@ SHORT = [
 
 
 @pytest.mark.parametrize(("name", "text"), SHORT)
-def test_sixteen_characters_are_the_least_for_every_secret(name: str, text: str) -> None:
+def test_every_secret_has_at_least_sixteen_characters(name: str, text: str) -> None:
     said = complaint(**{name: text})
     assert said.startswith(f"{name} is wrong: expected at least 16 characters for every ")
     assert "fifteen" not in said
@@ -82,7 +82,7 @@ def test_sixteen_characters_are_the_least_for_every_secret(name: str, text: str)
 
 
 @pytest.mark.parametrize("name", ["INSTACART_CLIENT_SECRET", "AFOSTO_SECRETS", "TOKEN_SIGNING_KEYS"])
-def test_white_space_around_a_secret_does_not_count_and_what_nobody_sees_is_refused(name: str) -> None:
+def test_white_space_around_a_secret_is_stripped_and_invisible_characters_are_refused(name: str) -> None:
     text = "a secret that is long enough for all"
     assert make_settings(**{name: f" {text}\t\n"}) == make_settings(**{name: text}) == make_settings(**{name: f",{text} ,"})
     for left, right in ('""', "''", "“”", "„“", "‘’", "``"):
@@ -138,7 +138,7 @@ def test_property_every_usual_spelling_of_a_uuid_is_the_same_endpoint(name: uuid
         assert endpoint_secret(f"{spelling}={LONG}") == Secret(secret(LONG), str(name))
 
 
-def test_a_process_says_it_and_does_not_start() -> None:
+def test_a_process_reports_it_and_does_not_start() -> None:
     said = curbside("ingress", environment=environment_for_tests(AFOSTO_SECRETS=f"{UUID}="))
     assert (said.exit_code, said.errors) == (2, f"AFOSTO_SECRETS is wrong: no secret is behind the = of endpoint {UUID}\n")
 

@@ -1,4 +1,4 @@
-"""The check at start: what the installed libraries no longer do is noticed, said, and answered with another parser."""
+"""The self-check at start detects and logs a change in the installed libraries; the ingress then uses another parser."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,48 +20,48 @@ from tests.support.valkey_servers import RealValkey
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     """No test hears another's answer."""
-    self_check.incompatibility.cache_clear()
+    self_check.failed_promise.cache_clear()
     yield
-    self_check.incompatibility.cache_clear()
+    self_check.failed_promise.cache_clear()
 
 
-def test_what_the_lock_holds_fits() -> None:
-    assert self_check.incompatibility() is None
+def test_the_locked_releases_pass_the_self_check() -> None:
+    assert self_check.failed_promise() is None
     assert options(make_settings())["http"] == "ingress.http_protocol:Protocol"
 
 
-def test_a_parser_that_takes_a_body_for_another_protocol_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parser_that_reads_a_body_as_another_protocol_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "Parser", httptools.HttpRequestParser)
-    assert self_check.incompatibility() == "a body behind an offer to upgrade is not read as a body"
+    assert self_check.failed_promise() == "a body behind an offer to upgrade is not read as a body"
 
 
-def test_an_answer_that_is_never_reported_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_never_reported_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol.Protocol, "on_response_complete", lambda self: None)
-    assert self_check.incompatibility() == "pipelined requests are not answered one by one"
+    assert self_check.failed_promise() == "pipelined requests are not answered one by one"
 
 
-def test_trailers_among_the_headers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trailers_among_the_headers_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_a_list_for_trailers(self: http_protocol.Protocol) -> None:
         if not self.parser.should_upgrade():
             HttpToolsProtocol.on_headers_complete(self)
-            self.arriving, self.head_bytes = http_protocol.Arriving.BODY, 0
+            self.part, self.head_bytes = http_protocol.RequestPart.BODY, 0
 
     monkeypatch.setattr(http_protocol.Protocol, "on_headers_complete", without_a_list_for_trailers)
-    assert self_check.incompatibility() == "a trailer is taken for a header"
+    assert self_check.failed_promise() == "a trailer is taken for a header"
 
 
-def test_whatever_another_release_raises_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_another_release_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(self: Any, transport: asyncio.Transport) -> None:
         raise AttributeError("no attribute 'flow'")
 
     monkeypatch.setattr(HttpToolsProtocol, "connection_made", gone)
-    assert self_check.incompatibility() == "AttributeError: no attribute 'flow'"
+    assert self_check.failed_promise() == "AttributeError: no attribute 'flow'"
 
 
-def test_then_the_ingress_runs_on_another_parser_and_says_so(
+def test_after_a_failed_self_check_the_ingress_uses_another_parser_and_logs_it(
     real_valkey: RealValkey, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("ingress.server.incompatibility", lambda: "it does not fit")
+    monkeypatch.setattr("ingress.server.failed_promise", lambda: "it does not fit")
     with running_ingress(make_settings(REDIS_URL=real_valkey.url)) as url:
         assert httpx.post(f"{url}/webhook", content=b"{}", headers=bearer()).status_code == 200
         with RawClient(url) as client:

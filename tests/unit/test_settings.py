@@ -1,4 +1,4 @@
-"""Settings: every wrong variable named at once, no secret shown, and what follows from what."""
+"""Settings: all wrong variables are named at once, no secret is shown, and derived values are right."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -218,11 +218,11 @@ def test_the_environment_wins_over_what_was_generated() -> None:
     assert (settings.credentials["instacart"].client_id, settings.port) == ("connect", 9000)
 
 
-def test_lists_forgive_white_space_and_empty_parts() -> None:
+def test_lists_ignore_white_space_and_empty_items() -> None:
     assert read(HANDLER_MODULES=" shop.loyalty, ,shop.mail,").handler_modules == ("shop.loyalty", "shop.mail")
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(each.metadata["meaning"] for each in BY_NAME.values())
     assert {each.name for each in fields(Settings)} - {each.name for each in DECLARED} == {"credentials"}
 

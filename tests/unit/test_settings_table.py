@@ -1,4 +1,4 @@
-"""The table of settings in deploy/README.md is what the declarations say: each variable, its default, its meaning, no secret."""
+"""The settings table of deploy/README.md matches the declarations: each variable, its default, its meaning, no secret."""
 
 import re
 

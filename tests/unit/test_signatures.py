@@ -1,4 +1,4 @@
-"""Afosto's signatures: which secret opens which endpoint."""
+"""Afosto's signatures: which secret is valid for which endpoint."""
 
 import hashlib
 import uuid
@@ -36,11 +36,11 @@ def test_afosto_signs_as_its_documentation_says() -> None:
 
 
 @pytest.mark.parametrize("endpoint", [None, b"", ONE.encode(), b"\xff"])
-def test_a_shared_secret_opens_every_endpoint(endpoint: bytes | None) -> None:
+def test_a_shared_secret_is_valid_for_every_endpoint(endpoint: bytes | None) -> None:
     assert afosto(SHARED)(hmac_hex(SHARED, BODY), endpoint) is None
 
 
-def test_an_endpoint_s_secret_opens_it_alone_however_it_is_spelt() -> None:
+def test_an_endpoint_s_secret_is_valid_for_it_alone_in_any_spelling() -> None:
     check = afosto(f"{ONE}={FIRST}", f" {{{TWO}}} = {SECOND} ")
 
     assert check(hmac_hex(FIRST, BODY), ONE.encode()) is None
@@ -57,7 +57,7 @@ def test_two_secrets_are_valid_during_a_rotation(secrets: list[str]) -> None:
     assert check(hmac_hex(FIRST, BODY), ONE.encode())
 
 
-def test_upper_case_digits_are_taken() -> None:
+def test_upper_case_digits_are_accepted() -> None:
     assert afosto(SHARED)(hmac_hex(SHARED, BODY).upper(), None) is None
 
 
@@ -71,7 +71,7 @@ def test_a_pair_is_not_a_secret() -> None:
     assert afosto(pair)(hmac_hex(pair, BODY), ONE.encode())
 
 
-def test_the_empty_key_opens_nothing() -> None:
+def test_the_empty_key_is_never_valid() -> None:
     for endpoint in (ONE, TWO, "unknown"):
         assert afosto(f"{ONE}={FIRST}")(hmac_hex("", BODY), endpoint.encode()) is Cause.SIGNATURE_WRONG
 
@@ -96,7 +96,7 @@ def test_a_missing_misshapen_or_wrong_signature_is_refused(signature: bytes | No
     assert afosto(SHARED)(signature, None) is cause
 
 
-def test_what_headers_show_is_refused_before_the_body() -> None:
+def test_a_fault_in_the_headers_is_refused_before_the_body() -> None:
     signatures = Signatures(AFOSTO, [Secret(SHARED)])
     for headers in ({}, {b"x-afosto-hmac-sha256": b""}, {b"x-afosto-hmac-sha256": b"0" * 63}):
         with pytest.raises(RefusedError):

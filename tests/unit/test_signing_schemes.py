@@ -1,4 +1,4 @@
-"""Signing schemes: each takes what its provider's own recipe computes, and says what is wrong with anything else."""
+"""Signing schemes: each accepts what its provider's own recipe computes, and names the fault of anything else."""
 
 import base64
 from collections.abc import Callable
@@ -90,7 +90,7 @@ SCHEMES: dict[str, tuple[Hmac, bool, Sign]] = {
 
 
 @pytest.mark.parametrize(("proof", "is_timed", "sign"), SCHEMES.values(), ids=SCHEMES)
-def test_each_scheme_takes_what_its_provider_signs_and_nothing_else(proof: Hmac, is_timed: bool, sign: Sign) -> None:
+def test_each_scheme_accepts_its_providers_signatures_and_nothing_else(proof: Hmac, is_timed: bool, sign: Sign) -> None:
     signatures = Signatures(proof, [Secret(OLD), Secret(NEW)])
     for secret in (OLD, NEW):
         assert refusal(signatures, sign(secret, RAW, NOW), RAW) is None
@@ -134,7 +134,7 @@ def test_a_header_of_several_values_that_is_misshapen_says_what_is_wrong(value: 
     assert refusal(Signatures(STRIPE, [Secret(SHARED)]), {b"stripe-signature": value}) is cause
 
 
-def test_several_signatures_in_one_header_are_all_tried() -> None:
+def test_all_of_several_signatures_in_one_header_are_checked() -> None:
     value = b"t=%b, v1=%b, v1=%b" % (at(NOW), b"0" * 64, hmac_hex(NEW, at(NOW) + b"." + BODY))
     assert refusal(Signatures(STRIPE, [Secret(OLD), Secret(NEW)]), {b"stripe-signature": value}) is None
 

@@ -1,4 +1,4 @@
-"""The simulator's posts: they leave on their schedule whatever is answered, and are sent again as providers send again."""
+"""The simulator's posts leave on schedule whatever the answers, and are resent as providers resend."""
 
 import asyncio
 import hashlib
@@ -7,29 +7,29 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from deploy.simulator.client import Fate, Poster
-from deploy.simulator.plan import Knobs, Nature, Post, make_plan
+from deploy.simulator.client import Client, PostResult
+from deploy.simulator.plan import PlanOptions, Post, PostType, make_plan
 from deploy.simulator.stats import count_sent, given_up, latency_of, punctuality_of
 from tests.support.settings import AFOSTO_SECRET, make_settings
 from tests.unit.fake_ingress import FakeIngress, Request, accept, serving_fake_ingress
 
-PLAN = make_plan(Knobs(seed=5, start=datetime(2026, 3, 1, tzinfo=UTC), zone=UTC, orders=20))
+PLAN = make_plan(PlanOptions(seed=5, start=datetime(2026, 3, 1, tzinfo=UTC), zone=UTC, orders=20))
 AFOSTO = [post for post in PLAN.posts if post.provider == "afosto"]
 INSTACART = [post for post in PLAN.posts if post.provider == "instacart"]
 FAST = 5_000.0
 
 
-async def send(fake_ingress: FakeIngress, posts: list[Post], tries: int = 3, endpoint: str | None = None) -> list[Fate]:
-    """Post them at once; their fates, in the order in which they left."""
-    poster = Poster(make_settings(), fake_ingress.url, endpoint, tries, first_pause_seconds=0.001)
-    ended: list[Fate] = []
-    await poster.run(posts, FAST, ended.append)
-    assert len(ended) == len(poster.fates) == len(posts)
-    return poster.fates
+async def send(fake_ingress: FakeIngress, posts: list[Post], tries: int = 3, endpoint: str | None = None) -> list[PostResult]:
+    """Post them at once; the results, in sending order."""
+    client = Client(make_settings(), fake_ingress.url, endpoint, tries, first_pause_seconds=0.001)
+    ended: list[PostResult] = []
+    await client.run(posts, FAST, ended.append)
+    assert len(ended) == len(client.results) == len(posts)
+    return client.results
 
 
-def statuses(fate: Fate) -> list[int | None]:
-    return [answer.status for answer in fate.answers]
+def statuses(result: PostResult) -> list[int | None]:
+    return [attempt.status for attempt in result.attempts]
 
 
 def test_no_post_waits_for_the_answer_to_another() -> None:
@@ -44,9 +44,9 @@ def test_no_post_waits_for_the_answer_to_another() -> None:
             return 200
 
         async with serving_fake_ingress(withhold) as fake_ingress:
-            fates = await send(fake_ingress, PLAN.posts)
+            results = await send(fake_ingress, PLAN.posts)
         assert Counter(request.body for request in fake_ingress.requests) == Counter(post.body for post in PLAN.posts)
-        assert [statuses(fate) for fate in fates] == [[200]] * len(PLAN.posts)
+        assert [statuses(result) for result in results] == [[200]] * len(PLAN.posts)
 
     asyncio.run(scenario())
 
@@ -74,7 +74,7 @@ def test_each_provider_proves_itself_as_it_does() -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_not_accepted_is_sent_again_the_same_until_the_tries_are_used_up() -> None:
+def test_a_post_that_is_not_accepted_is_resent_unchanged_until_its_attempts_are_used_up() -> None:
     async def scenario() -> None:
         seen: Counter[bytes] = Counter()
         hopeless = PLAN.posts[0].body
@@ -84,35 +84,35 @@ def test_what_is_not_accepted_is_sent_again_the_same_until_the_tries_are_used_up
             return 503 if seen[request.body] < 3 or request.body == hopeless else 200
 
         async with serving_fake_ingress(refuse) as fake_ingress:
-            fates = await send(fake_ingress, PLAN.posts, tries=4)
-        assert statuses(fates[0]) == [503] * 4
-        assert not fates[0].is_accepted
-        assert [statuses(fate) for fate in fates[1:]] == [[503, 503, 200]] * (len(fates) - 1)
-        assert given_up(fates) == 1
-        answers = sum((each.answers for each in count_sent(fates)), Counter[str]())
-        assert answers == {"503": 2 * len(fates) + 2, "200": len(fates) - 1}
+            results = await send(fake_ingress, PLAN.posts, tries=4)
+        assert statuses(results[0]) == [503] * 4
+        assert not results[0].is_accepted
+        assert [statuses(result) for result in results[1:]] == [[503, 503, 200]] * (len(results) - 1)
+        assert given_up(results) == 1
+        answers = sum((each.answers for each in count_sent(results)), Counter[str]())
+        assert answers == {"503": 2 * len(results) + 2, "200": len(results) - 1}
 
     asyncio.run(scenario())
 
 
-def test_a_refused_token_is_fetched_anew() -> None:
+def test_a_refused_token_is_replaced() -> None:
     async def scenario() -> None:
         async def revoke_the_first(request: Request) -> int:
             return 401 if request.headers["Authorization"] == "Bearer token-1" else 200
 
         async with serving_fake_ingress(revoke_the_first) as fake_ingress:
-            fates = await send(fake_ingress, INSTACART)
-        assert {fate.is_accepted for fate in fates} == {True}
+            results = await send(fake_ingress, INSTACART)
+        assert {result.is_accepted for result in results} == {True}
         assert fake_ingress.tokens == 2, "however many were refused, one new token does for all"
 
     asyncio.run(scenario())
 
 
-def test_an_expired_token_is_fetched_anew_before_it_is_refused() -> None:
+def test_an_expiring_token_is_replaced_before_it_is_refused() -> None:
     async def scenario() -> None:
         async with serving_fake_ingress(lifetime_seconds=0) as fake_ingress:
-            fates = await send(fake_ingress, INSTACART[:5])
-        assert [statuses(fate) for fate in fates] == [[200]] * 5
+            results = await send(fake_ingress, INSTACART[:5])
+        assert [statuses(result) for result in results] == [[200]] * 5
         assert fake_ingress.tokens == 5
 
     asyncio.run(scenario())
@@ -120,15 +120,15 @@ def test_an_expired_token_is_fetched_anew_before_it_is_refused() -> None:
 
 def test_the_forger_is_refused_once_and_knows_no_secret() -> None:
     async def scenario() -> None:
-        forged = [replace(post, nature=Nature.FORGED) for post in (INSTACART[0], AFOSTO[0])]
+        forged = [replace(post, post_type=PostType.FORGED) for post in (INSTACART[0], AFOSTO[0])]
 
         async def refuse(request: Request) -> int:
             return 401
 
         async with serving_fake_ingress(refuse) as fake_ingress:
-            fates = await send(fake_ingress, forged)
-        assert [statuses(fate) for fate in fates] == [[401], [401]]
-        assert given_up(fates) == 0
+            results = await send(fake_ingress, forged)
+        assert [statuses(result) for result in results] == [[401], [401]]
+        assert given_up(results) == 0
         (instacart,) = (request for request in fake_ingress.requests if request.path == "/webhook")
         assert instacart.headers["Authorization"] == "Bearer forged"
         assert fake_ingress.tokens == 0
@@ -136,14 +136,14 @@ def test_the_forger_is_refused_once_and_knows_no_secret() -> None:
     asyncio.run(scenario())
 
 
-def test_nobody_there_is_no_answer_and_may_not_be_taken_for_a_refusal() -> None:
+def test_an_unreachable_server_is_no_answer_and_no_refusal() -> None:
     async def scenario() -> None:
         async with serving_fake_ingress() as fake_ingress:
             pass
-        (fate,) = await send(fake_ingress, AFOSTO[:1], tries=2)
-        assert statuses(fate) == [None, None]
-        assert fate.answers[0].is_unclear
-        assert latency_of([fate]).p50_ms is None
+        (result,) = await send(fake_ingress, AFOSTO[:1], tries=2)
+        assert statuses(result) == [None, None]
+        assert result.attempts[0].is_unclear
+        assert latency_of([result]).p50_ms is None
 
     asyncio.run(scenario())
 
@@ -154,21 +154,21 @@ def test_another_servers_200_is_no_acknowledgement() -> None:
             return 204
 
         async with serving_fake_ingress(without_content) as fake_ingress:
-            (fate,) = await send(fake_ingress, AFOSTO[:1], tries=1)
-        assert not fate.is_accepted
+            (result,) = await send(fake_ingress, AFOSTO[:1], tries=1)
+        assert not result.is_accepted
 
     asyncio.run(scenario())
 
 
 def test_a_generator_that_falls_behind_says_so() -> None:
-    fates = [Fate(post, late_seconds=late) for post, late in zip(PLAN.posts, (0.0, 0.05, 0.2, 1.5), strict=False)]
-    assert punctuality_of(fates) == (2, 1.5)
+    results = [PostResult(post, late_seconds=late) for post, late in zip(PLAN.posts, (0.0, 0.05, 0.2, 1.5), strict=False)]
+    assert punctuality_of(results) == (2, 1.5)
 
 
-def test_acceptance_is_told_with_the_inbox_id() -> None:
+def test_acceptance_is_reported_with_the_inbox_id() -> None:
     async def scenario() -> None:
         async with serving_fake_ingress(accept) as fake_ingress:
-            (fate,) = await send(fake_ingress, AFOSTO[:1])
-        assert fate.answers[0].event_id == (1, 0)
+            (result,) = await send(fake_ingress, AFOSTO[:1])
+        assert result.attempts[0].event_id == (1, 0)
 
     asyncio.run(scenario())

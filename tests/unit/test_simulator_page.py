@@ -1,4 +1,4 @@
-"""The simulator's page lists the options that the command has, with their defaults."""
+"""The simulator's page lists the options of the command, with their defaults."""
 
 import inspect
 import re

@@ -5,13 +5,13 @@ import threading
 from workers.consumers.single_flight import SingleFlight
 
 
-def test_only_one_takes_the_turn() -> None:
+def test_only_one_caller_starts() -> None:
     turn = SingleFlight()
     assert turn.try_start()
     assert not turn.try_start()
 
 
-def test_a_call_that_came_meanwhile_makes_the_turn_go_on_once() -> None:
+def test_a_call_during_a_run_causes_one_more_run() -> None:
     turn = SingleFlight()
     turn.try_start()
     turn.try_start()
@@ -21,7 +21,7 @@ def test_a_call_that_came_meanwhile_makes_the_turn_go_on_once() -> None:
     assert turn.try_start()
 
 
-def test_an_abandoned_turn_is_free_and_remembers_no_call() -> None:
+def test_an_aborted_run_is_free_and_keeps_no_call() -> None:
     turn = SingleFlight()
     turn.try_start()
     turn.try_start()
@@ -30,7 +30,7 @@ def test_an_abandoned_turn_is_free_and_remembers_no_call() -> None:
     assert turn.try_finish()
 
 
-def test_whatever_threads_do_all_work_is_done_and_never_by_two_at_once() -> None:
+def test_all_work_is_done_and_never_by_two_threads_at_once() -> None:
     turn, todo, done = SingleFlight(), list[int](), list[int]()
     at_work = threading.Semaphore(1)
     collisions: list[int] = []

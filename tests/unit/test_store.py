@@ -1,4 +1,4 @@
-"""The workers' Valkey: what is taken, claimed and signed; the same on the fake and on the real one."""
+"""The workers' store: reading, claiming and waiter flags, the same on fakeredis and Valkey."""
 
 import pytest
 import redis
@@ -37,7 +37,7 @@ def test_reading_an_empty_stream_gives_nothing(worker_parts: WorkerParts, block_
     assert worker_parts.store.read(keys.INBOX, "one", 10, block_ms) == []
 
 
-def test_what_a_worker_took_and_did_not_finish_is_its_own_again_page_by_page(worker_parts: WorkerParts) -> None:
+def test_a_workers_pending_entries_are_read_again_page_by_page(worker_parts: WorkerParts) -> None:
     ids = worker_parts.append(*(status(f"order-{number}") for number in range(5)))
     worker_parts.read_new()
     first = worker_parts.store.read_own(keys.INBOX, "one", "0", 3)
@@ -48,7 +48,7 @@ def test_what_a_worker_took_and_did_not_finish_is_its_own_again_page_by_page(wor
     worker_parts.client.xack(keys.INBOX, keys.GROUP, *ids)
 
 
-def test_an_entry_deleted_in_a_workers_hands_has_no_fields(worker_parts: WorkerParts) -> None:
+def test_an_entry_deleted_while_pending_has_no_fields(worker_parts: WorkerParts) -> None:
     (event_id,) = worker_parts.append(status("a"))
     worker_parts.read_new()
     worker_parts.client.xdel(keys.INBOX, event_id)
@@ -56,7 +56,7 @@ def test_an_entry_deleted_in_a_workers_hands_has_no_fields(worker_parts: WorkerP
     worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
-def test_only_what_lay_still_long_enough_is_taken_over(worker_parts: WorkerParts) -> None:
+def test_only_entries_idle_for_long_enough_are_claimed(worker_parts: WorkerParts) -> None:
     (event_id,) = worker_parts.append(status("a"))
     worker_parts.read_new(consumer="dead")
     assert worker_parts.store.claim(keys.INBOX, "alive", 60_000, 10) == []
@@ -66,7 +66,7 @@ def test_only_what_lay_still_long_enough_is_taken_over(worker_parts: WorkerParts
     worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
-def test_bodies_are_redeemed_and_a_gap_is_seen(worker_parts: WorkerParts) -> None:
+def test_bodies_are_loaded_and_a_missing_one_is_none(worker_parts: WorkerParts) -> None:
     first, second = worker_parts.append(b"one", b"two")
     gone = "1-1"
     for near in (False, True):
@@ -75,13 +75,13 @@ def test_bodies_are_redeemed_and_a_gap_is_seen(worker_parts: WorkerParts) -> Non
         assert worker_parts.store.load_bodies([], near=near) == {}
 
 
-def test_bodies_that_lie_far_apart_are_redeemed_all_the_same(worker_parts: WorkerParts) -> None:
+def test_bodies_far_apart_in_the_inbox_are_loaded(worker_parts: WorkerParts) -> None:
     ids = worker_parts.append(*(status(f"order-{number}") for number in range(20)))
     for checks in ([[ids[0], ids[19]]], [[ids[0]], [ids[10], ids[19]]], [ids[::-1]]):
         assert set(worker_parts.store.load_bodies(checks, near=True)) >= {event_id for each in checks for event_id in each}
 
 
-def test_a_lane_is_rung_once_until_the_bell_is_answered(worker_parts: WorkerParts) -> None:
+def test_a_queue_is_notified_once_until_the_notification_is_received(worker_parts: WorkerParts) -> None:
     assert worker_parts.store.queues_to_notify(["a", "b"]) == ["a", "b"]
     assert worker_parts.store.queues_to_notify(["b", "c"]) == ["c"]
     worker_parts.store.clear_notified("b")
@@ -89,14 +89,14 @@ def test_a_lane_is_rung_once_until_the_bell_is_answered(worker_parts: WorkerPart
     assert worker_parts.store.queues_to_notify([]) == []
 
 
-def test_a_lane_on_which_somebody_waits_needs_no_doorbell(worker_parts: WorkerParts) -> None:
+def test_a_queue_with_a_waiting_consumer_is_not_notified(worker_parts: WorkerParts) -> None:
     assert worker_parts.store.set_waiter_flag("a", "me", 60_000)
     assert worker_parts.store.queues_to_notify(["a", "b"]) == ["b"]
     worker_parts.store.clear_waiter_flag("a", "me")
     assert worker_parts.store.queues_to_notify(["a", "b"]) == ["a"]
 
 
-def test_a_sign_belongs_to_one_worker_and_goes_by_itself_when_that_one_died(worker_parts: WorkerParts) -> None:
+def test_a_waiter_flag_belongs_to_one_worker_and_expires_after_its_death(worker_parts: WorkerParts) -> None:
     assert worker_parts.store.set_waiter_flag("a", "me", 30)
     assert not worker_parts.store.set_waiter_flag("a", "you", 60_000)
     worker_parts.store.clear_waiter_flag("a", "you")
@@ -104,19 +104,19 @@ def test_a_sign_belongs_to_one_worker_and_goes_by_itself_when_that_one_died(work
     assert worker_parts.store.set_waiter_flag("a", "you", 60_000), "it is kept up by saying so again"
 
 
-def test_a_ring_for_help_is_sent_although_somebody_waits_but_seldom(worker_parts: WorkerParts) -> None:
+def test_a_notification_for_a_second_worker_ignores_the_waiter_flag_and_is_rate_limited(worker_parts: WorkerParts) -> None:
     worker_parts.store.set_waiter_flag("a", "me", 60_000)
     assert [worker_parts.store.try_notify("a") for _ in range(3)] == [True, False, False]
 
 
-def test_what_a_lane_cannot_reach_is_said_and_taken_back(worker_parts: WorkerParts) -> None:
+def test_an_unavailable_dependency_of_a_queue_is_recorded_and_cleared(worker_parts: WorkerParts) -> None:
     worker_parts.store.note_unreachable("refunds", "the database")
     assert worker_parts.client.hgetall(keys.UNREACHABLE) == {b"refunds": b"the database"}
     worker_parts.store.note_reachable("refunds")
     assert not worker_parts.client.exists(keys.UNREACHABLE)
 
 
-def test_a_backlog_is_seen_before_the_first_worker_while_taken_and_not_afterwards(worker_parts: WorkerParts) -> None:
+def test_a_backlog_counts_undelivered_and_pending_entries_and_no_acknowledged_ones(worker_parts: WorkerParts) -> None:
     def seen(idle_ms: int) -> list[bool]:
         return worker_parts.store.backlog([keys.INBOX, keys.todo("refunds")], idle_ms)
 
@@ -130,7 +130,7 @@ def test_a_backlog_is_seen_before_the_first_worker_while_taken_and_not_afterward
     assert seen(0) == [False, False]
 
 
-def test_an_answer_that_valkey_has_no_memory_left_is_the_worlds_fault(real_worker_parts: WorkerParts) -> None:
+def test_an_out_of_memory_reply_of_valkey_is_a_dependency_outage(real_worker_parts: WorkerParts) -> None:
     real_worker_parts.client.config_set("maxmemory", 1)
     with pytest.raises(UNAVAILABLE):
         real_worker_parts.store.queues_to_notify(["a"])

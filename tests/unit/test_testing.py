@@ -1,4 +1,4 @@
-"""What authors of handlers test with: it is the real decoder and ledger, and it finds a handler that is not idempotent."""
+"""`workers.testing`, for authors of handlers, uses the real decoder and ledger, and finds handlers that are not idempotent."""
 
 import os
 import re
@@ -64,7 +64,7 @@ def test_a_body_that_cannot_be_decoded_is_refused_with_its_place() -> None:
         load_event("instacart", b'{"event":"delivered","order_id":[]}')
 
 
-def test_a_provider_of_ones_own_is_read_once_its_module_is_loaded() -> None:
+def test_a_users_provider_is_known_after_its_module_is_loaded() -> None:
     load_providers(["tests.examples.toyshop"])
     try:
         event = load_event("toyshop", b'{"id":"n-1","type":"order.placed","order":"toy-7","at":"2026-03-02T08:00:00Z"}')
@@ -103,7 +103,7 @@ def test_what_a_handler_wrote_before_it_raised_is_gone() -> None:
         assert ledger.rows("counts") == []
 
 
-def test_an_event_that_no_worker_would_give_it_is_refused() -> None:
+def test_an_event_of_another_kind_is_refused() -> None:
     picking = load_event("instacart", PAYLOADS / "instacart" / "flat" / "picking.json")
     with MemoryLedger(counts) as ledger:
         with pytest.raises(ValueError, match="'counting' is not registered for picking"):

@@ -1,4 +1,4 @@
-"""The timer rings for what nobody works on, and for nothing else."""
+"""The timer notifies queues with entries that no consumer processes, and no others."""
 
 import logging
 import socketserver
@@ -34,12 +34,12 @@ def notifications(worker_parts: WorkerParts) -> list[str]:
     return [queue for queue in (keys.DISPATCH, *BUILT_IN, DELIVER_QUEUE, HOUSEKEEP_QUEUE) if worker_parts.notifications(queue)]
 
 
-def test_a_quiet_system_rings_for_nothing(worker_parts: WorkerParts) -> None:
+def test_an_idle_system_sends_no_notification(worker_parts: WorkerParts) -> None:
     tick_of(worker_parts).run_once(NOW_MS)
     assert notifications(worker_parts) == []
 
 
-def test_lanes_with_entries_that_nobody_took_are_rung(worker_parts: WorkerParts) -> None:
+def test_queues_with_undelivered_entries_are_notified(worker_parts: WorkerParts) -> None:
     worker_parts.append(status("a"))
     worker_parts.client.xadd(keys.todo("refunds"), {keys.FIELD_EVENT: "1-1"})
     tick = tick_of(worker_parts)
@@ -49,7 +49,7 @@ def test_lanes_with_entries_that_nobody_took_are_rung(worker_parts: WorkerParts)
     assert worker_parts.notifications("refunds") == 1, "one bell is enough while it is fresh"
 
 
-def test_entries_that_a_dead_worker_took_are_rung_for_and_those_in_hand_are_not(
+def test_abandoned_entries_cause_a_notification_and_fresh_pending_ones_do_not(
     worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (event_id,) = worker_parts.append(status("a"))
@@ -67,7 +67,7 @@ def test_entries_that_a_dead_worker_took_are_rung_for_and_those_in_hand_are_not(
     worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
-def test_a_lane_on_which_a_task_waits_is_not_rung(worker_parts: WorkerParts) -> None:
+def test_a_queue_with_a_waiting_task_is_not_notified(worker_parts: WorkerParts) -> None:
     worker_parts.append(status("a"))
     worker_parts.store.set_waiter_flag(keys.DISPATCH, "somebody", 60_000)
     tick_of(worker_parts).run_once(NOW_MS)
@@ -75,13 +75,15 @@ def test_a_lane_on_which_a_task_waits_is_not_rung(worker_parts: WorkerParts) -> 
 
 
 @pytest.mark.parametrize(("due_in_ms", "expected"), [(-1, [DELIVER_QUEUE]), (0, [DELIVER_QUEUE]), (1, [])])
-def test_alerts_are_rung_for_when_they_are_due(worker_parts: WorkerParts, due_in_ms: int, expected: list[str]) -> None:
+def test_the_outbox_queue_is_notified_when_alerts_are_due(
+    worker_parts: WorkerParts, due_in_ms: int, expected: list[str]
+) -> None:
     worker_parts.store.outbox_due(NOW_MS + due_in_ms)
     tick_of(worker_parts).run_once(NOW_MS)
     assert notifications(worker_parts) == expected
 
 
-def test_housekeeping_and_a_look_at_the_outbox_come_once_in_a_while_from_all_workers_together(
+def test_housekeeping_and_the_outbox_check_are_scheduled_once_for_all_workers(
     worker_parts: WorkerParts,
 ) -> None:
     for _ in range(3):
@@ -92,7 +94,7 @@ def test_housekeeping_and_a_look_at_the_outbox_come_once_in_a_while_from_all_wor
     assert worker_parts.notifications(HOUSEKEEP_QUEUE) == worker_parts.notifications(DELIVER_QUEUE) == 1
 
 
-def test_a_valkey_that_is_away_is_logged_and_looked_at_again(
+def test_a_valkey_outage_is_logged_and_checked_again(
     real_valkey: RealValkey, real_worker_parts: WorkerParts, caplog: pytest.LogCaptureFixture
 ) -> None:
     tick = tick_of(real_worker_parts)
@@ -123,7 +125,7 @@ def hanging_up() -> Iterator[tuple[str, list[object]]]:
         thread.join()
 
 
-def test_a_broker_that_is_away_is_logged_and_asked_twice_for_each_doorbell_at_the_most(
+def test_a_broker_outage_is_logged_with_at_most_two_attempts_for_each_notification(
     worker_parts: WorkerParts, caplog: pytest.LogCaptureFixture
 ) -> None:
     celery = Celery("curbside", set_as_current=False)

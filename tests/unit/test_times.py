@@ -1,4 +1,4 @@
-"""Providers' times are read as UTC: every RFC 3339 form, and the store's own time across daylight saving."""
+"""Providers' times are read as UTC: every RFC 3339 form, and the store's time zone across daylight saving."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -59,11 +59,11 @@ def test_a_time_without_a_zone_is_the_stores_own_in_summer_and_winter(text: str,
     assert read_time(text, NEW_YORK) == time
 
 
-def test_an_hour_that_happens_twice_is_read_as_the_first() -> None:
+def test_an_ambiguous_hour_is_read_as_the_first() -> None:
     assert read_time("2024-11-03 01:30:00", NEW_YORK) == at(2024, 11, 3, 5, 30)
 
 
-def test_an_hour_that_never_happens_is_read_as_if_the_clock_had_not_changed() -> None:
+def test_an_hour_skipped_by_daylight_saving_is_read_with_the_old_offset() -> None:
     assert read_time("2024-03-10 02:30:00", NEW_YORK) == at(2024, 3, 10, 7, 30)
 
 

@@ -1,4 +1,4 @@
-"""The transaction of a batch begins when a handler first needs it, and not before."""
+"""A batch's transaction begins when a handler first needs it, and not before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Sending alerts: from the outbox to a channel."""
+"""Sends alerts from the outbox to the channels."""

@@ -1,4 +1,4 @@
-"""Sending one alert through one channel."""
+"""Sends one alert through one channel."""
 
 import logging
 from contextvars import ContextVar
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("curbside.alerts")
 
-_reading_address: ContextVar[bool] = ContextVar("reading_address", default=False)
-logging.getLogger("apprise").addFilter(lambda _: not _reading_address.get())  # of an address that is wrong, it logs the address
+_parsing_url: ContextVar[bool] = ContextVar("parsing_url", default=False)
+logging.getLogger("apprise").addFilter(lambda _: not _parsing_url.get())  # it logs a wrong URL, secrets included
 
 
 class Channels:
-    """All channels that are set up. Safe to share between threads."""
+    """All configured channels. Safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._webhook = _webhook(settings) if settings.alert_webhook_url else None
         self._apprise = {apprise_channel(url): url for url in settings.alert_urls}
 
     def send(self, message: Message, now: datetime) -> None:
-        """Send. Raises `DeliveryError` or `UnknownChannelError`."""
+        """Send an alert through its channel. Raises `DeliveryError` or `UnknownChannelError`."""
         if message.channel == LOG:
             log.warning("ALERT %s: %s", message.topic, message.title)
         elif message.channel == WEBHOOK and self._webhook is not None:
@@ -40,32 +40,32 @@ class Channels:
             raise UnknownChannelError(f"{message.channel} is no longer set up")
 
     def close(self) -> None:
-        """Close connections."""
+        """Close the connections."""
         if self._webhook is not None:
             self._webhook.close()
 
 
 def _webhook(settings: Settings) -> "Webhook":
-    from workers.alerts.webhook import Webhook  # noqa: PLC0415 - 3 MB, for who uses it
+    from workers.alerts.webhook import Webhook  # noqa: PLC0415 - 3 MB, needed only if configured
 
     return Webhook(settings.alert_webhook_url, settings.alert_webhook_secret)
 
 
 def _notify(url: str, message: Message) -> None:
-    """Send it as plain text: Apprise escapes it where a service takes HTML or Markdown; what is left is `plain`'s."""
-    import apprise  # noqa: PLC0415 - 3 MB, for who uses it
+    """Send it as plain text. Apprise escapes it where a service takes HTML or Markdown; `plain` removes the rest."""
+    import apprise  # noqa: PLC0415 - 3 MB, needed only if configured
 
     service = apprise.Apprise()
-    if not _is_read(service, url):
+    if not _add_url(service, url):
         raise DeliveryError("Apprise does not understand this ALERT_URLS entry")
     title, body = plain(f"{message.topic}: {message.title}"), plain_json(message.payload)
     if not service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
         raise DeliveryError("Apprise could not deliver")
 
 
-def _is_read(service: "Apprise", url: str) -> bool:
-    token = _reading_address.set(True)
+def _add_url(service: "Apprise", url: str) -> bool:
+    token = _parsing_url.set(True)
     try:
         return bool(service.add(url))
     finally:
-        _reading_address.reset(token)
+        _parsing_url.reset(token)

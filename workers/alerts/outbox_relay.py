@@ -1,10 +1,11 @@
-"""Delivery: sends what waits in the outbox. At least once, always under the same idempotency key.
+"""The outbox relay: sends the alerts of the outbox, at least once, always under the same idempotency key.
 
-A row is leased before it is sent, outside any transaction, so a slow channel holds no lock; a crash after sending and before the
-mark sends it again once the lease is over. What could not be sent is tried again, at longer and longer intervals.
+A row is leased before it is sent. Sending happens outside any transaction, so a slow channel holds no lock. After a crash
+between sending and marking, the row is sent again when its lease ends. A failed row is retried at growing intervals.
 
-A new row is leased by the transaction that writes it, and sent by that very process as soon as it is committed: no doorbell, no look
-into the outbox is in its way. The lane sends the others: what failed, what a worker left that died, what one had no room for.
+The transaction that writes a row also leases it to its own process, which sends it right after the commit: without a
+notification and without a read of the outbox. The queue `deliver` sends the others: rows that failed, rows of a worker that
+died, and rows beyond a worker's capacity.
 """
 
 import logging
@@ -31,9 +32,9 @@ from workers.valkey.store import Store
 
 PARALLEL = 8
 BATCH = 2 * PARALLEL
-"""So few that their lease outlasts them, though every channel takes as long as it may."""
-LONGEST_WAIT = LEASE / 2
-"""A leased alert that could not be begun for so long is left: its lease might not outlast it."""
+"""Rows leased at once. All are sent before their lease ends, even if every channel takes its full timeout."""
+MAX_SEND_DELAY = LEASE / 2
+"""A leased alert that has waited longer for a thread is not sent: its lease might end first."""
 URGENT_TOPIC = "customer_mia"
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
 
@@ -44,23 +45,23 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Done(NamedTuple):
-    """An alert that nothing more is to be done for; its fields are the parameters of `_MARK`."""
+class DeliveryResult(NamedTuple):
+    """An alert that was sent or dropped. Its fields are the parameters of `_MARK`."""
 
     key: str
-    on: str
-    at: datetime
-    never_sent: bool = False
-    why: str | None = None
+    to_channel: str
+    finished_at: datetime
+    was_dropped: bool = False
+    error: str | None = None
 
 
 _MARK = (
     update(outbox)
-    .where(outbox.c.idempotency_key == bindparam("key"), outbox.c.channel == bindparam("on"))
+    .where(outbox.c.idempotency_key == bindparam("key"), outbox.c.channel == bindparam("to_channel"))
     .values(
-        sent_at=bindparam("at"),
-        dropped=bindparam("never_sent"),
-        last_error=bindparam("why"),
+        sent_at=bindparam("finished_at"),
+        dropped=bindparam("was_dropped"),
+        last_error=bindparam("error"),
         attempts=outbox.c.attempts + 1,
         leased_until=None,
     )
@@ -68,46 +69,46 @@ _MARK = (
 
 
 class OutboxRelay:
-    """Empties the outbox. Safe to share between threads, but for `run`."""
+    """Sends the alerts of the outbox. Safe to share between threads, except `run`."""
 
     def __init__(
         self, ledger: Ledger, store: Store, notifier: Notifier, channels: Channels, clock: Callable[[], datetime] = _now
     ) -> None:
         self._ledger, self._store, self._notifier, self._channels, self._clock = ledger, store, notifier, channels, clock
         self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="alert")
-        self._under_way: set[Future[None]] = set()
-        self._done, self._marking = deque[Done](), SingleFlight()
+        self._sending: set[Future[None]] = set()
+        self._results, self._marking = deque[DeliveryResult](), SingleFlight()
 
     @property
     def capacity(self) -> int:
-        """How many alerts `send_new` would begin to send without delay."""
-        return max(0, BATCH - len(self._under_way))
+        """How many alerts `send_new` can start to send at once."""
+        return max(0, BATCH - len(self._sending))
 
     def send_new(self, alerts: Alerts) -> int | None:
-        """See to the alerts of a transaction that is committed; gives when the outbox is to be looked at, in epoch ms, if it is.
+        """Start to send the alerts of a committed transaction. Returns when the outbox must be read, in epoch ms, or None.
 
-        That is to be remembered (`Store.outbox_due`) no later than the events are acknowledged. So a crash at any moment loses none:
-        events that were not acknowledged are applied again.
+        The caller must store that time (`Store.outbox_due`) no later than it acknowledges the events. A crash then loses no
+        alert: events that are not acknowledged are applied again.
         """
         if not alerts:
             return None
         now = self._clock()
         for message in alerts.leased:
-            with suppress(RuntimeError):  # the worker is ending: another sends it when the lease is over
-                future = self._pool.submit(self._deliver_leased, message, now)
-                self._under_way.add(future)
-                future.add_done_callback(self._under_way.discard)
+            with suppress(RuntimeError):  # the worker is stopping: another worker sends it when the lease ends
+                future = self._pool.submit(self._send_leased, message, now)
+                self._sending.add(future)
+                future.add_done_callback(self._sending.discard)
         if alerts.waiting:
             self._notifier.notify([DELIVER_QUEUE])
         return _epoch_ms(now if alerts.waiting else now + LEASE)
 
     def run(self) -> None:
-        """Send all that is due, and remember when the next is. Raises `DependencyUnavailableError` if the ledger is away."""
+        """Send every due alert, and store when the next one is due. Raises `DependencyUnavailableError`."""
         self._store.clear_notified(DELIVER_QUEUE)
-        self._store.outbox_done()  # before we look: who writes another row from now on says so again, and rings
+        self._store.outbox_done()  # before the read: the writer of a later row stores its due time and notifies
         try:
             while messages := self._lease():
-                list(self._pool.map(self._relay, messages))
+                list(self._pool.map(self._send, messages))
             next_due = self._next_due()
         except BaseException:
             self._store.outbox_due(_epoch_ms(self._clock()))
@@ -116,24 +117,24 @@ class OutboxRelay:
             self._store.outbox_due(_epoch_ms(next_due))
 
     def close(self) -> None:
-        """End what is on its way; leave the rest."""
+        """Finish the alerts that are being sent; leave the rest."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _deliver_leased(self, message: Message, leased_at: datetime) -> None:
-        if self._clock() > leased_at + LONGEST_WAIT:
+    def _send_leased(self, message: Message, leased_at: datetime) -> None:
+        if self._clock() > leased_at + MAX_SEND_DELAY:
             return
         try:
-            self._relay(message)
+            self._send(message)
         except (DependencyUnavailableError, *UNAVAILABLE) as error:
-            away = error if isinstance(error, DependencyUnavailableError) else "Valkey"
-            log.warning("what became of an alert cannot be noted, it may be sent again: %s is unreachable", away)
-        except Exception as error:  # nobody waits for this thread: a bug of ours has to be said
-            log.error("a bug in delivering an alert, it will be sent again: %s", type(error).__name__)  # noqa: TRY400 - its text may quote
+            what = error if isinstance(error, DependencyUnavailableError) else "Valkey"
+            log.warning("the result of an alert cannot be stored, so it may be sent again: %s is unreachable", what)
+        except Exception as error:  # nothing reads this future: without a log line a bug would be lost
+            log.error("a bug in sending an alert, it will be sent again: %s", type(error).__name__)  # noqa: TRY400 - may quote data
 
     def _lease(self) -> Sequence[Message]:
-        """Take due rows for ourselves for a while: customers that cannot be found first, then what was tried less often.
+        """Lease due rows: MIA alerts first, then the rows with the fewest attempts.
 
-        So a channel that is down does not hold up the others, however much waits for it.
+        A channel that is down therefore does not delay the others, however many rows wait for it.
         """
         now = self._clock()
         its = outbox.c
@@ -154,18 +155,18 @@ class OutboxRelay:
             messages = [Message(*row) for row in connection.execute(leased)] if keys else []
         return sorted(messages, key=lambda each: keys.index((each.idempotency_key, each.channel)))
 
-    def _relay(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
         now = self._clock()
         try:
             self._channels.send(message, now)
         except DeliveryError as error:
-            log.warning("alert not delivered through %s: %s; it will be tried again", message.channel, error)
+            log.warning("alert not delivered through %s: %s; it will be retried", message.channel, error)
             self._mark_failed(message, str(error), now)
         except UnknownChannelError as error:
             log.warning("alert dropped: %s", error)
-            self._mark(Done(message.idempotency_key, message.channel, now, never_sent=True, why=str(error)))
+            self._mark(DeliveryResult(message.idempotency_key, message.channel, now, was_dropped=True, error=str(error)))
         else:
-            self._mark(Done(message.idempotency_key, message.channel, now))
+            self._mark(DeliveryResult(message.idempotency_key, message.channel, now))
 
     def _mark_failed(self, message: Message, error: str, now: datetime) -> None:
         with self._ledger.begin() as connection:
@@ -175,14 +176,14 @@ class OutboxRelay:
             connection.execute(update(outbox).where(_is(message)).values(values))
         self._store.outbox_due(_epoch_ms(now + pause))
 
-    def _mark(self, done: Done) -> None:
-        """Note it, in one transaction with what others are done with meanwhile: the more there is, the fewer transactions each costs."""
-        self._done.append(done)
+    def _mark(self, result: DeliveryResult) -> None:
+        """Store the result, in one transaction with the results that other threads add meanwhile."""
+        self._results.append(result)
         if not self._marking.try_start():
             return
         try:
             while True:
-                rows = [self._done.popleft()._asdict() for _ in range(len(self._done))]
+                rows = [self._results.popleft()._asdict() for _ in range(len(self._results))]
                 if rows:
                     with self._ledger.begin() as connection:
                         connection.execute(_MARK, rows)
@@ -193,7 +194,7 @@ class OutboxRelay:
             raise
 
     def _next_due(self) -> datetime | None:
-        """When the next row is to be tried: when it is due, or when its lease is over."""
+        """When the next row can be sent: when it is due, or when its lease ends."""
         its = outbox.c
         when = case((its.leased_until > its.due_at, its.leased_until), else_=its.due_at)
         with self._ledger.begin() as connection:

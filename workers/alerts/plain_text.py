@@ -1,8 +1,8 @@
-"""Text from outside, made plain for a chat channel: it mentions nobody, formats nothing, links nowhere and stays on its line.
+"""Makes external text plain for chat channels: no mention, no formatting, no link, no line break.
 
-Services take Markdown in dialects of their own, and not all know an escape. So a sign that one of them would act on is written as its
-full-width form, `＠` for `@`: a person reads the same, a machine nothing. No usual order id has such a sign: `fc-104233`, `ord_1`,
-`#1001` and `A/B.2:3` stay as they are, and can be copied.
+Chat services have different Markdown dialects, and not all of them support escapes. Every character that some service
+interprets is therefore replaced by its full-width form, such as `＠` for `@`. It reads the same, and no service interprets it.
+Common order ids contain no such character: `fc-104233`, `ord_1`, `#1001` and `A/B.2:3` are unchanged and can be copied.
 """
 
 import re
@@ -13,20 +13,20 @@ import orjson
 from schemas.sanitizing import sanitize
 
 _FULL_WIDTH = {ord(sign): ord(sign) + 0xFEE0 for sign in "@<>&*`[]\\|~"}
-"""Mentions (`@everyone`, `<!channel>`, `<@U123>`), HTML and its entities, emphasis, code, links, escapes, tables and spoilers."""
+"""Mentions (`@everyone`, `<!channel>`, `<@U123>`), HTML and entities, emphasis, code, links, escapes, tables, spoilers."""
 _OUTER_UNDERSCORE = re.compile(r"(?<!\w)_+|_+(?!\w)")
-"""Underscores within a word are no emphasis."""
+"""Underscores within a word are not emphasis."""
 _LINK = re.compile(r":(?=//)")
 
 
 def plain(text: str) -> str:
-    """The text as a channel may show it."""
+    """The text, safe to show in a channel."""
     text = sanitize(text).translate(_FULL_WIDTH)
     return _LINK.sub("：", _OUTER_UNDERSCORE.sub(lambda found: "＿" * len(found[0]), text))
 
 
 def plain_json(document: str) -> str:
-    """A JSON document in which every text is plain: the signs of JSON itself stay."""
+    """The JSON document with every string and name made plain. The syntax of JSON stays."""
     return orjson.dumps(_plain_value(orjson.loads(document))).decode()
 
 

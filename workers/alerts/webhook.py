@@ -1,4 +1,4 @@
-"""The signed outgoing webhook, after Standard Webhooks."""
+"""The signed outgoing webhook, as Standard Webhooks specifies it."""
 
 import hashlib
 import re
@@ -25,11 +25,11 @@ class Webhook:
         self._http = httpx.Client(timeout=TIMEOUT_SECONDS)
 
     def close(self) -> None:
-        """Close connections."""
+        """Close the connections."""
         self._http.close()
 
     def post(self, message: Message, now: datetime) -> None:
-        """Post: `webhook-id` is the idempotency key, `webhook-signature` covers id, time and body. Raises `DeliveryError`."""
+        """Post an alert. `webhook-id`: its idempotency key; the signature covers id, time, body. Raises `DeliveryError`."""
         name = webhook_id(message.idempotency_key)
         content: dict[str, Any] = {
             "type": message.topic,
@@ -52,7 +52,7 @@ class Webhook:
 
 
 def webhook_id(idempotency_key: str) -> str:
-    """The key as a header can hold it, and without a dot, which parts what is signed: as it is, or a digest of it."""
+    """The key, or its digest if it does not fit a header or contains a dot, which separates the signed parts."""
     if _HEADER_SAFE.fullmatch(idempotency_key):
         return idempotency_key
     return f"sha256:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"

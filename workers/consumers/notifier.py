@@ -1,4 +1,4 @@
-"""Sends notifications: Celery messages which say that a queue has work. A lost one costs a second."""
+"""Sends notifications: Celery messages that start a queue's task. A lost one is sent again within about a second."""
 
 import logging
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Notifier:
         self._celery, self._store = celery, store
 
     def notify(self, queues: Sequence[str]) -> None:
-        """Notify those of the queues that nobody works or waits on, and that were not notified a moment ago."""
+        """Notify the queues that no consumer waits on and that were not notified a moment ago."""
         self.send(self._store.queues_to_notify(queues))
 
     def notify_another(self, queue: str) -> None:

@@ -11,7 +11,7 @@ class SingleFlight:
         self._running = self._called_again = False
 
     def try_start(self) -> bool:
-        """Start the work, unless another thread does it: that one is made to run once more."""
+        """Start the work. False if another thread is running it: that thread then runs it once more."""
         with self._lock:
             if self._running:
                 self._called_again = True
@@ -20,7 +20,7 @@ class SingleFlight:
             return True
 
     def try_finish(self) -> bool:
-        """Finish the work. False if somebody called meanwhile: then the caller must run once more."""
+        """Finish the work. False if another call came meanwhile: the caller must then run it once more."""
         with self._lock:
             if self._called_again:
                 self._called_again = False
@@ -29,6 +29,6 @@ class SingleFlight:
             return True
 
     def abort(self) -> None:
-        """Finish whatever was called meanwhile: the work failed as a whole."""
+        """Finish after an error, and discard the calls that came meanwhile."""
         with self._lock:
             self._running = self._called_again = False

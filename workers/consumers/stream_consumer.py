@@ -1,13 +1,13 @@
 """A stream consumer: the loop that empties one stream, batch by batch, in one worker process.
 
-1. It handles the entries that this worker took and did not finish.
-2. It claims the entries of workers that are gone.
+1. It handles its own pending entries: those that this worker read and did not finish.
+2. It claims the entries of workers that have died.
 3. It reads new entries until there are none.
-4. It then waits about a second in a blocking read (the *idle wait*), with its waiter flag set. Under steady traffic an event therefore
-   needs no Celery message.
+4. It then waits about a second in a blocking read (the *idle wait*), with its waiter flag set. Under steady traffic an event
+   therefore needs no Celery message.
 
-No notification is lost: before it ends, the consumer clears its waiter flag and reads the stream once more, and whoever appends checks the
-flag after the append. A crash anywhere leaves entries pending, and a waiter flag that expires.
+No notification is lost: before it ends, the consumer clears its waiter flag and reads the stream once more, and every writer
+checks the flag after its append. A crash anywhere leaves entries pending, and a waiter flag that expires.
 """
 
 import logging
@@ -24,14 +24,14 @@ from workers.valkey.entries import BATCH, Entry
 from workers.valkey.store import Store
 
 DISPATCH_BATCH = 1024
-"""Entries in a batch of the dispatcher. It only passes them on, and a batch costs two round trips and two fsyncs, whatever its size."""
+"""Entries in a batch of the dispatcher. A batch costs two round trips and two fsyncs, whatever its size."""
 MAX_CLAIM_CHECKS = 16
 """Claim checks in a batch of a handler. If each is full, the batch is still about a second's work."""
 IDLE_WAIT_MS = 1_000
 WAITER_FLAG_LIFETIME_MS = 3_000
 WAITER_FLAG_RENEWAL_SECONDS = 1.0
 CLAIM_IDLE_MS = 10_000
-"""An entry is claimed from a consumer that has been silent for so long. It is longer than a batch takes; a second run changes nothing."""
+"""An entry is claimed when it has been idle for this time, which is longer than a batch takes. A second run changes nothing."""
 CLAIM_PERIOD_SECONDS = 5.0
 MAX_RUN_SECONDS = 30.0
 """A task ends after this time and notifies its successor, so that Flower shows it."""
@@ -61,7 +61,7 @@ class BatchSize:
 
 
 class StreamConsumer:
-    """The consumer of one stream in this process. `process` handles and acknowledges a batch, or raises `DependencyUnavailableError`."""
+    """One stream's consumer in this process. `process` acknowledges a batch, or raises `DependencyUnavailableError`."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class StreamConsumer:
         return entries or None
 
     def _keeps_waiter_flag(self) -> bool:
-        """Whether the waiter flag is ours. It is renewed long before it expires, and not for every batch: that would be an fsync each."""
+        """Whether we hold the waiter flag. It is renewed well before it expires, not for every batch: each renewal is an fsync."""
         if monotonic() >= self._next_flag:
             if not self._store.set_waiter_flag(self.name, self._consumer, WAITER_FLAG_LIFETIME_MS):
                 return False

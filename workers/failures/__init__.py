@@ -1,1 +1,1 @@
-"""What happens to an event that failed: the record, the retry policy, what may be shown of the error."""
+"""Failed events: the failure records, the retry policies, and what may be shown of an error."""

@@ -1,7 +1,7 @@
-"""Why an attempt failed, and what of the error may be shown. Pure.
+"""Describes why an attempt failed, and builds the part of the error that may be shown. Pure.
 
-An error's own text may quote a customer, and nothing can tell where in a formatted traceback such a text begins and ends. So what may
-be shown is built from the error itself, of its frames and types alone, at the moment it is caught.
+The text of an error may quote personal data, and cannot be found reliably in a formatted traceback. The part that may be shown
+is therefore built from the frames and the types of the error when it is caught.
 """
 
 import traceback
@@ -16,15 +16,15 @@ from workers.errors import EventFailedError, PermanentError
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
-"""What is longer loses its middle: a thousand failures must not fill Valkey."""
+"""Longer text loses its middle: a thousand failures must not fill Valkey."""
 MAX_FRAMES = 60
 MAX_CHAIN = 10
 
 
 def to_celery_error(failure: Failure, error: Exception) -> EventFailedError:
-    """The error as Celery may show it, its causes too; `failure` is the record after it.
+    """The error as Celery may show it, with its causes but without their texts. `failure` is the record after the attempt.
 
-    To be raised where no error is being handled: Python would tie that one to it, with its text.
+    Raise it where no other error is being handled: Python would chain that error to it, with its text.
     """
     shown = EventFailedError(summary(failure)).with_traceback(error.__traceback__)
     shown.__cause__ = _stand_in(_cause_of(error), MAX_CHAIN)
@@ -32,7 +32,7 @@ def to_celery_error(failure: Failure, error: Exception) -> EventFailedError:
 
 
 def _stand_in(error: BaseException | None, depth: int) -> EventFailedError | None:
-    """An error without its text, for one whose text may not be shown."""
+    """A copy of an error without the text that may not be shown."""
     if error is None or depth == 0:
         return None
     shown = EventFailedError(_shown_name(error)).with_traceback(error.__traceback__)
@@ -41,17 +41,17 @@ def _stand_in(error: BaseException | None, depth: int) -> EventFailedError | Non
 
 
 def summary(failure: Failure) -> str:
-    """What Flower and the log may say of a failure, in one line: why, and where to read more."""
+    """One line for Flower and the log: the reason of a failure, and the command that shows more."""
     return f"{failure.reason}: {headline(failure)} (curbside failed show {failure.field})"
 
 
 def headline(failure: Failure) -> str:
-    """The type of the error, and its text if that was made to be shown, in one line."""
-    return _type_of(failure) + (f": {sanitize(failure.message)}" if _is_ours(failure) else "")
+    """The type of the error, and its text if it may be shown, in one line."""
+    return _type_of(failure) + (f": {sanitize(failure.message)}" if _may_show_text(failure) else "")
 
 
 def reason_of(error: Exception) -> Reason:
-    """The named reason of an error that is an event's fault."""
+    """The reason of an error that makes an event fail."""
     if isinstance(error, DecodeError):
         return error.reason
     if isinstance(error, PermanentError):
@@ -60,63 +60,63 @@ def reason_of(error: Exception) -> Reason:
 
 
 def describe(error: Exception) -> dict[str, Any]:
-    """The fields of a record that say what went wrong. Whatever the error is, this raises nothing, and it can be stored."""
-    is_ours = isinstance(error, PermanentError | DecodeError)
-    text = _text_of(error) if is_ours else f"{type(error).__name__}: {_text_of(error)}"
-    is_placed = isinstance(error, DecodeError)  # its message names the place: frames would add nothing
+    """The fields of a failure record that describe an error. Raises nothing for any error; the result can be stored."""
+    may_show_text = isinstance(error, PermanentError | DecodeError)
+    text = _text_of(error) if may_show_text else f"{type(error).__name__}: {_text_of(error)}"
+    has_location = isinstance(error, DecodeError)  # its message names the location: frames would add nothing
     return {
         "reason": reason_of(error),
         "message": _storable(text, MAX_MESSAGE_CHARS),
         "traceback": None
-        if is_placed
+        if has_location
         else _storable("".join(traceback.format_exception(error, limit=-MAX_FRAMES)), MAX_TRACEBACK_CHARS),
-        "frames": None if is_placed else _storable("".join(_frames(error, MAX_CHAIN)), MAX_TRACEBACK_CHARS),
+        "frames": None if has_location else _storable("".join(_frames(error, MAX_CHAIN)), MAX_TRACEBACK_CHARS),
     }
 
 
 def _text_of(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # a foreign error's own code: it may raise anything
-        return "(it has no text: making it failed)"
+    except Exception:  # the error's own __str__ may raise anything
+        return "(no text: str() of it failed)"
 
 
-def _storable(text: str, most: int) -> str:
-    """As UTF-8 can hold it, and no longer than that."""
+def _storable(text: str, limit: int) -> str:
+    """The text as valid UTF-8, cut in the middle to `limit` characters."""
     text = text.encode("utf-8", "backslashreplace").decode()
-    left_out = len(text) - most
-    return text if left_out <= 0 else f"{text[: most // 2]}\n… {left_out} characters left out …\n{text[-(most // 2) :]}"
+    left_out = len(text) - limit
+    return text if left_out <= 0 else f"{text[: limit // 2]}\n… {left_out} characters left out …\n{text[-(limit // 2) :]}"
 
 
-class Scrubbed(NamedTuple):
-    """What may be shown of a failure to whoever may not see personal data."""
+class Redacted(NamedTuple):
+    """The part of a failure that contains no personal data."""
 
     message: str
     traceback: str | None
 
 
-def scrubbed(failure: Failure) -> Scrubbed:
-    """Message and traceback without what an error's text may quote: frames and types stay.
+def redact(failure: Failure) -> Redacted:
+    """The message and the traceback without the texts of errors: frames and types stay.
 
-    Texts of `PermanentError` and of undecodable bodies are ours or the handler's author's, made to be shown; not so what caused them.
+    The texts of `PermanentError` and `DecodeError` are written to be shown, and stay. The texts of their causes do not.
     """
-    message = failure.message if _is_ours(failure) else f"{_type_of(failure)}: (--unmask shows its text)"
-    kept_elsewhere = "(--unmask shows it)" if failure.traceback is not None else None
-    return Scrubbed(message, failure.frames or kept_elsewhere)
+    message = failure.message if _may_show_text(failure) else f"{_type_of(failure)}: (--unmask shows its text)"
+    placeholder = "(--unmask shows it)" if failure.traceback is not None else None
+    return Redacted(message, failure.frames or placeholder)
 
 
-def _is_ours(failure: Failure) -> bool:
+def _may_show_text(failure: Failure) -> bool:
     return failure.reason not in (Reason.HANDLER_ERROR, Reason.LEDGER_REFUSED)
 
 
 def _type_of(failure: Failure) -> str:
-    if _is_ours(failure):
+    if _may_show_text(failure):
         return (PermanentError if failure.reason is Reason.REJECTED else DecodeError).__name__
     return failure.message.partition(":")[0]
 
 
 def _frames(error: BaseException, depth: int) -> Iterator[str]:
-    """A traceback as Python writes it, with each error's type where its text would be."""
+    """A traceback in Python's format, with each error's type instead of its text."""
     if (cause := _cause_of(error)) is not None and depth > 0:
         yield from _frames(cause, depth - 1)
         how = (
@@ -131,7 +131,7 @@ def _frames(error: BaseException, depth: int) -> Iterator[str]:
 
 
 def _shown_name(error: BaseException) -> str:
-    """The type of an error, of a group's errors too; the text only if it was made to be shown."""
+    """The type of an error (of a group, also its errors' types), and its text if it may be shown."""
     name = type(error).__qualname__
     if isinstance(error, PermanentError | DecodeError):
         return f"{name}: {sanitize(_text_of(error))}"

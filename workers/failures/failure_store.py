@@ -1,8 +1,8 @@
-"""The failure store: every event that could not be handled, with its raw body, until it is applied or discarded.
+"""The failure store: a record of every failed event, with its raw body, until the event is applied.
 
-It lives in Valkey, since it must work while the database is what failed. `retries` holds when each is to be tried again; a Celery
-message only carries the moment, so a lost message costs a lease. Every change compares the record with what was read: two operators, or
-an operator and a worker, never undo each other's change.
+It is in Valkey, because it must work while the database is unavailable. `retries` holds when each failure is retried. A Celery
+message only starts the attempt: if the message is lost, the attempt starts after the lease. Every change compares the record
+with the one that was read, so two operators, or an operator and a worker, never undo each other's change.
 """
 
 import uuid
@@ -21,26 +21,26 @@ from workers.errors import FailureNotFoundError
 from workers.valkey import scripts
 
 LEASE_MS = 15_000
-"""A retry whose result is not known after so long is sent again."""
+"""A retry without a result after this time is sent again."""
 MAX_IN_FLIGHT = 4
-"""Retries that run at once in a whole deployment: fewer than the spare threads of a worker, so that no queue waits for a retry."""
+"""The most retries at once in a deployment: fewer than a worker's spare threads, so retries never block a queue."""
 
 _NAMESPACE = uuid.UUID("6f1c7a52-7d0e-4c3e-9a54-0a5d2a6f7c11")
 _KEYS = [keys.FAILURES, keys.RETRIES, keys.IN_FLIGHT, keys.COUNTERS]
 
 
 def first_task_id(handler: str, event_id: str) -> str:
-    """The id of the Celery task that retries an event until a person retries it."""
+    """The id of the Celery task that retries an event, until an operator retries it."""
     return str(uuid.uuid5(_NAMESPACE, f"{handler}:{event_id}"))
 
 
 def next_task_id(task_id: str) -> str:
-    """The id of the task of a person's retry. It follows from the failed task's id, so that a double click is one retry."""
+    """The id of the task after an operator's retry. It is derived from the failed task's id: a double click is one retry."""
     return str(uuid.uuid5(_NAMESPACE, task_id))
 
 
 class FailureStore:
-    """All failures of a deployment. Safe to share between threads and processes."""
+    """The failures of a deployment. Safe to share between threads and processes."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -50,11 +50,11 @@ class FailureStore:
         self._decoded = scripts.load(client, "seen", "failure_decoded")
 
     def get(self, handler: str, event_id: str) -> Failure:
-        """One failure. Raises `FailureNotFoundError`."""
+        """Return one failure. Raises `FailureNotFoundError`."""
         return decode_failure(self._read(handler, event_id))
 
     def all(self) -> Iterator[Failure]:
-        """Every failure once, in no order, though Valkey may return a field twice while its table grows."""
+        """Every failure once, unordered. HSCAN may return a field twice while the hash grows."""
         seen = set()
         for field, record in self._client.hscan_iter(keys.FAILURES, count=500):
             if field not in seen:
@@ -62,23 +62,23 @@ class FailureStore:
                 yield decode_failure(record)
 
     def count(self) -> int:
-        """How many there are."""
+        """The number of failures."""
         return int(self._client.hlen(keys.FAILURES))
 
     def take_due(self, now_ms: int) -> list[Failure]:
-        """The failures to be tried now, at most `MAX_IN_FLIGHT` at once; each is leased to the message that the caller sends."""
+        """Lease the failures that are due, with at most `MAX_IN_FLIGHT` in flight. The caller sends a message for each."""
         due: Any = self._take([keys.RETRIES, keys.IN_FLIGHT], [now_ms, LEASE_MS, MAX_IN_FLIGHT])
         records: Any = self._client.hmget(keys.FAILURES, due) if due else []
         return [decode_failure(record) for record in records if record is not None]
 
     def is_in_flight(self, failure: Failure) -> bool:
-        """Whether a message that retries it is expected. One that comes after the event was resolved is not."""
+        """Whether the failure is leased for a retry. A message that arrives after it was resolved finds it is not."""
         return self._client.zscore(keys.IN_FLIGHT, failure.field) is not None
 
     def retry(self, handler: str, event_id: str, now_ms: int, of_task: str | None = None) -> Failure:
-        """Have a dead or discarded failure tried again at once, as a new task. Raises `FailureNotFoundError`.
+        """Retry a dead or discarded failure at once, as a new task. Raises `FailureNotFoundError`.
 
-        `of_task`: only if this is the task that failed, so that a second click on it changes nothing.
+        `of_task`: retry only if this is the failed task's id. A second click on the same task then changes nothing.
         """
 
         def retried(failure: Failure) -> Failure:
@@ -99,7 +99,7 @@ class FailureStore:
         return self._update(handler, event_id, retried)
 
     def discard(self, handler: str, event_id: str, note: str) -> Failure:
-        """Decide that it is not applied. The record stays, with the note, and `retry` can undo it. Raises `FailureNotFoundError`."""
+        """Discard a failure, with a note. The record stays, and `retry` undoes this. Raises `FailureNotFoundError`."""
 
         def discarded(failure: Failure) -> Failure:
             if failure.state is FailureState.DISCARDED:
@@ -109,7 +109,7 @@ class FailureStore:
         return self._update(handler, event_id, discarded)
 
     def record_attempt(self, failure: Failure, changed: Failure) -> bool:
-        """An attempt failed: keep the changed record. False if a person has changed it meanwhile: that decision stands."""
+        """Store the record after a failed attempt. False if an operator has changed it meanwhile: that change stays."""
         try:
             record = self._read(failure.handler, failure.event_id)
         except FailureNotFoundError:
@@ -117,7 +117,7 @@ class FailureStore:
         return decode_failure(record) == failure and self._replace(record, failure, changed)
 
     def resolve(self, failure: Failure) -> bool:
-        """An attempt succeeded and its effects are committed: remove the record, whatever its state now. False if there is none."""
+        """Remove the record after a committed attempt, whatever its state is now. False if there is none."""
 
         def remove(record: bytes, now: Failure) -> bool:
             was_discarded = now.state is FailureState.DISCARDED
@@ -128,9 +128,9 @@ class FailureStore:
     def resolve_decoded(
         self, failure: Failure, event: Event, handlers: Sequence[str], seen_ms: int, unrecognised_name: str = ""
     ) -> bool:
-        """A body can now be decoded: remove the record and route the event to these handlers, unless it is a duplicate.
+        """Remove the record of a body that can now be decoded, and route the event to these handlers unless it is a duplicate.
 
-        False if a person has discarded it meanwhile.
+        False if an operator has discarded it meanwhile, or if there is no record.
         """
         streams = [keys.UNRECOGNISED, *map(keys.todo, handlers)]
 
@@ -168,7 +168,7 @@ class FailureStore:
         return bool(self._change(_KEYS, args))
 
     def _read(self, handler: str, event_id: str) -> bytes:
-        """The record, under either name of the dispatcher."""
+        """The record, under either of the dispatcher's names. Raises `FailureNotFoundError`."""
         for name in keys.names_of_handler(handler):
             record: Any = self._client.hget(keys.FAILURES, f"{name}:{event_id}")
             if record is not None:

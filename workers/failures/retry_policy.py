@@ -1,4 +1,4 @@
-"""Whether and when a failed event is tried again: the policies, and the record of a failure after one more attempt. Pure."""
+"""Whether and when a failed event is retried: the policies, and the failure record after an attempt. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from workers.errors import PermanentError
 from workers.failures.error_report import describe
 
 Jitter = Callable[[float, float], float]
-"""A number between two, by chance: `random.uniform`."""
+"""Returns a random number between two numbers, such as `random.uniform`."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a failed event is tried at a handler (the batch counts as the first try), and how long between the tries.
+    """The most attempts at an event in one handler (the batch is the first attempt), and the pauses between them.
 
-    The pause doubles from `first` to `longest`; up to half of it is taken off by chance.
+    The pause doubles from `first` up to `longest`. Jitter shortens it by up to half.
     """
 
     attempts: int
@@ -28,24 +28,24 @@ class RetryPolicy:
 
 
 URGENT = RetryPolicy(attempts=6, first=timedelta(seconds=1), longest=timedelta(seconds=30))
-"""Where minutes count: dead, and so before a person's eyes, within half a minute."""
+"""For handlers whose events matter within minutes: a failure is dead, and visible as such, within half a minute."""
 PATIENT = RetryPolicy(attempts=8, first=timedelta(seconds=5), longest=timedelta(minutes=10))
-"""Bookkeeping: dead after five to eleven minutes."""
+"""For all other handlers: a failure is dead after five to eleven minutes."""
 NO_RETRY = RetryPolicy(attempts=1, first=timedelta(0), longest=timedelta(0))
-"""What cannot succeed before a new release: undecodable bodies."""
+"""For undecodable bodies, which only a new release can decode."""
 OUTAGE = RetryPolicy(attempts=0, first=timedelta(seconds=1), longest=timedelta(seconds=30))
-"""The pauses while the world is away. Those tries are not counted."""
+"""The pauses during a dependency outage, whose attempts are not counted."""
 
 
 def backoff_ms(policy: RetryPolicy, attempts: int, jitter: Jitter) -> int:
-    """How long to wait after so many tries."""
+    """The pause after this many attempts, in milliseconds."""
     factor, longest = policy.first.total_seconds(), policy.longest.total_seconds()
     seconds = min(longest, factor * get_exponential_backoff_interval(1, attempts - 1, 1 << 30, full_jitter=False))
     return int(1000 * seconds * jitter(0.5, 1.0))
 
 
 def after_attempt(failure: Failure, error: Exception, policy: RetryPolicy, now_ms: int, jitter: Jitter) -> Failure:
-    """The record after one more failed try: when it is tried next, or that it is dead."""
+    """The record after one more failed attempt: either with the time of the next attempt, or dead."""
     attempts = failure.attempts + 1
     dead = isinstance(error, PermanentError | DecodeError) or attempts >= policy.attempts
     return msgspec.structs.replace(
@@ -61,6 +61,6 @@ def after_attempt(failure: Failure, error: Exception, policy: RetryPolicy, now_m
 
 
 def after_outage(failure: Failure, now_ms: int, jitter: Jitter) -> Failure:
-    """The record after a try that the world spoiled: no attempt is counted, and the next is later than this one was."""
-    away = failure.away + 1
-    return msgspec.structs.replace(failure, away=away, next_at_ms=now_ms + backoff_ms(OUTAGE, away, jitter))
+    """The record after an attempt that a dependency outage prevented: it counts no attempt, and the pause grows."""
+    outages = failure.away + 1
+    return msgspec.structs.replace(failure, away=outages, next_at_ms=now_ms + backoff_ms(OUTAGE, outages, jitter))

@@ -1,6 +1,6 @@
 """Sends a Celery task for each failed event that is due for its next attempt.
 
-The message carries only the moment: the record of failures decides what is due, and a lost message is sent again after its lease.
+The failure store decides what is due; the message only starts the attempt. A lost message is sent again after its lease.
 """
 
 import logging
@@ -18,7 +18,7 @@ from schemas.tasks import RETRY_QUEUE, queue_name, retry_task_name
 from workers.failures.failure_store import FailureStore
 
 NO_HANDLER_PAUSE_MS = 60_000
-"""How long a failure waits whose handler this release does not know."""
+"""How long a failure waits if this release has no such handler."""
 MAX_KEYWORD_CHARS = 600
 """Flower cuts what it shows of arguments at 1,024 characters."""
 _PLAIN = re.compile(r"[\w.:#/-]{1,200}")
@@ -53,16 +53,16 @@ class RetryScheduler:
             log.warning("retry of %s not sent: %s; it will be sent again", failure.field, type(error).__name__)
 
     def _postpone(self, failure: Failure) -> None:
-        """This release has no such handler; another may. The failure must not hold up those that can be tried."""
+        """Postpone a failure whose handler this release does not have: it must not block those that can be retried."""
         log.warning("%s waits: there is no handler of that name (HANDLER_MODULES)", failure.field)
         self._failures.record_attempt(failure, msgspec.structs.replace(failure, next_at_ms=_now_ms() + NO_HANDLER_PAUSE_MS))
 
 
 def shown_kwargs(failure: Failure) -> str:
-    """The keyword arguments as Flower shows and searches them: the event id, and beside it the order ids.
+    """The keyword arguments as Flower shows and searches them: the event id and the order ids.
 
-    The message itself holds only the event id. Order ids are the providers' numbers and name no person, so they may be shown: as many as
-    fit, without those whose characters a representation would change.
+    The message itself contains only the event id. Order ids identify no person, so they may be shown: as many as fit, without
+    those that contain a character that `repr` would escape.
     """
     shown = {"event_id": failure.event_id}
     plain = [order_id for order_id in failure.order_ids if _PLAIN.fullmatch(order_id) and sanitize(order_id) == order_id]

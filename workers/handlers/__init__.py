@@ -1,1 +1,1 @@
-"""The built-in handlers, one file each. See `workers.handler` for what a handler is and how a user adds one."""
+"""The built-in handlers, one file each. `workers.handler` documents the handler API."""

@@ -1,8 +1,13 @@
-"""Customer MIA: the driver is there, the customer is not. One alert while it is open, at once, in a lane of its own.
+"""Customer MIA: the driver has arrived and cannot find the customer. Each open alert is sent once, at once.
 
-Open means: reported after the order was last delivered or canceled. The timeline closes alerts; an old report opens nothing once the
-end of the order is handled (the lanes do not wait for each other: handled before it, it opens an alert, which the end closes). A report
-that arrived before the end, but is handled after it, leaves a closed alert, and nobody is called for it. Both handlers hold the order's row while they decide: neither misses the other.
+An alert is open if it was reported after the order was last delivered or canceled, by the provider's time. The timeline handler
+closes alerts. Its queue and this one run independently:
+
+- A report handled before the end of its order opens an alert. The end then closes it.
+- A report handled after the end, but received before it, is stored as a closed alert. No alert is sent.
+- A report received and handled after a later end stores nothing.
+
+Both handlers lock the order's row while they decide, so each sees what the other has written.
 """
 
 from collections import defaultdict
@@ -39,54 +44,54 @@ _ALERTS = Lookup(
 
 @handler("customer_mia", Kind.CUSTOMER_MIA, retry=URGENT)
 def customer_mia(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Open the alerts of these orders, or keep them open."""
+    """Open the alerts of these orders, or extend the alerts that are open."""
     named = [(event, name) for event in sorted(events, key=ordering_key) for name in names_of(event)]
     names = {name for _, name in named}
     lock_orders(work.connection, names)
-    its_ends, its_alerts = ends_of(work.connection, names), _alerts_of(work.connection, names)
+    ends_by_order, alerts_by_order = ends_of(work.connection, names), _alerts_of(work.connection, names)
     for event, name in named:
-        ends = [end for end in its_ends.get(name, []) if end.occurred_at >= event.occurred_at]
-        known = its_alerts[name]
+        ends = [end for end in ends_by_order.get(name, []) if end.occurred_at >= event.occurred_at]
+        known = alerts_by_order[name]
         if not ends:
             work.alert(_alert(event, name[1], _report(event, known, None)))
         elif not any(end.arrived_before(event.event_id) for end in ends) and not any(each.covers(event) for each in known):
             _report(event, known, ends[0])
-    _write(work.connection, its_alerts)
+    _write(work.connection, alerts_by_order)
 
 
 @dataclass
-class _Reported:
-    """An alert of an order: a row, as it was or is to be."""
+class _AlertRow:
+    """An alert of an order: a stored row, or one to be written."""
 
     identity: str
     first_reported_at: datetime
     last_reported_at: datetime
     closed: End | None
     opened_by: Event | None = None
-    """The event that makes it now; None if it was there."""
+    """The event that opens it now; None if the row is stored already."""
     changed: bool = False
 
     def covers(self, event: Event) -> bool:
-        """Whether it stands for this report already."""
+        """Whether the row includes this report already."""
         return self.first_reported_at <= event.occurred_at <= self.last_reported_at
 
 
-def _alerts_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[_Reported]]:
-    found: dict[Name, list[_Reported]] = defaultdict(list)
+def _alerts_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[_AlertRow]]:
+    found: dict[Name, list[_AlertRow]] = defaultdict(list)
     for provider, order_id, identity, first, last, closed_at, closed_by in _ALERTS.rows(connection, names):
         closed = None if closed_at is None else End(closed_at, closed_by)
-        found[provider, order_id].append(_Reported(identity, first, last, closed))
+        found[provider, order_id].append(_AlertRow(identity, first, last, closed))
     return found
 
 
-def _report(event: Event, known: list[_Reported], closed: End | None) -> str:
-    """Note the report on the alert it belongs to, the open one or the one that the same event closed, or make one.
+def _report(event: Event, known: list[_AlertRow], closed: End | None) -> str:
+    """Add the report to its alert: the open one, or the one that the same end closed. Create the alert if there is none.
 
-    Returns the identity of the event that opened it.
+    Returns the identity of the event that opened the alert.
     """
     same = next((each for each in known if (each.closed and each.closed.event_id) == (closed and closed.event_id)), None)
     if same is None:
-        same = _Reported(event.identity, event.occurred_at, event.occurred_at, closed, event)
+        same = _AlertRow(event.identity, event.occurred_at, event.occurred_at, closed, event)
         known.append(same)
     same.first_reported_at = min(same.first_reported_at, event.occurred_at)
     same.last_reported_at = max(same.last_reported_at, event.occurred_at)
@@ -94,14 +99,14 @@ def _report(event: Event, known: list[_Reported], closed: End | None) -> str:
     return same.identity
 
 
-def _write(connection: Connection, its_alerts: dict[Name, list[_Reported]]) -> None:
-    changed = [(name, each) for name, alerts in its_alerts.items() for each in alerts if each.changed]
+def _write(connection: Connection, alerts_by_order: dict[Name, list[_AlertRow]]) -> None:
+    changed = [(name, each) for name, alerts in alerts_by_order.items() for each in alerts if each.changed]
     insert_new(connection, table, [_row(name, each, each.opened_by) for name, each in changed if each.opened_by])
-    if noted := [_noted(name, each) for name, each in changed if not each.opened_by]:
-        connection.execute(_NOTE, noted)
+    if extended := [_extension(name, each) for name, each in changed if not each.opened_by]:
+        connection.execute(_EXTEND, extended)
 
 
-def _row(name: Name, alert: _Reported, opened_by: Event) -> dict[str, object]:
+def _row(name: Name, alert: _AlertRow, opened_by: Event) -> dict[str, object]:
     return {
         "provider": name[0],
         "order_id": name[1],
@@ -116,7 +121,7 @@ def _row(name: Name, alert: _Reported, opened_by: Event) -> dict[str, object]:
     }
 
 
-_NOTE = (
+_EXTEND = (
     update(table)
     .where(
         table.c.provider == bindparam("of"), table.c.order_id == bindparam("order"), table.c.identity == bindparam("opened_by")
@@ -125,13 +130,13 @@ _NOTE = (
 )
 
 
-def _noted(name: Name, alert: _Reported) -> dict[str, object]:
+def _extension(name: Name, alert: _AlertRow) -> dict[str, object]:
     times = {"first": alert.first_reported_at, "last": alert.last_reported_at}
     return {"of": name[0], "order": name[1], "opened_by": alert.identity, **times}
 
 
 def _alert(event: Event, order_id: str, opened_by: str) -> Alert:
-    """Said again for every report, under the key of the first: so it is sent once, and survives any crash."""
+    """The alert. Each report writes it again under the key of the first: it is sent once, and a crash loses none."""
     return Alert(
         idempotency_key=f"customer_mia:{event.provider}:{order_id}:{opened_by}",
         topic="customer_mia",

@@ -1,8 +1,8 @@
-"""Late deliveries: how late an order will be, by the newest event; people are alerted from `LATE_ALERT_MINUTES` on.
+"""Late deliveries: how late an order will be, by its newest event. From `LATE_ALERT_MINUTES` on, an alert is sent.
 
-The event says the new estimate or window; what was promised before is in the event (envelope) or in the order's history (flat). While
-it is unknown so is the lateness, and people are alerted all the same. No alert for what is no news: an older event, or an order that
-was delivered or canceled since.
+The event contains the new estimate or window. The earlier promise is in the event (envelope) or in the order's history (flat).
+While the promise is unknown, so is the lateness, and an alert is sent all the same. No alert is sent for an older event, nor
+for an order that has been delivered or canceled since.
 """
 
 from collections.abc import Sequence
@@ -24,20 +24,20 @@ _COLUMNS = (
     "event_id", "occurred_at", "received_at", "old_window_starts_at", "old_window_ends_at", "new_window_starts_at",
     "new_window_ends_at", "promised_at", "expected_at", "minutes_late",
 )  # fmt: skip
-_WRITTEN = Lookup(table, select(table).order_by(table.c.provider, table.c.order_id))
+_STORED = Lookup(table, select(table).order_by(table.c.provider, table.c.order_id))
 
 
 @handler("late_deliveries", Kind.LATE_DELIVERY, retry=URGENT)
 def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Write the newest lateness of each order, and have people alerted of it."""
+    """Write the newest lateness of each order, and alert if it is late enough."""
     newest = {name: event for event in sorted(events, key=ordering_key) for name in names_of(event)}
     lock_orders(work.connection, newest)
     rows = [_row(newest[name], name) for name in sorted(newest)]
     upsert(work.connection, table, rows, _assign)
     measure_lateness(work.connection, newest)
     ends = ends_of(work.connection, newest)
-    for written in _WRITTEN.rows(work.connection, newest):
-        row = written._mapping
+    for stored in _STORED.rows(work.connection, newest):
+        row = stored._mapping
         name = row["provider"], row["order_id"]
         is_over = any(end.occurred_at >= row["occurred_at"] for end in ends.get(name, []))
         if row["news"] == ordering_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):
@@ -49,7 +49,7 @@ def _assign(statement: Insert) -> Assignments:
 
 
 def is_alarming(row: "RowMapping | dict[str, Any]", alert_minutes: int) -> bool:
-    """Whether it is late enough, or late by an unknown time. Pure."""
+    """Whether the order is at least `alert_minutes` late, or late by an unknown time. Pure."""
     minutes = row["minutes_late"]
     return minutes is None or minutes >= alert_minutes
 

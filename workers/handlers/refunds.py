@@ -1,4 +1,4 @@
-"""Refunds: one for each order and line. The event carries the whole item list; a line is refunded by whichever said so first."""
+"""Refunds: one row for each order and line, from the first event that lists it. Every event carries the whole item list."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from workers.ledger.event_order import ordering_key
 from workers.ledger.tables import refunds as table
 from workers.ledger.upsert import Assignments, Insert, Row, older, upsert
 
-_SAID = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
+_REFUND_COLUMNS = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
 
 
 @handler("refunds", Kind.ORDER_ITEM_REFUND)
@@ -18,11 +18,11 @@ def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
 
 
 def _assign(statement: Insert) -> Assignments:
-    return older(statement, table, "first_news", _SAID)
+    return older(statement, table, "first_news", _REFUND_COLUMNS)
 
 
 def fold(events: Sequence[Event]) -> list[Row]:
-    """One row for each refunded line, as it was said first; sorted. Pure."""
+    """One row for each refunded line, as the first event has it; sorted. Pure."""
     rows: dict[tuple[str, str, str], Row] = {}
     for event in sorted(events, key=ordering_key):
         for order_id in event.order_ids:

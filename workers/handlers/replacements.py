@@ -1,7 +1,7 @@
-"""Replacements: one for each order, line and substitute; a newer substitute supersedes.
+"""Replacements: one row for each order, line and substitute. A newer substitute supersedes the older ones of its line.
 
-The event carries the whole item list, so only a line with a substitute not seen before is a new replacement. A substitute that is
-listed again after another one took its place is the line's substitute again.
+Every event carries the whole item list, so only a substitute that is new to its line is a new replacement. A superseded
+substitute that a newer event lists again becomes the line's substitute again.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from workers.ledger.orders import lock_orders
 from workers.ledger.tables import replacements as table
 from workers.ledger.upsert import Assignments, Insert, Row, newer, older, upsert
 
-_SAID_FIRST = (
+_FIRST_COLUMNS = (
     "event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit", "substitute_name",
     "substitute_quantity",
 )  # fmt: skip
@@ -42,7 +42,7 @@ _SUPERSEDE = (
 
 @handler("replacements", Kind.ORDER_ITEM_REPLACEMENT)
 def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Write the replacements of these events, and which substitute stands on each line now."""
+    """Write the replacements of these events, and which substitute is the current one of each line."""
     if not (rows := fold(events)):
         return
     lock_orders(work.connection, ((row["provider"], row["order_id"]) for row in rows))
@@ -51,11 +51,11 @@ def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
 
 
 def _assign(statement: Insert) -> Assignments:
-    return older(statement, table, "first_news", _SAID_FIRST) | newer(statement, table, "last_news", ())
+    return older(statement, table, "first_news", _FIRST_COLUMNS) | newer(statement, table, "last_news", ())
 
 
 def fold(events: Sequence[Event]) -> list[Row]:
-    """One row for each line and substitute, as it was said first, with the newest news that listed it; sorted. Pure."""
+    """One row for each line and substitute: the first event's values, and the newest event's ordering key; sorted. Pure."""
     rows: dict[tuple[str, str, str, str], Row] = {}
     for event in sorted(events, key=ordering_key):
         for order_id in event.order_ids:
@@ -88,6 +88,6 @@ def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
 
 
 def _supersede(connection: Connection, rows: Sequence[Row]) -> None:
-    """On each line, the substitute with the newest news stands; the others are superseded by it."""
+    """On each line, let the substitute with the newest ordering key supersede the others."""
     lines = sorted({(row["provider"], row["order_id"], row["line"]) for row in rows})
     connection.execute(_SUPERSEDE, [dict(zip(("its_provider", "its_order", "its_line"), line, strict=True)) for line in lines])

@@ -1,6 +1,7 @@
-"""Timeline: every event becomes a line of its orders' history, and the order's row says how things stand now.
+"""Timeline: adds every event to the history of its orders, and keeps the current state in the order's row.
 
-"Now" is by the provider's time: old news never overwrites newer. Closes MIA alerts of orders that were delivered or canceled later.
+Events are ordered by the provider's time: an older event never overwrites a newer one. The timeline also closes the MIA alerts
+of orders that were delivered or canceled after the last report.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,7 @@ _GROUPS = {
     "expected_news": ("expected_at",),
     "promised_news": ("promised_at",),
 }
-"""The columns that are set together, by the key of the news that last set them."""
-
+"""Columns that are set together, by the column that holds the ordering key of the event that last set them."""
 
 _alert = customer_mia_alerts.c
 _OPEN_ALERTS = Lookup(customer_mia_alerts, select(_alert.provider, _alert.order_id).where(_alert.closed_at.is_(None)))
@@ -40,43 +40,43 @@ _CLOSE = (
 
 @handler("timeline")
 def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Write history and state of the orders that these events name."""
+    """Write the history and the state of the orders that these events name."""
     rows = fold(events)
     upsert(work.connection, orders, rows, _assign)
-    insert_new(work.connection, order_events, [line for event in events for line in _lines(event)])
+    insert_new(work.connection, order_events, [row for event in events for row in _history_rows(event)])
     _close_mia_alerts(work.connection, [event for event in events if event.kind in TERMINAL])
     measure_lateness(work.connection, [name for event in events if _promise(event) for name in names_of(event)])
 
 
 def fold(events: Sequence[Event]) -> list[Row]:
-    """One row for each order, with the newest news of each group of columns; sorted, so that locks are taken in one order. Pure."""
+    """One row for each order, with the newest values of each group of columns; sorted, for one order of locks. Pure."""
     rows: dict[tuple[str, str], Row] = {}
     for event in events:
-        news = ordering_key(event)
+        key = ordering_key(event)
         for order_id in event.order_ids:
-            new = _order_row(event, order_id, news)
+            new = _order_row(event, order_id, key)
             row = rows.setdefault((event.provider, order_id), new)
             if row is not new:
                 _merge(row, new)
     return [rows[key] for key in sorted(rows)]
 
 
-def _order_row(event: Event, order_id: str, news: str) -> Row:
+def _order_row(event: Event, order_id: str, key: str) -> Row:
     promise = _promise(event)
     return {
         "provider": event.provider,
         "order_id": order_id,
         "number": event.number,
-        "number_news": news if event.number else None,
+        "number_news": key if event.number else None,
         "fulfillment_type": event.fulfillment_type,
-        "fulfillment_type_news": news if event.fulfillment_type else None,
+        "fulfillment_type_news": key if event.fulfillment_type else None,
         "status": event.status,
         "status_at": event.occurred_at if event.status else None,
-        "status_news": news if event.status else None,
+        "status_news": key if event.status else None,
         "expected_at": event.promised_at,
-        "expected_news": news if event.promised_at else None,
+        "expected_news": key if event.promised_at else None,
         "promised_at": promise,
-        "promised_news": news if promise else None,
+        "promised_news": key if promise else None,
         "first_event_at": event.occurred_at,
         "last_event_at": event.occurred_at,
     }
@@ -87,9 +87,9 @@ def _promise(event: Event) -> datetime | None:
 
 
 def _merge(row: Row, new: Row) -> None:
-    for news, columns in _GROUPS.items():
-        if new[news] is not None and (row[news] is None or new[news] > row[news]):
-            row[news] = new[news]
+    for key_column, columns in _GROUPS.items():
+        if new[key_column] is not None and (row[key_column] is None or new[key_column] > row[key_column]):
+            row[key_column] = new[key_column]
             row.update((column, new[column]) for column in columns)
     row["first_event_at"] = min(row["first_event_at"], new["first_event_at"])
     row["last_event_at"] = max(row["last_event_at"], new["last_event_at"])
@@ -101,12 +101,12 @@ def _assign(statement: Insert) -> Assignments:
         "first_event_at": least(func.coalesce(old.first_event_at, new.first_event_at), new.first_event_at),
         "last_event_at": greatest(func.coalesce(old.last_event_at, new.last_event_at), new.last_event_at),
     }
-    for news, columns in _GROUPS.items():
-        assignments |= newer(statement, orders, news, columns)
+    for key_column, columns in _GROUPS.items():
+        assignments |= newer(statement, orders, key_column, columns)
     return assignments
 
 
-def _lines(event: Event) -> list[Row]:
+def _history_rows(event: Event) -> list[Row]:
     return [
         {
             "provider": event.provider,
@@ -126,7 +126,7 @@ def _lines(event: Event) -> list[Row]:
 
 
 def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
-    """Close what was reported no later than the end of the order. In time order: the first end closes."""
+    """Close the alerts that were last reported no later than an end of their order. The earliest such end closes an alert."""
     names = [name for event in events for name in names_of(event)]
     if not (alerted := set(_OPEN_ALERTS.rows(connection, names))):
         return

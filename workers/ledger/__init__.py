@@ -1,1 +1,1 @@
-"""The ledger: what became of the events, in SQL. SQLite and PostgreSQL hold the same tables and run the same statements."""
+"""The ledger: the effects of events, in SQL. SQLite and PostgreSQL have the same tables and run the same statements."""

@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and on PostgreSQL."""
+"""Column types that behave the same on SQLite and on PostgreSQL."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,14 +10,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
 ExactText = String().with_variant(String(collation="C"), "postgresql")
-"""Text that is compared byte by byte, as SQLite does: for keys of news, which must sort alike everywhere."""
+"""Text that is compared byte by byte, as SQLite does. Ordering keys use it: they must sort the same on both databases."""
 
 
 class _SqliteUtc(sqlite.DATETIME):
-    """UTC as text of one length, so that it sorts by time."""
+    """UTC as text of a fixed length, which sorts by time."""
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
-        """Aware time to text."""
+        """Convert an aware time to text."""
 
         def to_text(value: datetime | None) -> str | None:
             return None if value is None else value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
@@ -25,7 +25,7 @@ class _SqliteUtc(sqlite.DATETIME):
         return to_text
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
-        """Text to aware time."""
+        """Convert text to an aware time."""
 
         def to_time(value: str | None) -> datetime | None:
             return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
@@ -34,30 +34,30 @@ class _SqliteUtc(sqlite.DATETIME):
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC with microseconds: TIMESTAMP WITH TIME ZONE on PostgreSQL, text on SQLite."""
+    """An aware time, stored in UTC with microseconds: TIMESTAMP WITH TIME ZONE on PostgreSQL, text on SQLite."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """See the class. Nothing is done to a value for PostgreSQL, whose sessions are in UTC."""
+        """The dialect's type. PostgreSQL needs no conversion: its sessions are in UTC."""
         return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else _SqliteUtc())  # type: ignore[no-untyped-call]
 
 
 class ExactNumber(TypeDecorator[Decimal]):
-    """A decimal number kept to the last digit: NUMERIC on PostgreSQL, its digits as text on SQLite."""
+    """A decimal number stored with every digit: NUMERIC on PostgreSQL, its digits as text on SQLite."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """See the class."""
+        """The dialect's type."""
         return dialect.type_descriptor(Numeric() if dialect.name == "postgresql" else Text())
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        """Decimal to the dialect's form."""
+        """Convert a Decimal to what the dialect stores."""
         return value if value is None or dialect.name == "postgresql" else format(value, "f")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
-        """Back to Decimal."""
+        """Convert what the dialect stores to a Decimal."""
         return None if value is None else Decimal(value)

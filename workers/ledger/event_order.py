@@ -1,6 +1,7 @@
-"""Which news is newer. A key of news sorts by the provider's time, then by how far along its status is, then by identity.
+"""The ordering key of an event, which decides which of two events is newer.
 
-So of two events with one time the same one wins in whatever order they arrive. Text, so that one comparison does it in SQL.
+It sorts by the provider's time, then by the progress of the status, then by identity. Of two events with the same time, the
+same one therefore wins whatever their order of arrival. The key is text, so SQL needs one comparison.
 """
 
 from datetime import UTC, datetime
@@ -28,15 +29,15 @@ _RANKS = {
 
 
 def ordering_key(event: Event) -> str:
-    """The key of an event's news, comparable byte by byte."""
+    """The ordering key of an event, comparable byte by byte."""
     return ordering_key_of(event.occurred_at, event.status, event.identity)
 
 
 def ordering_key_of(occurred_at: datetime, status: str | None, identity: str) -> str:
-    """The key of the news that an event of this time, status and identity brought."""
+    """The ordering key of an event with this time, status and identity."""
     return f"{sortable(occurred_at)}|{_RANKS.get(status or '', 0)}|{identity}"
 
 
 def sortable(time: datetime) -> str:
-    """A time as text that sorts by time."""
+    """The time as text that sorts by time."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")

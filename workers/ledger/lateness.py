@@ -1,7 +1,7 @@
-"""How late deliveries are, against what their customers had been promised when it was said.
+"""Computes how late a delivery is, against what the customer had been promised when the lateness was reported.
 
-An event with both its windows says so itself. Otherwise the order's history tells, and whoever writes either of them, the history or
-the late delivery, measures again: so the lateness is the same in whatever order the events come.
+An event with both windows contains the promise. For any other event the order's history does. A write to the history or to the
+late delivery computes the lateness again, so the result does not depend on the order of the events.
 """
 
 from collections import defaultdict
@@ -18,8 +18,7 @@ from workers.ledger.tables import late_deliveries as table
 from workers.ledger.tables import order_events
 
 PROMISING = frozenset({Kind.ORDER_CREATED, Kind.RESCHEDULED, Kind.ORDER_OPENED})
-"""Events whose estimate is what the customer was promised, against which lateness is measured."""
-
+"""Events whose estimate is a promise to the customer. Lateness is measured against it."""
 
 _late, _event = table.c, order_events.c
 _LATE = Lookup(
@@ -31,7 +30,7 @@ _LATE = Lookup(
         )
     ),
 )
-"""Those that do not say both their windows themselves."""
+"""Late deliveries whose event does not contain both windows."""
 _PROMISES = Lookup(
     order_events,
     select(_event.provider, _event.order_id, _event.occurred_at, _event.status, _event.identity, _event.expected_at).where(
@@ -43,21 +42,21 @@ _MEASURE = update(table).where(_late.provider == bindparam("its"), _late.order_i
 
 
 class Promise(NamedTuple):
-    """When it was made, under which key of news, and what was promised."""
+    """What was promised, when it was promised, and the ordering key of the event that promised it."""
 
     made_at: datetime
-    news: str
+    key: str
     promised_at: datetime
 
 
 def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
-    """Measure the late deliveries of these orders that depend on their history. Whoever calls holds the orders' rows."""
+    """Compute the lateness of these orders where it depends on their history. The caller has locked the orders' rows."""
     if not (late := _LATE.rows(connection, names)):
         return
     promises = _promises_of(connection, [(row.provider, row.order_id) for row in late])
     changes = []
     for row in late:
-        promised_at = promised_by(promises[row.provider, row.order_id], row.occurred_at)
+        promised_at = promise_at(promises[row.provider, row.order_id], row.occurred_at)
         if promised_at != row.promised_at:
             minutes = minutes_between(promised_at, row.expected_at)
             changes.append({"its": row.provider, "own": row.order_id, "promised_at": promised_at, "minutes_late": minutes})
@@ -65,23 +64,23 @@ def measure_lateness(connection: Connection, names: Collection[Name]) -> None:
         connection.execute(_MEASURE, changes)
 
 
-def promised_by(promises: Sequence[Promise], time: datetime) -> datetime | None:
-    """What stood promised at this time."""
-    standing = max((each for each in promises if each.made_at <= time), default=None)
-    return standing and standing.promised_at
+def promise_at(promises: Sequence[Promise], time: datetime) -> datetime | None:
+    """The newest promise made no later than `time`; None if there is none."""
+    newest = max((each for each in promises if each.made_at <= time), default=None)
+    return newest and newest.promised_at
 
 
 def minutes_between(promised_at: datetime | None, expected_at: datetime | None) -> int | None:
-    """Whole minutes from what was promised to what is expected; None while either is unknown."""
+    """Whole minutes from the promised to the expected time; None while either is unknown."""
     if promised_at is None or expected_at is None:
         return None
     return (expected_at - promised_at) // timedelta(minutes=1)
 
 
 def _promises_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[Promise]]:
-    """All that was promised for each of these orders."""
+    """All promises made for each of these orders."""
     promises: dict[Name, list[Promise]] = defaultdict(list)
     for provider, order_id, occurred_at, status, identity, expected_at in _PROMISES.rows(connection, names):
-        news = ordering_key_of(occurred_at, status, identity)
-        promises[provider, order_id].append(Promise(occurred_at, news, expected_at))
+        key = ordering_key_of(occurred_at, status, identity)
+        promises[provider, order_id].append(Promise(occurred_at, key, expected_at))
     return promises

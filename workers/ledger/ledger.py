@@ -1,4 +1,4 @@
-"""The ledger's engine: connects, migrates on first use, applies a batch in one transaction, says whose fault an error is."""
+"""The ledger's engine: connects, migrates on first use, applies batches in transactions, separates outages from bad rows."""
 
 import sqlite3
 import threading
@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from schemas.events import Event
 from schemas.settings import Settings
 from workers.errors import DependencyUnavailableError
-from workers.ledger.private import keep_private
+from workers.ledger.file_permissions import restrict_permissions
 from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alerts, UnitOfWork
@@ -23,14 +23,13 @@ from workers.ledger.unit_of_work import Alerts, UnitOfWork
 BUSY_TIMEOUT_SECONDS = 15
 STATEMENT_TIMEOUT_MS = 15_000
 _LIMIT_EXCEEDED = "54"
-"""PostgreSQL's class of errors for what is too large, such as keys too long for an index: an OperationalError, but the row's fault."""
-
+"""PostgreSQL's error class for exceeded limits, such as a key too long for an index: an OperationalError, but no outage."""
 
 _READS_ONLY = "curbside_reads_only"
 
 
-class Applies(Protocol):
-    """What the ledger needs of a handler."""
+class SupportsApply(Protocol):
+    """The part of a handler that the ledger uses."""
 
     @property
     def apply(self) -> Callable[[UnitOfWork, Sequence[Event]], None]:
@@ -43,44 +42,44 @@ class Ledger:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.engine = open_engine(settings.database_url)
-        keep_private(self.engine, settings.data_dir)
+        restrict_permissions(self.engine, settings.data_dir)
         self._lock, self._is_current = threading.Lock(), False
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction. Raises `DependencyUnavailableError` if the database is away, busy or full."""
-        with translated():
+        """A transaction. Raises `DependencyUnavailableError` if the database is unavailable, busy or full."""
+        with translate_errors():
             self._migrate_once()
             with self.engine.begin() as connection:
                 yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads: it waits for no writer and migrates nothing. Raises `DependencyUnavailableError`."""
-        with translated(), self.engine.execution_options(**{_READS_ONLY: True}).connect() as connection:
+        """A read-only transaction: it waits for no writer and migrates nothing. Raises `DependencyUnavailableError`."""
+        with translate_errors(), self.engine.execution_options(**{_READS_ONLY: True}).connect() as connection:
             if not inspect(connection).has_table(orders.name):
                 raise DependencyUnavailableError(
                     "the ledger, which has no tables yet: a worker makes them, or `curbside migrate`,"
                 )
             yield connection
 
-    def apply(self, handler: Applies, events: Sequence[Event], room: int = 0) -> Alerts:
-        """Apply events in one transaction. Returns what alerts it left, up to `room` of them leased to the caller.
+    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Alerts:
+        """Apply events in one transaction. Returns the alerts it wrote, up to `capacity` of them leased to the caller.
 
-        The transaction begins when the handler first asks for the connection: one that only calls another service holds no lock.
+        The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
         """
         with ExitStack() as stack:
             work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, datetime.now(UTC))
             handler.apply(work, events)
-            return work.write_outbox(room) if work.alerts else Alerts()
+            return work.write_outbox(capacity) if work.alerts else Alerts()
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
     def migrate(self) -> None:
-        """Bring the tables up to this release. Raises `DependencyUnavailableError`."""
-        with translated():
+        """Migrate the tables to this release's revision. Raises `DependencyUnavailableError`."""
+        with translate_errors():
             self._migrate_once()
 
     def _migrate_once(self) -> None:
@@ -97,37 +96,37 @@ class Ledger:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn a database error that is nobody's event into `DependencyUnavailableError`."""
+def translate_errors() -> Iterator[None]:
+    """Translate a database error that is an outage into `DependencyUnavailableError`."""
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
-        if is_worlds_fault(error):
+        if is_outage(error):
             raise DependencyUnavailableError(
                 f"the database ({type(getattr(error, 'orig', None) or error).__name__})"
             ) from error
         raise
 
 
-def is_worlds_fault(error: DBAPIError | PoolTimeout) -> bool:
-    """Whether a database error is about the database and not about the rows or the statement."""
+def is_outage(error: DBAPIError | PoolTimeout) -> bool:
+    """Whether a database error concerns the database, not the rows or the statement."""
     if isinstance(error, PoolTimeout) or error.connection_invalidated:
         return True
     if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-        return False  # a wrong statement; the other operational errors are about the file, the disk or a lock
+        return False  # a wrong statement; the other operational errors concern the file, the disk or a lock
     if (getattr(error.orig, "sqlstate", None) or "").startswith(_LIMIT_EXCEEDED):
         return False
     return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
 
 
 def open_engine(url: str) -> Engine:
-    """An engine whose transactions begin as writers, so that no two of them can lock each other out."""
+    """Create the engine. On SQLite, transactions begin as writers, so no two of them can deadlock."""
     if url.startswith("sqlite"):
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
-    # Every statement of ours looks rows up by an index, whatever is in the tables: so one plan is right for ever, and is made once.
+    # Every statement finds its rows by an index, whatever the tables hold. One generic plan is always right, and is built once.
     plans = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
     options = f"-c timezone=UTC {plans} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={STATEMENT_TIMEOUT_MS}"
     return create_engine(
@@ -145,7 +144,7 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:
-    """Write ahead. A new file is converted by whoever comes first; SQLite refuses the others meanwhile, without waiting."""
+    """Switch to WAL. One connection converts a new file; meanwhile SQLite refuses the others without waiting, so they retry."""
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:

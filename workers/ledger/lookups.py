@@ -1,4 +1,4 @@
-"""Looking orders up by their names: the same on SQLite and PostgreSQL, whatever the ids hold, and by the index of the table's key.
+"""Queries for the rows of many orders, on SQLite and PostgreSQL. They take any id, and use the index of the primary key.
 
 A query is built once: at low load, building it for each event costs more than running it.
 """
@@ -23,13 +23,13 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType
 
 Name = tuple[str, str]
-"""A provider, and the order's own id there."""
+"""A provider, and its id of the order."""
 
 _PROVIDERS, _ORDER_IDS, _NAMES = "of_providers", "of_order_ids", "of_names"
 
 
 class Lookup:
-    """A query of a table with `provider` and `order_id`, about the orders it is asked for."""
+    """A query on a table with the columns `provider` and `order_id`, for the orders given to `rows`."""
 
     def __init__(self, table: Table, query: Select[Any]) -> None:
         self.on_sqlite, self.on_postgresql = query.where(_sqlite(table)), query.where(_postgresql(table))
@@ -48,9 +48,9 @@ def _sqlite(table: Table) -> ColumnElement[bool]:
 
 
 def _postgresql(table: Table) -> ColumnElement[bool]:
-    """A search of the key's index and no join, under one text however many orders there are: it is prepared, and its plan is kept.
+    """An index condition without a join. Its text is the same for any number of orders, so it is prepared and its plan is kept.
 
-    A join planned while a table was small would go on to read all of it when it has grown: 16 ms where the index takes 0.5.
+    A join that was planned while the table was small would still read the whole table after it has grown: 16 ms, not 0.5.
     """
     its = table.c
     return and_(
@@ -61,12 +61,12 @@ def _postgresql(table: Table) -> ColumnElement[bool]:
 
 
 def _any_of(parameter: str) -> CollectionAggregate[Any]:
-    untyped = bindparam(parameter, type_=NullType())  # so that the server reads it once, not for each row
+    untyped = bindparam(parameter, type_=NullType())  # the server parses it once, not for each row
     return any_(cast(untyped, postgresql.ARRAY(Text)))
 
 
 def parameters(names: Collection[Name]) -> dict[str, str]:
-    """What `on_postgresql` asks for."""
+    """The parameters of `on_postgresql`."""
     return {
         _PROVIDERS: _array({provider for provider, _ in names}),
         _ORDER_IDS: _array({order_id for _, order_id in names}),
@@ -75,6 +75,6 @@ def parameters(names: Collection[Name]) -> dict[str, str]:
 
 
 def _array(values: Iterable[str]) -> str:
-    """PostgreSQL's own text of an array: the driver's takes a tenth of a timeline's time."""
+    """An array as PostgreSQL's text. The driver's own conversion takes a tenth of the timeline handler's time."""
     quoted = [value.replace("\\", r"\\").replace('"', r"\"") for value in sorted(values)]
     return '{"' + '","'.join(quoted) + '"}'

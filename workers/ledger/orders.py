@@ -1,4 +1,4 @@
-"""What several handlers ask of an order."""
+"""Locks and queries on orders that several handlers share."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -13,7 +13,7 @@ from workers.ledger.tables import order_events, orders
 from workers.ledger.upsert import Assignments, Insert, upsert
 
 TERMINAL = frozenset({Kind.DELIVERED, Kind.CANCELED})
-"""Kinds after which an order is no longer under way, unless it reverts."""
+"""Kinds that end an order, unless it reverts."""
 
 _its = order_events.c
 _ENDS = Lookup(
@@ -30,9 +30,9 @@ def names_of(event: Event) -> list[Name]:
 
 
 def lock_orders(connection: Connection, names: Iterable[Name]) -> None:
-    """Keep other transactions from these orders until this one ends.
+    """Lock these orders until the transaction ends.
 
-    By their rows in `orders`, made if need be, in sorted order so that nobody waits in a circle.
+    It locks their rows in `orders`, and inserts the missing ones. The sorted order prevents deadlocks.
     """
     rows = [{"provider": provider, "order_id": order_id} for provider, order_id in sorted(set(names))]
     upsert(connection, orders, rows, _lock)
@@ -49,7 +49,7 @@ class End(NamedTuple):
     event_id: str
 
     def arrived_before(self, event_id: str) -> bool:
-        """Whether we received it before another event."""
+        """Whether the ingress received it before the event `event_id`."""
         return _arrival(self.event_id) < _arrival(event_id)
 
 

@@ -1,4 +1,4 @@
-"""Where alerts go: the log always, Apprise URLs, a signed webhook. A channel's name tells no secret of its URL."""
+"""The channels of alerts: always the log, Apprise URLs, a signed webhook. A channel's name reveals no secret of its URL."""
 
 import hashlib
 from datetime import datetime
@@ -11,7 +11,7 @@ WEBHOOK = "webhook"
 
 
 class Message(NamedTuple):
-    """An alert on its way through one channel: `payload` is JSON, `idempotency_key` the same each time it is sent."""
+    """An alert for one channel. `payload` is JSON; `idempotency_key` is the same each time the alert is sent."""
 
     idempotency_key: str
     channel: str
@@ -22,11 +22,11 @@ class Message(NamedTuple):
 
 
 def channels_of(settings: Settings) -> list[str]:
-    """The names of all channels that are set up."""
+    """The names of all configured channels."""
     webhook = [WEBHOOK] if settings.alert_webhook_url else []
     return [LOG, *webhook, *(apprise_channel(url) for url in settings.alert_urls)]
 
 
 def apprise_channel(url: str) -> str:
-    """The name of one Apprise URL's channel."""
+    """The channel name of an Apprise URL."""
     return f"apprise:{hashlib.sha256(url.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Which revision the ledger's tables are at, told without Alembic, which costs every worker 7 MB and is needed once a release."""
+"""Reads the revision of the ledger's tables without Alembic, which takes 7 MB in every worker and is needed once a release."""
 
 from sqlalchemy import Connection, column, inspect, select, table
 

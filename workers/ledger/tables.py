@@ -1,7 +1,8 @@
-"""The ledger's tables. Their unique keys are what makes an effect happen once, however often it is applied.
+"""The ledger's tables. Their primary keys make every effect happen once, however often it is applied.
 
-`occurred_at` is the provider's time, `received_at` ours. A column that ends in `_news` holds the key of the news that last set its
-group of columns (see `workers.ledger.event_order`): older news never overwrites newer. `event_id` is the inbox id of the event.
+`occurred_at` is the provider's time; `received_at` is the time of receipt. `event_id` is the inbox id of the event. A column
+that ends in `_news` holds the ordering key (see `workers.ledger.event_order`) of the event that last set its group of columns:
+an older event never overwrites a newer one.
 """
 
 from typing import Any
@@ -18,12 +19,12 @@ def _key(name: str) -> "Column[str]":
 
 
 def _order_key() -> "tuple[Column[str], Column[str]]":
-    """The provider, and the order's own id there."""
+    """The provider, and its id of the order."""
     return _key("provider"), _key("order_id")
 
 
 def _event() -> "tuple[Column[Any], ...]":
-    """Which event said it, and when."""
+    """The event that a row comes from, and its times."""
     return (
         Column("event_id", String, nullable=False),
         Column("occurred_at", UtcTime, nullable=False),
@@ -49,8 +50,8 @@ orders = Table(
     Column("first_event_at", UtcTime),
     Column("last_event_at", UtcTime),
 )
-"""One row an order. `expected_at`: when the newest estimate expects it. `promised_at`: what was promised when it was created or
-rescheduled, against which lateness is measured. A row without status is one that only other handlers know so far."""
+"""One row for each order. `expected_at`: the newest estimate. `promised_at`: the estimate when the order was created, opened or
+rescheduled; lateness is measured against it. `status` is NULL while no event with a status has been applied."""
 
 order_events = Table(
     "order_events",
@@ -64,7 +65,7 @@ order_events = Table(
     Column("expected_at", UtcTime),
     Column("provider_event_id", String),
 )
-"""The order's history: one line an event, under the provider's own name for it. `expected_at`: the estimate it gave."""
+"""The order's history: one row for each event. `name`: the provider's event name. `expected_at`: the event's estimate."""
 
 replacements = Table(
     "replacements",
@@ -83,7 +84,7 @@ replacements = Table(
     Column("substitute_quantity", ExactNumber),
     Column("superseded_by", String),
 )
-"""One row an order, line and substitute; what first said so. `superseded_by`: the substitute that took its place, if any."""
+"""One row for each order, line and substitute, from the first event that lists it. `superseded_by`: the newer substitute."""
 
 refunds = Table(
     "refunds",
@@ -97,7 +98,7 @@ refunds = Table(
     Column("quantity", ExactNumber),
     Column("unit", String),
 )
-"""One row an order and line: what first said so."""
+"""One row for each order and line, from the first event that lists the refund."""
 
 late_deliveries = Table(
     "late_deliveries",
@@ -113,8 +114,8 @@ late_deliveries = Table(
     Column("expected_at", UtcTime),
     Column("minutes_late", BigInteger),
 )
-"""One row an order: the newest lateness. `promised_at`: what was promised when it was said, not what was promised since.
-`minutes_late` is from there to `expected_at`; NULL while either is unknown."""
+"""One row for each order: the newest lateness. `promised_at`: the promise at the time of the event, not a later one.
+`minutes_late`: from `promised_at` to `expected_at`; NULL while either is unknown."""
 
 customer_mia_alerts = Table(
     "customer_mia_alerts",
@@ -127,8 +128,8 @@ customer_mia_alerts = Table(
     Column("closed_at", UtcTime),
     Column("closed_by", String),
 )
-"""Alerts by the event that opened them, with the earliest and latest report, by the provider's time, that they stand for.
-`closed_by`: the event that closed it (delivered, canceled). At most one of an order is open."""
+"""One row for each alert, by the event that opened it, with its earliest and latest report by the provider's time. `closed_by`:
+the event that closed it (delivered, canceled). An order has at most one open alert."""
 
 Index(
     "uq_customer_mia_alerts_open",
@@ -155,6 +156,6 @@ outbox = Table(
     Column("dropped", Boolean, nullable=False, server_default=text("false")),
     Column("last_error", String),
 )
-"""Alerts to be sent, one row a channel, written in the transaction of the effect they tell of."""
+"""Alerts to be sent: one row for each alert and channel, written in the same transaction as the effect."""
 
 Index("ix_outbox_waiting", outbox.c.due_at, sqlite_where=text("sent_at IS NULL"), postgresql_where=text("sent_at IS NULL"))

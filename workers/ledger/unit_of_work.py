@@ -1,4 +1,4 @@
-"""One transaction of the ledger, as a handler sees it."""
+"""What a handler gets to write with: one transaction of the ledger."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from workers.ledger.tables import outbox
 from workers.ledger.upsert import inserted
 
 LEASE = timedelta(seconds=30)
-"""How long a row of the outbox is one worker's to send."""
+"""How long only the worker that leased an outbox row may send it."""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """Something a person must hear of. `idempotency_key` names it for ever: said twice, it is sent once.
+    """A message to a person. Alerts with the same `idempotency_key` are one alert: it is sent once.
 
-    `data` is what a program reads; no personal data belongs in it, nor in the title.
+    `data` is for programs. Put no personal data in it or in the title.
     """
 
     idempotency_key: str
@@ -32,12 +32,12 @@ class Alert:
 
 
 class Alerts(NamedTuple):
-    """What a transaction has left to be sent."""
+    """The alerts of a transaction that are still to be sent."""
 
     leased: Sequence[Message] = ()
-    """New, and the caller's to send at once: nobody else does before their lease is over."""
+    """New alerts, leased to the caller: no other worker sends them before the lease ends."""
     waiting: bool = False
-    """Whether there are others: such as were written before, or more than the caller takes."""
+    """Whether there are others: alerts that were in the outbox before, or more than the caller's capacity."""
 
     def __bool__(self) -> bool:
         return bool(self.leased) or self.waiting
@@ -45,7 +45,7 @@ class Alerts(NamedTuple):
 
 @dataclass
 class UnitOfWork:
-    """What a handler writes with: a connection inside the batch's one transaction, and alerts that go out if it commits."""
+    """A connection inside the batch's one transaction, and alerts that are sent if it commits."""
 
     begin: Callable[[], Connection]
     settings: Settings
@@ -54,31 +54,31 @@ class UnitOfWork:
 
     @cached_property
     def connection(self) -> Connection:
-        """The batch's transaction, begun when it is first asked for. Raises `DependencyUnavailableError`."""
+        """The connection. Its first use begins the transaction. Raises `DependencyUnavailableError`."""
         return self.begin()
 
     def alert(self, alert: Alert) -> None:
-        """Have an alert sent after the commit, at least once, always under the same key."""
+        """Send an alert after the commit: at least once, always under the same key."""
         self.alerts.append(alert)
 
-    def write_outbox(self, room: int) -> Alerts:
-        """Write the alerts of this transaction, one row for each channel, and lease the first `room` rows to the caller.
+    def write_outbox(self, capacity: int) -> Alerts:
+        """Write the alerts of this transaction, one row for each channel, and lease the first `capacity` rows to the caller.
 
-        Sorted, so that nobody waits in a circle.
+        The sorted order prevents deadlocks.
         """
-        first_said = {alert.idempotency_key: alert for alert in reversed(self.alerts)}
-        messages = [message for _, alert in sorted(first_said.items()) for message in self._messages(alert)]
-        leases = [self.now + LEASE] * room + [None] * len(messages)
+        first_by_key = {alert.idempotency_key: alert for alert in reversed(self.alerts)}
+        messages = [message for _, alert in sorted(first_by_key.items()) for message in self._messages(alert)]
+        leases = [self.now + LEASE] * capacity + [None] * len(messages)
         rows = [
             {**message._asdict(), "due_at": self.now, "leased_until": lease}
             for message, lease in zip(messages, leases, strict=False)
         ]
         new = set(inserted(self.connection, outbox, rows))
-        leased = [message for message in messages[:room] if (message.idempotency_key, message.channel) in new]
+        leased = [message for message in messages[:capacity] if (message.idempotency_key, message.channel) in new]
         return Alerts(leased, waiting=len(leased) < len(messages))
 
     def _messages(self, alert: Alert) -> Sequence[Message]:
-        title = " ".join(alert.title.split())  # one line, whatever an order's id holds
+        title = " ".join(alert.title.split())  # one line, whatever the order's id contains
         payload = orjson.dumps(alert.data).decode()
         return [
             Message(alert.idempotency_key, channel, alert.topic, title, payload, self.now)

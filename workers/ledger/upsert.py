@@ -1,7 +1,7 @@
-"""Multi-row upserts, the same on SQLite and PostgreSQL: the unique key decides, nobody looks first.
+"""Multi-row upserts, the same on SQLite and PostgreSQL: the primary key decides, without a read before the write.
 
-SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one JSON text and one statement, which costs us a
-seventh of the CPU of a statement for each row; so there no two of the rows may have the same key, but where new ones are only inserted.
+SQLite runs one prepared statement for each row. PostgreSQL gets all rows as one JSON text in one statement, which takes a
+seventh of the worker's CPU time of a statement for each row. In an `upsert` there, no two rows may therefore have the same key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,46 +36,48 @@ Key = tuple[Any, ...]
 """The values of a row's primary key."""
 
 Assign = Callable[[Insert], Assignments]
-"""A function of a module, no closure: statements are built and compiled once for each."""
+"""A module-level function, not a closure: each is the key of a cache of compiled statements."""
 
 _ROWS = "rows"
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row], assign: Assign) -> None:
-    """Insert the rows, and give the one that is there already what `assign` says. All rows have the same columns."""
+    """Insert the rows. Where the key exists, apply the assignments of `assign`. All rows have the same columns."""
     _run(connection, table, rows, assign)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert the rows whose unique key is not there yet. All rows have the same columns."""
+    """Insert the rows whose primary key does not exist yet. All rows have the same columns."""
     _run(connection, table, rows, None)
 
 
 def inserted(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Key]:
-    """The same; gives the keys of those that were not there yet."""
+    """Like `insert_new`; returns the keys of the rows that were inserted."""
     return [tuple(row) for row in _run(connection, table, rows, None, returning=True) or ()]
 
 
-def newer(statement: Insert, table: Table, news: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
-    """Assignments that take `columns` and `news` from the new row if its news is newer, or if there was none."""
-    wins = statement.excluded[news].is_not(None) & (table.c[news].is_(None) | (statement.excluded[news] > table.c[news]))
-    return {name: case((wins, statement.excluded[name]), else_=table.c[name]) for name in (*columns, news)}
+def newer(statement: Insert, table: Table, key_column: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
+    """Assignments that take `columns` and `key_column` from the new row if its ordering key is newer, or if there was none."""
+    wins = statement.excluded[key_column].is_not(None) & (
+        table.c[key_column].is_(None) | (statement.excluded[key_column] > table.c[key_column])
+    )
+    return {name: case((wins, statement.excluded[name]), else_=table.c[name]) for name in (*columns, key_column)}
 
 
-def older(statement: Insert, table: Table, news: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
-    """Assignments that take `columns` and `news` from the new row if its news is older: what was said first stays."""
-    wins = statement.excluded[news] < table.c[news]
-    return {name: case((wins, statement.excluded[name]), else_=table.c[name]) for name in (*columns, news)}
+def older(statement: Insert, table: Table, key_column: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:
+    """Assignments that take `columns` and `key_column` from the new row if its ordering key is older: the first event wins."""
+    wins = statement.excluded[key_column] < table.c[key_column]
+    return {name: case((wins, statement.excluded[name]), else_=table.c[name]) for name in (*columns, key_column)}
 
 
-class greatest(FunctionElement[Any]):  # noqa: N801 - a function of SQL
-    """The greatest of its arguments. With a NULL among them, the databases differ."""
+class greatest(FunctionElement[Any]):  # noqa: N801 - an SQL function
+    """The greatest of its arguments. If one is NULL, the databases differ."""
 
     name, inherit_cache = "greatest", True
 
 
-class least(FunctionElement[Any]):  # noqa: N801 - a function of SQL
-    """The least of its arguments. With a NULL among them, the databases differ."""
+class least(FunctionElement[Any]):  # noqa: N801 - an SQL function
+    """The least of its arguments. If one is NULL, the databases differ."""
 
     name, inherit_cache = "least", True
 
@@ -100,12 +102,12 @@ def _run(
 
 @cache
 def _postgresql_text(table: Table, columns: Sequence[str], assign: Assign | None, returning: bool) -> str:
-    """The statement as the driver takes it: building and compiling it anew would cost as much as the rest of a batch."""
+    """The statement's text for the driver, cached: building and compiling it costs as much as the rest of a batch."""
     sent = _recordset([column(name, table.c[name].type) for name in columns], bindparam(_ROWS, type_=Text))
     statement = postgresql.insert(table).from_select(list(columns), select(sent))
     compiled = _completed(statement, table, assign, returning).compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
     if set(compiled.params) != {_ROWS}:
-        raise TypeError(f"{table}: expected no value in the statement but the rows, got {sorted(compiled.params)}")
+        raise TypeError(f"{table}: expected no parameter but the rows, got {sorted(compiled.params)}")
     return str(compiled)
 
 
@@ -118,7 +120,7 @@ def _completed(statement: Insert, table: Table, assign: Assign | None, returning
 
 
 def _recordset(columns: Sequence[ColumnElement[Any]], rows: ColumnElement[str]) -> Any:
-    """Rows of these columns, out of one JSON text."""
+    """The rows of one JSON text, with these columns."""
     return (
         func.json_to_recordset(cast(rows, postgresql.JSON)).table_valued(*columns).render_derived(name="sent", with_types=True)
     )

@@ -1,1 +1,1 @@
-"""Reading the state of a deployment. Nothing here changes anything."""
+"""Reads the state of a deployment, and changes nothing."""

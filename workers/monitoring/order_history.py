@@ -1,6 +1,6 @@
-"""Everything known of one order, in time order: what the ledger holds, and what failed or still waits in Valkey.
+"""The history of one order, in time order: its effects in the ledger, its alerts, and its failures in Valkey.
 
-What is kept of an event's request stands in no table: it is shown as long as the inbox, or a record of failure, has it.
+The request context of an event is in no table. It is shown as long as the inbox or a failure record has it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,9 +37,9 @@ _EFFECTS: tuple[tuple[str, Table], ...] = (
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that happened: `at` is the provider's time, or ours where it has none; `what` is the table's or stage's word.
+    """One step of the history. `at`: the provider's time, or ours if there is none. `what`: the kind of step.
 
-    `request`: what is kept of the request that brought an event; of other steps, and where it is gone, nothing.
+    `request`: the request context of an event. It is empty for other steps, and when it is no longer stored.
     """
 
     at: datetime
@@ -50,7 +50,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OrderHistory(msgspec.Struct, frozen=True):
-    """An order of one provider: how it stands (`state`, a row of `orders`), and the steps that led there."""
+    """An order of one provider: its current state (its row of `orders`), and the steps that led to it."""
 
     provider: str
     order_id: str
@@ -59,13 +59,15 @@ class OrderHistory(msgspec.Struct, frozen=True):
 
 
 def read_order_history(ledger: Ledger, client: Redis, order_id: str) -> list[OrderHistory]:
-    """The orders of this id, one for each provider that knows it; empty if nobody does. Raises `DependencyUnavailableError`."""
+    """The orders with this id, one for each provider that has it; empty if none has. Raises `DependencyUnavailableError`."""
     failures = list(_failures(client, order_id))
     found = {}
     with ledger.read() as connection:
         for row in connection.execute(select(orders).where(orders.c.order_id == order_id)).mappings():
             provider = row["provider"]
-            found[provider] = OrderHistory(provider, order_id, _shown(dict(row)), list(_steps(connection, provider, order_id)))
+            found[provider] = OrderHistory(
+                provider, order_id, _displayed(dict(row)), list(_steps(connection, provider, order_id))
+            )
     for provider, step in failures:
         found.setdefault(provider, OrderHistory(provider, order_id, {}, [])).steps.append(step)
     _add_requests(Store(client), found.values())
@@ -74,11 +76,11 @@ def read_order_history(ledger: Ledger, client: Redis, order_id: str) -> list[Ord
     return [found[provider] for provider in sorted(found)]
 
 
-def _add_requests(store: Store, traces: Iterable[OrderHistory]) -> None:
-    """Give events what the inbox keeps of their requests, in one round trip."""
-    events = [step.event_id for each in traces for step in each.steps if step.what == "event" and step.event_id]
+def _add_requests(store: Store, histories: Iterable[OrderHistory]) -> None:
+    """Add the request contexts that the inbox has to the event steps, in one round trip."""
+    events = [step.event_id for each in histories for step in each.steps if step.what == "event" and step.event_id]
     in_inbox = store.load_bodies([events], near=False)
-    for each in traces:
+    for each in histories:
         of_failures = {step.event_id: step.request for step in each.steps if step.what == "failed"}
         for place, step in enumerate(each.steps):
             if step.what == "event" and step.event_id:
@@ -92,14 +94,17 @@ def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Ste
         its = table.c
         query = select(table).where(its.provider == provider, its.order_id == order_id)
         for row in connection.execute(query).mappings():
-            details = _shown(dict(row))
+            details = _displayed(dict(row))
             yield Step(details.pop("occurred_at"), what, details.pop("event_id"), details)
     key = outbox.c.idempotency_key
     topics = [f"{topic}:{provider}:{order_id}:" for topic in ("late_delivery", "customer_mia")]
     for prefix in topics:
         for row in connection.execute(select(outbox).where(key.startswith(prefix, autoescape=True))).mappings():
             yield Step(
-                row["created_at"], "alert", None, _shown(dict(row), "idempotency_key", "payload", "leased_until", "created_at")
+                row["created_at"],
+                "alert",
+                None,
+                _displayed(dict(row), "idempotency_key", "payload", "leased_until", "created_at"),
             )
 
 
@@ -111,7 +116,7 @@ def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
             yield failure.provider, Step(at, "failed", failure.event_id, details, failure.request)
 
 
-def _shown(row: dict[str, Any], *hidden: str) -> dict[str, Any]:
-    """What a person wants of a row: not the keys it was found by, nor what is empty."""
+def _displayed(row: dict[str, Any], *hidden: str) -> dict[str, Any]:
+    """The fields of a row to show: no key of the order, no ordering key, nothing empty."""
     left_out = {"provider", "order_id", *hidden}
     return {name: value for name, value in row.items() if not (value is None or name in left_out or name.endswith("news"))}

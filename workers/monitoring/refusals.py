@@ -1,4 +1,4 @@
-"""What the ingress has refused: read for `curbside status` and `/metrics`. Nothing here decides anything."""
+"""Reads which requests the ingress has refused, for `curbside status` and `/metrics`."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from schemas.refusals import RECENT_MINUTES, Refused
 
 
 class RefusedStatus(msgspec.Struct, frozen=True):
-    """Requests refused for one cause. `recent`: of the last ten minutes or so. The age is the last one's, in seconds."""
+    """The requests refused for one cause. `recent`: in about the last ten minutes. `last_age_seconds`: since the last one."""
 
     provider: str
     status: int
@@ -22,7 +22,7 @@ class RefusedStatus(msgspec.Struct, frozen=True):
 
 
 def read_refused(client: Redis, now: datetime) -> list[RefusedStatus]:
-    """All, the newest first. Raises the client's errors if Valkey is away."""
+    """All refusals, the newest first. Raises the client's errors if Valkey is unavailable."""
     this_minute = int(now.timestamp()) // 60
     pipeline = client.pipeline(transaction=True)
     pipeline.hgetall(keys.REFUSED)

@@ -1,4 +1,4 @@
-"""Where every event is: one snapshot of all counts, taken in one transaction, and the two sums that must hold at every moment.
+"""The status of a deployment: one snapshot of all counts, taken in one transaction, and the two sums that always hold.
 
 `received = duplicate + routed + undecodable + waiting`, and for each handler `routed = applied + failed + waiting`.
 """
@@ -18,12 +18,12 @@ from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
 from workers.monitoring.refusals import RefusedStatus, read_refused
 
-MAX_IN_HAND = 1_000
-"""Claim checks in workers' hands that are looked at for a handler's lag."""
+MAX_PENDING_CHECKS = 1_000
+"""The most pending claim checks that are read to compute a handler's lag."""
 
 
 class InboxStatus(msgspec.Struct, frozen=True):
-    """The inbox. `waiting` is `lag` (not yet taken) and what is in hand. Ages in seconds, None where nothing waits."""
+    """The inbox. `waiting` is the sum of `lag` (not yet read) and pending. The age is None if nothing waits."""
 
     received: int
     duplicate: int
@@ -42,7 +42,7 @@ class InboxStatus(msgspec.Struct, frozen=True):
 
 
 class HandlerStatus(msgspec.Struct, frozen=True):
-    """One handler's events. `waiting` is `lag` (not yet taken) and what is in hand."""
+    """One handler's events. `waiting` is the sum of `lag` (not yet read) and pending."""
 
     routed: int
     applied: int
@@ -58,7 +58,7 @@ class HandlerStatus(msgspec.Struct, frozen=True):
 
 
 class OutboxStatus(msgspec.Struct, frozen=True):
-    """Alerts. `failing` are those among `waiting` that were tried in vain."""
+    """Alerts. `failing`: how many of `waiting` have had a failed attempt."""
 
     waiting: int
     failing: int
@@ -67,7 +67,7 @@ class OutboxStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A whole deployment. `outbox` is None if the ledger cannot be read; then `unreachable` says why."""
+    """A whole deployment. `outbox` is None if the ledger cannot be read; `unreachable` then has the cause."""
 
     at: datetime
     balanced: bool
@@ -82,7 +82,7 @@ class Status(msgspec.Struct, frozen=True):
 def read_streams(
     client: Redis, handlers: Sequence[str], now: datetime
 ) -> tuple[InboxStatus, dict[str, HandlerStatus], int, dict[str, str]]:
-    """All that Valkey knows: inbox, handlers, number of failures, what lanes cannot reach."""
+    """The part of the status that Valkey has: inbox, handlers, number of failures, what each queue cannot reach."""
     streams = [keys.INBOX, *map(keys.todo, handlers)]
     pipeline = client.pipeline(transaction=True)
     for key in (keys.COUNTERS, keys.UNRECOGNISED, keys.UNREACHABLE):
@@ -112,16 +112,16 @@ def read_streams(
             applied=count.get(Counter.applied(name), 0),
             failed=count.get(Counter.failed(name), 0),
             waiting=count.get(Counter.waiting(name), 0),
-            lag=max(0, count.get(Counter.waiting(name), 0) - in_hand),
+            lag=max(0, count.get(Counter.waiting(name), 0) - pending),
             oldest_age_seconds=_age(stream.first_id, now),
         )
-        for name, stream, in_hand in zip(handlers, todo, _in_hand(client, handlers), strict=True)
+        for name, stream, pending in zip(handlers, todo, _pending_events(client, handlers), strict=True)
     }
     return inbox_status, by_handler, failures, {name.decode(): what.decode() for name, what in unreachable.items()}
 
 
 class _Stream:
-    """What XINFO says of a stream; nothing, if there is none yet."""
+    """A stream as XINFO and XPENDING describe it; empty if it does not exist yet."""
 
     def __init__(self, info: Any, groups: Any, pending: Any) -> None:
         for reply in (info, groups, pending):
@@ -138,17 +138,17 @@ class _Stream:
         self.pending: int = group["pending"] if group else 0
         lag = group["lag"] if group else self.length
         self.lag: int = lag if lag is not None else self.length - self.pending
-        self.last_taken: str | None = group["last-delivered-id"].decode() if group else None
+        self.last_read: str | None = group["last-delivered-id"].decode() if group else None
         self.first_pending: str | None = pending["min"].decode() if isinstance(pending, dict) and pending["min"] else None
 
 
-def _in_hand(client: Redis, handlers: Sequence[str]) -> list[int]:
-    """For each handler, how many events are named by the claim checks that workers have in hand (a moment later than the rest)."""
+def _pending_events(client: Redis, handlers: Sequence[str]) -> list[int]:
+    """For each handler, how many events its pending claim checks name. Read slightly after the snapshot."""
     pipeline = client.pipeline(transaction=False)
     for name in handlers:
-        pipeline.xpending_range(keys.todo(name), keys.GROUP, "-", "+", MAX_IN_HAND)
-    taken: list[Any] = pipeline.execute(raise_on_error=False)
-    for name, entries in zip(handlers, taken, strict=True):
+        pipeline.xpending_range(keys.todo(name), keys.GROUP, "-", "+", MAX_PENDING_CHECKS)
+    pending: list[Any] = pipeline.execute(raise_on_error=False)
+    for name, entries in zip(handlers, pending, strict=True):
         for entry in entries if isinstance(entries, list) else ():
             pipeline.xrange(keys.todo(name), entry["message_id"], entry["message_id"])
     found = iter(pipeline.execute())
@@ -156,15 +156,15 @@ def _in_hand(client: Redis, handlers: Sequence[str]) -> list[int]:
         sum(len(fields[keys.FIELD_EVENT].split()) for _ in entries for _, fields in next(found))
         if isinstance(entries, list)
         else 0
-        for entries in taken
+        for entries in pending
     ]
 
 
 def _oldest_in_inbox(client: Redis, inbox: _Stream) -> str | None:
-    """The oldest event not yet routed: the first in hand, or else the first not taken."""
+    """The oldest event not yet routed: the first pending one, or else the first unread one."""
     if inbox.first_pending or not inbox.lag:
         return inbox.first_pending
-    entries: Any = client.xrange(keys.INBOX, f"({inbox.last_taken}" if inbox.last_taken else "-", "+", count=1)
+    entries: Any = client.xrange(keys.INBOX, f"({inbox.last_read}" if inbox.last_read else "-", "+", count=1)
     return entries[0][0].decode() if entries else None
 
 
@@ -175,7 +175,7 @@ def _age(stream_id: str | None, now: datetime) -> float | None:
 
 
 def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
-    """The alerts. Raises `DependencyUnavailableError` if the ledger cannot be read."""
+    """The status of the alerts. Raises `DependencyUnavailableError` if the ledger cannot be read."""
     its = outbox.c
     waiting = its.sent_at.is_(None)
     with ledger.read() as connection:
@@ -192,7 +192,7 @@ def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
 
 
 def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Status:
-    """The whole deployment, now. Raises the client's errors if Valkey is away; the ledger being away is part of the answer."""
+    """The status now. Raises the client's errors if Valkey is unavailable; an unavailable ledger is part of the status."""
     now = datetime.now(UTC)
     inbox, by_handler, failures, unreachable = read_streams(client, handlers, now)
     alerts: OutboxStatus | None = None

@@ -1,1 +1,1 @@
-"""The workers' Valkey: the connection, every command that changes state, the Lua scripts."""
+"""The workers' access to Valkey: the connection, every command that changes state, the Lua scripts."""

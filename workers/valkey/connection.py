@@ -1,6 +1,6 @@
 """The workers' connection to Valkey, and which of its errors are an outage.
 
-RESP2 is asked for, since redis-py gives stream replies another shape under RESP3.
+It uses RESP2: redis-py returns stream replies in another shape under RESP3.
 """
 
 import redis
@@ -8,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 SOCKET_TIMEOUT_SECONDS = 10.0
-"""Longer than any blocking read below."""
+"""Longer than any blocking read of the workers."""
 UNAVAILABLE = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -16,11 +16,11 @@ UNAVAILABLE = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
 )
-"""Valkey is away, does not answer, or takes no writes: the world's fault, nobody's event."""
+"""Valkey is unavailable, does not answer, or rejects writes: a dependency outage. No event fails for it."""
 
 
 def connect(redis_url: str) -> redis.Redis:
-    """Connect to Valkey as workers need it. A command is never repeated behind our back: a commit may have happened."""
+    """Create the workers' client. It never repeats a command by itself: the command may have been committed."""
     return redis.Redis.from_url(
         redis_url,
         protocol=2,

@@ -1,4 +1,4 @@
-"""Entries of streams as workers hold them, and the shapes of replies that they come in."""
+"""Stream entries, and how to read them from Valkey's replies."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,20 +7,20 @@ from schemas import keys
 from schemas.request_context import RequestContext, decode_context
 
 BATCH = 512
-"""Events that a handler takes at once, about; a claim check names no more."""
+"""About how many events a handler processes at once, and the most that a claim check names."""
 
 Fields = dict[bytes, bytes]
 
 
 class Entry(NamedTuple):
-    """A stream entry taken for work: its id in that stream, and its fields."""
+    """A stream entry: its id in the stream, and its fields."""
 
     id: str
     fields: Fields
 
 
 class Batch(list[Entry]):
-    """Entries taken together. `taken_over`: how often any had changed hands before; None for such as have, or may have."""
+    """Entries read together. `taken_over`: the count of takeovers at the read; None if these may have been taken over."""
 
     taken_over: bytes | None = None
 
@@ -31,7 +31,7 @@ def entries_of(reply: Any) -> list[Entry]:
 
 
 def event_ids(entry: Entry) -> list[str]:
-    """The events that a claim check names; none, if it was deleted in our hands."""
+    """The events that a claim check names; none if it was deleted while it was pending."""
     return entry.fields.get(keys.FIELD_EVENT, b"").decode().split()
 
 
@@ -41,15 +41,15 @@ def events_in(entry: Entry) -> int:
 
 
 def pairs_of(flat: Sequence[bytes]) -> Fields:
-    """The fields of one entry, from a reply that lists names and values in turn."""
+    """The fields of one entry, from a reply of alternating names and values."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def provider_of(fields: Fields) -> str:
-    """The provider an inbox entry names."""
+    """The provider of an inbox entry."""
     return fields.get(keys.FIELD_PROVIDER, b"").decode("utf-8", "replace")
 
 
 def request_of(fields: Fields) -> RequestContext:
-    """What an inbox entry keeps of the request."""
+    """The request context of an inbox entry."""
     return decode_context(fields.get(keys.FIELD_REQUEST, b""))

@@ -1,7 +1,8 @@
-"""Every Valkey command of the workers that changes state. `schemas.keys` is the data model; `workers/valkey/scripts/*.lua` are the commits.
+"""Every Valkey command of the workers that changes a stream, a notification or a flag. `schemas.keys` documents the data model.
 
-Why scripts and not WATCH/MULTI/EXEC: an entry's outcome may be counted only if the same step acknowledged the entry, which MULTI cannot
-check; a script is one round trip, not three; and concurrent dispatchers never have to start over.
+The commit points are Lua scripts (`workers/valkey/scripts/`), not WATCH/MULTI/EXEC: an outcome may be counted only if the same
+step acknowledged the entry, which MULTI cannot check. A script is also one round trip instead of three, and concurrent
+dispatchers never have to start over.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from workers.valkey.entries import BATCH, Batch, Entry, Fields, entries_of, pair
 
 
 class Routed(NamedTuple):
-    """One decoded entry: where it goes (places of handlers, from 1) and its name if we do not know it."""
+    """A decoded entry: its route (places of handlers, from 1), and the event's name if it is unrecognised."""
 
     event_id: str
     identity: str
@@ -35,7 +36,7 @@ class Store:
         self._ack_batch, self._bodies, self._notify = (scripts.load(client, name) for name in ("ack_batch", "bodies", "notify"))
 
     def ensure_groups(self, streams: Sequence[str]) -> None:
-        """Create the consumer groups that are missing, at 0: what was appended before is theirs too."""
+        """Create the missing consumer groups at 0, so that they also read what was appended before."""
         for stream in streams:
             try:
                 self.client.xgroup_create(stream, keys.GROUP, id="0", mkstream=True)
@@ -44,14 +45,14 @@ class Store:
                     raise
 
     def read(self, stream: str, consumer: str, count: int, block_ms: int | None = None) -> Batch:
-        """Take up to `count` new entries; waits for one up to `block_ms`, or not at all."""
+        """Read up to `count` new entries. Waits up to `block_ms` for one, or not at all."""
         known = self._taken_over
         batch = self._read(stream, consumer, ">", count, block_ms)
         batch.taken_over = known
         return batch
 
     def read_own(self, stream: str, consumer: str, after: str, count: int) -> Batch:
-        """Take entries again that this consumer took and never finished, after the given id (`0` for the first)."""
+        """Read this consumer's pending entries again, after the given id (`0`: from the first)."""
         return self._read(stream, consumer, after, count, None)
 
     def _read(self, stream: str, consumer: str, after: str, count: int, block_ms: int | None) -> Batch:
@@ -60,7 +61,7 @@ class Store:
         return Batch(entries_of(reply[0][1]) if reply else ())
 
     def _raw(self, command: str, *args: str | int) -> Any:
-        """A command whose reply redis-py leaves to us, since it does not know its name in bytes: its own reading costs tenfold."""
+        """Run a command without redis-py's reply parser, which takes ten times as long: a command name in bytes has none."""
         return self.client.execute_command(command.encode(), *args)  # type: ignore[no-untyped-call]
 
     def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> Batch:
@@ -76,7 +77,7 @@ class Store:
         seen_ms: int,
         taken_over: bytes | None = None,
     ) -> list[str]:
-        """The dispatcher's commit point; `taken_over` is that of the batch. Returns the handlers to notify."""
+        """The dispatcher's commit point. `taken_over` is the batch's. Returns the handlers to notify."""
         of_handlers = [key for name in handlers for key in (keys.todo(name), keys.notified(name), keys.waiter(name))]
         routes = list(dict.fromkeys(each.routes for each in decoded))
         place = {route: number for number, route in enumerate(routes, 1)}
@@ -96,9 +97,9 @@ class Store:
     def ack_batch(
         self, handler: str, done: Iterable[tuple[str, int, Sequence[Failure]]], outbox_due_ms: int | None = None
     ) -> None:
-        """A handler's commit point in Valkey, strictly after the one in SQL; it does what `outbox_due` does as well.
+        """A handler's commit point in Valkey, strictly after its commit in SQL. It also does what `outbox_due` does.
 
-        `done`: of each claim check its todo id, how many events it names, and those of them that failed.
+        `done`: for each claim check its todo id, how many events it names, and the failures among them.
         """
         args: list[Any] = [keys.GROUP, handler, "" if outbox_due_ms is None else outbox_due_ms]
         for todo_id, events, failed in done:
@@ -109,9 +110,9 @@ class Store:
         self._ack_batch([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES, keys.OUTBOX], args)
 
     def load_bodies(self, checks: Iterable[Sequence[str]], *, near: bool) -> dict[str, Fields]:
-        """The inbox entries of the events that claim checks name, without those that are gone.
+        """The inbox entries of the events that claim checks name. Entries that no longer exist are left out.
 
-        `near`: those of a check lie close together in the inbox, so that all from the first to the last are read.
+        `near`: the entries of a claim check are close together in the inbox, so the range from first to last is read.
         """
         checks = [ids for ids in checks if ids]
         found: dict[str, Fields] = {}
@@ -126,7 +127,7 @@ class Store:
         return found
 
     def queues_to_notify(self, queues: Sequence[str]) -> list[str]:
-        """Which of the queues need a notification: no consumer waits on them, and none was sent a moment ago. Marks them as notified."""
+        """The queues that need a notification: no consumer waits, and none was sent a moment ago. Marks them as notified."""
         if not queues:
             return []
         reply: Any = self._notify(
@@ -143,7 +144,7 @@ class Store:
         self.client.delete(keys.notified(queue))
 
     def set_waiter_flag(self, queue: str, owner: str, lifetime_ms: int) -> bool:
-        """Set or renew the waiter flag, which says that a consumer waits on the queue's stream. False if another consumer holds it."""
+        """Set or renew the waiter flag: a consumer waits on the queue's stream. False if another consumer holds it."""
         first: Any = self.client.set(keys.waiter(queue), owner, nx=True, get=True, px=lifetime_ms)
         if first is None:
             return True
@@ -166,19 +167,19 @@ class Store:
         pipeline.execute()
 
     def note_reachable(self, queue: str) -> None:
-        """Take that back."""
+        """Remove the record of `note_unreachable`."""
         self.client.hdel(keys.UNREACHABLE, queue)
 
     def outbox_due(self, at_ms: int) -> None:
-        """Remember that an alert may be due then, unless one is due sooner."""
+        """Store that an alert may be due then, unless an earlier time is stored."""
         self.client.zadd(keys.OUTBOX, {"due": at_ms}, lt=True)
 
     def outbox_done(self) -> None:
-        """Forget it; whoever finds another alert says so again."""
+        """Remove the stored time. The writer of another alert stores it again."""
         self.client.delete(keys.OUTBOX)
 
     def backlog(self, streams: Sequence[str], idle_ms: int) -> list[bool]:
-        """For each stream, whether entries wait that nobody has taken, or that somebody took and never finished."""
+        """For each stream, whether it has unread entries, or entries that have been pending for `idle_ms`."""
         pipeline = self.client.pipeline(transaction=False)
         for stream in streams:
             pipeline.xinfo_groups(stream)
@@ -192,7 +193,7 @@ class Store:
         return None if due is None else int(due)
 
     def oldest_unacknowledged(self, stream: str) -> str | None:
-        """An id that no unacknowledged entry is older than: of the oldest in hand, or of the last one taken. None without a group."""
+        """An id that no unacknowledged entry is older than: the oldest pending, or the last one read. None without a group."""
         pipeline = self.client.pipeline(transaction=True)
         pipeline.xpending(stream, keys.GROUP)
         pipeline.xinfo_groups(stream)
@@ -203,15 +204,15 @@ class Store:
         return None if delivered is None else str(delivered.decode())
 
     def page(self, stream: str, start: str, count: int, last: str = "+") -> list[Entry]:
-        """Entries of a stream from an id on, without taking them."""
+        """Read entries of a stream from an id on, outside the consumer group."""
         return entries_of(self._raw("XRANGE", stream, start, last, "COUNT", count))
 
     def trim_inbox(self, first_kept: str) -> None:
-        """Let go of what is older. Approximately: Valkey drops whole nodes, which costs next to nothing."""
+        """Trim older entries. The trim is approximate: Valkey removes whole nodes, which is cheap."""
         self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
 
-    def forget_consumers(self, stream: str, idle_ms: int) -> None:
-        """Remove consumers that are silent for long and hold nothing."""
+    def remove_idle_consumers(self, stream: str, idle_ms: int) -> None:
+        """Remove consumers that have been idle for `idle_ms` and have no pending entries."""
         consumers: Any = self.client.xinfo_consumers(stream, keys.GROUP)
         for consumer in consumers:
             if consumer["pending"] == 0 and consumer["idle"] > idle_ms:

@@ -1,8 +1,7 @@
-"""What Afosto sends in `data` of a delivery: the whole delivery at that moment, with all documented fields.
+"""What Afosto sends in `data` of a delivery: the whole delivery as it was at that moment, all fields that the documentation names.
 
-Which of them are lists is read off the published examples (`parcels`, `items`) and the documentation's own indices (`i18n`,
-`openings`, `windows`, `links`), and else not stated. So everything below `data` is lenient: documented, and decoded as it
-comes.
+Which of them are lists is read off the published examples (`parcels`, `items`) and the documentation's own indices (`i18n`, `openings`, `windows`,
+`links`), and else not stated. So everything below `data` is lenient: documented, and decoded as it comes.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""What Afosto sends in `data` of an order: the whole order at that moment, with all documented fields.
+"""What Afosto sends in `data` of an order: the whole order as it was at that moment, all fields that the documentation names.
 
-Which of them are lists is read off the published examples (`items`), and else not stated. So everything below `data` is
-lenient: documented, and decoded as it comes.
+Which of them are lists is read off the published examples (`items`), and else not stated. So everything below `data` is lenient: documented, and
+decoded as it comes.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whom Afosto names in orders and deliveries. Personal data, all of it."""
+"""The people that Afosto names in orders and deliveries. All of it is personal data."""
 
 from msgspec import Struct
 

@@ -32,7 +32,7 @@ _STATUS = {
 
 
 class Data(Struct, gc=False):
-    """What of `data` means something to us, in an order or a delivery."""
+    """The fields of `data` that an event depends on, in an order or a delivery."""
 
     number: Any = None
     progress: Any = None
@@ -104,13 +104,13 @@ def _identity(message_id: str | None, body: bytes) -> str:
 
 
 def _status(kind: Kind, webhook: Webhook, data: Data) -> str | None:
-    """An order states its own progress; a delivery, or an order without one, what the event's name says."""
+    """The status: an order's own progress; for a delivery, or an order without one, the status in the event's name."""
     progress = text_or_none(data.progress) if webhook.entity_type != "delivery" else None
     return progress.lower() if progress else _STATUS.get(kind)
 
 
 def _order_ids(webhook: Webhook, data: Data) -> tuple[str, ...]:
-    """The orders a delivery names, in their order and each once; a delivery that names none stands for itself."""
+    """The orders that a delivery names, in sequence and each once; else the delivery's own id."""
     if webhook.entity_type == "delivery":
         named = tuple(dict.fromkeys(key(name, "$.data.parcels[].items[].order.id") for name in _named_orders(data.parcels)))
         if named:
@@ -130,7 +130,7 @@ def _named_orders(parcels: Any) -> Iterator[str]:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """The objects in a list, or the one object where the provider sends no list."""
+    """The objects in a list, or the one object that stands in its place."""
     yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict))
 
 

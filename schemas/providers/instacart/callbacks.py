@@ -2,8 +2,8 @@
 
 *Flat* is the published AsyncAPI 2.6.0 document (`event`, `order_id`, `timestamp`, `items`). *Envelope* is what Instacart's own
 documentation shows (`event_name`, `event_id`, `event_timestamp`, `event_metadata`). Strict where the meaning depends on it
-(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere. A parsed document
-has no cycles, hence `gc=False`.
+(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere. A parsed document has no
+cycles, hence `gc=False`.
 """
 
 from collections.abc import Mapping
@@ -110,13 +110,13 @@ def shape_for(document: Mapping[str, Any]) -> Shape:
 def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode a callback; raises `DecodeError` if it cannot be placed, and the errors of msgspec.
 
-    A cheap substring check chooses the dialect. If the body has no event name in it, the other dialect is read.
+    A cheap check chooses the dialect. If the body has no event name in that dialect, it is decoded in the other.
     """
     if b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name:
         return _from_envelope(envelope, envelope.event_name, body, event_id, zone)
     if (flat := _decode_flat(body)).event:
         return _from_flat(flat, flat.event, body, event_id, zone)
-    if (envelope := _decode_envelope(body)).event_name:  # its key was written with escapes
+    if (envelope := _decode_envelope(body)).event_name:  # its key contains escapes
         return _from_envelope(envelope, envelope.event_name, body, event_id, zone)
     raise DecodeError(Reason.NO_EVENT, "$.event or $.event_name: expected the name of the event, found none")
 
@@ -167,12 +167,12 @@ def _from_envelope(callback: Envelope, name: str, body: bytes, event_id: str, zo
 
 
 def _event_id(sent: str | int | None) -> str | None:
-    """As text, quoted or not: as a number it is above 2^53."""
+    """The event id as text, whether it was quoted or not: as a number it is above 2^53."""
     return None if sent is None or sent == "" else key(str(sent), "$.event_id")
 
 
 def _identity(theirs: str | None, timestamp: str | None, body: bytes) -> str:
-    """`event_id` with `event_timestamp`; without both of them, the content."""
+    """The identity: `event_id` with `event_timestamp`, or the content if one is missing."""
     if theirs and timestamp:
         return identity_of(Provider.INSTACART, theirs, timestamp)
     return identity_of_content(Provider.INSTACART, body)
@@ -187,7 +187,7 @@ def _order_id(first: str | None, first_path: str, second: str | None, second_pat
 
 
 def _time_of_event(text: str | None, path: str, zone: tzinfo, received: datetime) -> datetime:
-    """Without a time of its own the event is as old as its receipt; with one we cannot read, nobody knows."""
+    """The event's own time, or the time of receipt if it has none. Raises `DecodeError` for a time that cannot be parsed."""
     if not text:
         return received
     time = read_time(text, zone)
@@ -209,7 +209,7 @@ def _window(value: Any, zone: tzinfo) -> Window | None:
 
 @lru_cache(4096)
 def _read_window(starts_at: str | None, ends_at: str | None, zone: tzinfo) -> Window | None:
-    """A window's times. A store has a few a day, and each is in most of its orders' callbacks."""
+    """Parse the times of a window. Cached: a store has a few windows a day, and most callbacks of its orders repeat them."""
     window = Window(_time(starts_at, zone), _time(ends_at, zone))
     return window if window.starts_at or window.ends_at else None
 

@@ -28,8 +28,8 @@ class Replacement(Struct, gc=False):
 class Item(Struct, gc=False):
     """A line of `items` (flat) or of `event_metadata.order_items` (envelope); all optional in both.
 
-    Published for flat: `product_id`, `name`, `quantity`, `status`, `refunded`, `replacement`. In the envelope: `line_num` (the
-    retailer's), `qty` (may be fractional), `qty_unit`, `replaced`, `refunded` and the codes; `item_upc` may be empty.
+    Published for flat: `product_id`, `name`, `quantity`, `status`, `refunded`, `replacement`. In the envelope: `line_num` (the retailer's), `qty`
+    (may be fractional), `qty_unit`, `replaced`, `refunded` and the codes; `item_upc` may be empty.
     """
 
     product_id: str | None = None
@@ -52,7 +52,7 @@ class Item(Struct, gc=False):
 
 
 def lines_of(items: list[Item], path: str) -> tuple[Line, ...]:
-    """The lines, each under a key of its own; `path` is the list's place in the document. Raises `DecodeError`."""
+    """The lines, each under its own key; `path` is the list's place in the document. Raises `DecodeError`."""
     taken: dict[str, int] = {}
     lines = []
     for position, item in enumerate(items):
@@ -103,7 +103,7 @@ def _substitute(item: Item) -> Product | None:
 
 
 def _first_code(*values: Any) -> str | None:
-    """The first that names something. A code sent as a number names the same thing as the same digits in a text."""
+    """The first code that is not empty. A number and a text with the same digits are the same code."""
     for value in values:
         if type(value) is int:
             return str(value)

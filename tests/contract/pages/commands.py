@@ -1,16 +1,16 @@
-"""The commands that the pages give, run on a deployment as a reader would: `make run` in one terminal, these in a second one.
+"""Runs the commands of the pages on a deployment: `make run` in one terminal, these commands in a second one.
 
 A block is one script: what a line sets the next one finds. What a page writes is replaced so, and by nothing else:
 
 | a page writes                             | what runs                                                                  |
 |-------------------------------------------|----------------------------------------------------------------------------|
 | `.venv/bin/…`, `curbside`, `celery`       | the programs of the Python that runs the tests                             |
-| `.data/…`                                 | the data folder of the deployment                                          |
+| `.data/…`                                 | the data directory of the deployment                                          |
 | `127.0.0.1:8080`, `127.0.0.1:5555`        | the ports on which its ingress and its Flower listen                       |
 | `<handler>:<event id>` (`refunds:1732…-0`)| a failure that is on record, dead, made for this block                     |
 | an event id (`1732230000000-0`)           | the event of that failure                                                  |
 
-Order ids and bodies are those of `tests/payloads`: they are sent before. A command that asks is answered `y`. Commands that cannot run so are in `ELSEWHERE`.
+Order ids and bodies are those of `tests/payloads`: they are sent before. A command that asks is answered `y`. Commands that cannot run so are in `NOT_RUN_HERE`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The pages of the repository (every *.md): their blocks of code, links, anchors and the names they mention. Reads files, runs nothing."""
+"""Parses the pages (every *.md): code blocks, links, anchors and the names they mention."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What pages name in backticks, looked up: files, modules and what is in them, targets of `make`, settings."""
+"""Looks up what pages name in backticks: files, modules and their attributes, targets of `make`, settings."""
 
 import importlib
 import re

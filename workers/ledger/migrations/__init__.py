@@ -1,6 +1,6 @@
-"""The ledger's schema and its history, run by Alembic when a worker first opens the ledger, or by `curbside migrate`.
+"""The ledger's migrations. Alembic runs them when a worker first opens the ledger, or for `curbside migrate`.
 
-Any number of workers may start at once: the first to get the lock migrates, the others find it done.
+Any number of workers may start at once: the first to get the lock migrates, and the others then find nothing to do.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ _LOCK = 0x63757262  # "curb"
 
 
 def upgrade(engine: Engine) -> str | None:
-    """Bring the schema to the newest revision. Returns the revision it had before (None: it was new).
+    """Migrate the tables to the newest revision. Returns the revision before (None: there were no tables).
 
-    Raises `DependencyUnavailableError` if a newer release was here: its workers know how to write, this one does not.
+    Raises `DependencyUnavailableError` if a newer release has migrated the ledger: only its workers can write to it.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -32,7 +32,7 @@ def upgrade(engine: Engine) -> str | None:
             raise DependencyUnavailableError(f"the ledger, which a newer release has migrated (to {before}),")
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # to rewrite a large table takes its time
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # rewriting a large table takes long
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `upgrade` holds, inside its transaction."""
+"""Alembic's entry: runs the migrations on the connection of `upgrade`, inside its transaction."""
 
 from alembic import context
 

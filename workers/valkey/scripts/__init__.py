@@ -1,4 +1,4 @@
-"""Lua scripts, each one atomic step in Valkey: the file says what it does, its keys and arguments, and what it returns."""
+"""Lua scripts. Each is one atomic step in Valkey; its file documents its effect, keys, arguments and result."""
 
 from importlib import resources
 
@@ -7,5 +7,5 @@ from redis.commands.core import Script
 
 
 def load(client: Redis, *names: str) -> Script:
-    """The script `<name>.lua`, after those that it needs, ready to be called; Valkey gets its text at the first call."""
+    """Load `<name>.lua` after the files that it needs. Valkey gets the text at the first call."""
     return client.register_script("".join(resources.files(__name__).joinpath(f"{name}.lua").read_text() for name in names))

@@ -1,10 +1,11 @@
--- A handler's acknowledgement, after its SQL transaction: claim checks leave the todo stream, and what failed of their events goes to
--- the record of failures. A claim check is counted only if this very call removed it, so a batch handled twice counts once.
+-- Acknowledges a handler's batch after its SQL transaction: removes the claim checks from the todo stream, and stores the
+-- failures among their events. A claim check is counted only if this call removed it, so a batch that is handled twice counts
+-- once.
 --
 -- KEYS: todo stream, counters, failures, retries, outbox-due
--- ARGV: group, handler, epoch ms at which the outbox is to be looked at ('' if it is not),
---       then for each claim check its todo id, how many events it names, how many of them failed, and for each of those its field of
---       the failures hash, the record, and the epoch ms at which it is to be tried again ('' for not by itself)
+-- ARGV: group, handler, epoch ms at which the outbox must be read ('' if it need not be),
+--       then for each claim check its todo id, how many events it names, how many of them failed, and for each failure its field
+--       of the failures hash, the record, and the epoch ms of its next attempt ('' if there is none)
 local group, handler = ARGV[1], ARGV[2]
 local done, applied, failed, again = 0, 0, 0, 0
 local i = 4

@@ -1,4 +1,4 @@
--- Claim checks redeemed: the inbox entries of many event ids in one round trip; false for one that is gone. Writes nothing.
+-- Returns the inbox entries of many event ids in one round trip; false for an entry that no longer exists. Writes nothing.
 --
 -- KEYS: inbox   ARGV: event ids
 local entries = {}

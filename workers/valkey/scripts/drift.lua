@@ -1,9 +1,10 @@
--- Adds what a worker has seen of the providers' bodies since it last told: findings, and which fields came with how many bodies.
+-- Adds what a worker has found in the providers' bodies since its last flush: findings, and how many bodies had which field.
 --
--- KEYS: findings, counts of findings, fields that came
--- ARGV: number of findings, for each its field, its record as first seen, and how often; then for each event its name, how many of its
---       bodies were looked at, number of fields, and for each its path and in how many of those it came
--- Returns: the fields of findings nobody had before. No more than 1,000 findings and 20,000 paths are kept.
+-- KEYS: findings, counts of findings, fields that bodies had
+-- ARGV: number of findings, for each its field, its record as first seen, and how often; then for each event its name, how many
+-- of its
+--       bodies were inspected, number of fields, and for each its path and how many of those bodies had it
+-- Returns: the hash fields of new findings. At most 1,000 findings and 20,000 paths are kept.
 local new = {}
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do
@@ -14,11 +15,11 @@ for _ = 1, tonumber(ARGV[1]) do
     redis.call('HINCRBY', KEYS[2], field, count)
   end
 end
-local room = redis.call('HLEN', KEYS[3]) < 20000
-while room and at <= #ARGV do
-  local event, looked, paths = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+local has_capacity = redis.call('HLEN', KEYS[3]) < 20000
+while has_capacity and at <= #ARGV do
+  local event, inspected, paths = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
-  local total = redis.call('HINCRBY', KEYS[3], event, looked)
+  local total = redis.call('HINCRBY', KEYS[3], event, inspected)
   for _ = 1, paths do
     redis.call('HINCRBY', KEYS[3], event .. '|' .. ARGV[at] .. '|came', ARGV[at + 1])
     redis.call('HSET', KEYS[3], event .. '|' .. ARGV[at] .. '|last', total)

@@ -1,8 +1,9 @@
--- A retry has succeeded: the record goes, if it is still what the caller read, and the event counts as applied. Done once, however
--- often it is called.
+-- Resolves a failure after a successful retry: removes the record if it is still what the caller read, and counts the event as
+-- applied. Repeated calls have no further effect.
 --
--- KEYS: failures, retries, in-flight, counters   ARGV: field, the record as read, handler, 1 if it was discarded meanwhile, else 0
--- Returns: 1 if it went
+-- KEYS: failures, retries, in-flight, counters   ARGV: field, the record as read, handler, 1 if it was discarded meanwhile,
+-- else 0
+-- Returns: 1 if the record was removed, else 0
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])

@@ -1,10 +1,11 @@
--- A body that could not be decoded now can: the record goes, if it is still what the caller read, and the event is deduplicated and
--- routed as if it were new. Its bytes travel in the claim checks, since the inbox may have let go of them.
+-- Resolves the failure of a body that can now be decoded: removes the record if it is still what the caller read, then
+-- deduplicates and routes the event as if it were new. The claim checks contain the body, because the inbox may have been
+-- trimmed.
 --
--- KEYS: failures, retries, in-flight, counters, unrecognised, then the todo stream of each handler it goes to
--- ARGV: field, the record as read, event id, identity, prefix of the seen keys, seen_ms, provider, body, what is kept of the request
---       ('' if nothing is), the event's name if unrecognised or else '', then the handlers' names
--- Returns: 1 if the record went
+-- KEYS: failures, retries, in-flight, counters, unrecognised, then the todo stream of each handler it is routed to
+-- ARGV: field, the record as read, event id, identity, prefix of the seen keys, seen_ms, provider, body, the request context
+--       ('' if there is none), the event's name if it is unrecognised or else '', then the handlers' names
+-- Returns: 1 if the record was removed, else 0
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])

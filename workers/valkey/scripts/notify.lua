@@ -1,4 +1,5 @@
--- Which of these queues need a notification: those that no consumer waits on, and that were not notified a moment ago. Marks them.
+-- Selects the queues that need a notification: no consumer waits on them, and none was sent a moment ago. Marks them as
+-- notified.
 --
 -- KEYS: waiter and notified key of each queue
 -- ARGV: how long a mark lasts, in ms

@@ -1,10 +1,11 @@
--- Sends events of the inbox to handlers once more. Left alone: what was dropped as a duplicate, what could not be decoded, and at a
--- handler an event whose failure there is still on record. Those are to be retried, not replayed.
+-- Routes events of the inbox to handlers again. It skips duplicates, undecodable events, and for each handler the events whose
+-- failure there is still recorded: failures are retried, not replayed.
 --
 -- KEYS: failures, counters, todo stream of each handler
--- ARGV: 1 to count only or else 0, prefix of the seen keys, seen_ms, number of handlers, their names, then for each event its id, its
+-- ARGV: 1 to count only or else 0, prefix of the seen keys, seen_ms, number of handlers, their names, then for each event its
+-- id, its
 --       identity and its routes (one byte for each handler's place, 1, 2, …)
--- Returns: number of events, number of claim checks written (or, if only counting, to be written)
+-- Returns: number of events, number of claim checks written (if only counting: that would be written)
 local counting, handlers = ARGV[1] == '1', tonumber(ARGV[4])
 local counts, events, total = {}, 0, 0
 local identities = {}
@@ -15,7 +16,7 @@ for i = 5 + handlers, #ARGV, 3 do
   nth = nth + 1
   local first = seen[nth]
   if (not first or first == id) and redis.call('HEXISTS', KEYS[1], 'dispatch:' .. id) == 0
-    and redis.call('HEXISTS', KEYS[1], 'drain:' .. id) == 0 then -- as release 0.1 named it
+    and redis.call('HEXISTS', KEYS[1], 'drain:' .. id) == 0 then -- the name in release 0.1
     for j = 1, #routes do
       local place = string.byte(routes, j)
       if redis.call('HEXISTS', KEYS[1], ARGV[4 + place] .. ':' .. id) == 0 then

@@ -1,19 +1,19 @@
--- The dispatcher's commit point: each entry of a batch gets its one outcome, and is acknowledged, in one atomic step.
+-- The dispatcher's commit point: gives each entry of a batch its one outcome and acknowledges it, in one atomic step.
 --
--- An outcome is counted only if this very call acknowledged the entry: a batch that two dispatchers hold (one of them was slow and
--- lost its claim) counts once. Entries are acknowledged here and nowhere else. Whoever has taken entries over cannot say how often that
--- happened before, and is counted here. So if that count is what it was when the batch was read, all of it is the caller's still, and one
--- XACK does for all; else each entry is acknowledged, and asked for, by itself.
+-- An outcome is counted only if this call acknowledged the entry. A batch that two dispatchers hold (one was slow and lost its
+-- claim) therefore counts once. Entries of the inbox are acknowledged nowhere else. Each call with entries that were taken over
+-- increments the count of takeovers. If that count is still the one of the batch's read, all its entries are still the
+-- caller's, and one XACK acknowledges them all. Otherwise each entry is acknowledged, and checked, by itself.
 --
--- KEYS: inbox, counters, failures, unrecognised, take-overs, then todo stream, notified key and waiter key of each handler
--- ARGV: group, prefix of the seen keys, seen_ms, notify interval in ms, events that a claim check names at the most,
---       take-overs when the batch was read ('' of entries taken over),
+-- KEYS: inbox, counters, failures, unrecognised, takeovers, then todo stream, notified key and waiter key of each handler
+-- ARGV: group, prefix of the seen keys, seen_ms, notify interval in ms, the most events that a claim check names,
+--       takeovers when the batch was read ('' of entries taken over),
 --       number of handlers, their names,
 --       number of routes, the routes (one byte for each handler's place: 1, 2, …),
 --       number n of decoded entries, their ids, their identities, a text with one byte for each: the place of its route,
---       number of those whose event's name is not known, for each its place among the decoded and the name,
+--       number of those whose event's name is unrecognised, for each of them its place among the decoded entries and the name,
 --       then for each undecodable entry its id and the failure record
--- Returns: take-overs, and the places of the handlers to notify.
+-- Returns: takeovers, and the places of the handlers to notify.
 local at = 0
 local function next_arg()
   at = at + 1
@@ -41,12 +41,12 @@ local all = {}
 for i = 1, n do all[i] = ids[i] end
 for i = first_undecodable, #ARGV, 2 do all[#all + 1] = ARGV[i] end
 local takeovers = redis.call('GET', KEYS[5])
-local theirs = {}
+local lost = {}
 if takeovers == known then
   redis.call('XACK', KEYS[1], group, unpack(all))
 else
   for _, id in ipairs(all) do
-    if redis.call('XACK', KEYS[1], group, id) == 0 then theirs[id] = true end
+    if redis.call('XACK', KEYS[1], group, id) == 0 then lost[id] = true end
   end
   if known == '' then takeovers = tostring(redis.call('INCR', KEYS[5])) end
 end
@@ -57,7 +57,7 @@ local routed, duplicates, unrecognised = 0, 0, 0
 local checks = {}
 for i = 1, n do
   local id, identity = ids[i], identities[i]
-  if not theirs[id] then
+  if not lost[id] then
     local first = fresh[identity] or before[i]
     if first and first ~= id then
       duplicates = duplicates + 1
@@ -89,7 +89,7 @@ seen_remember(seen_prefix, seen_ms, remembered)
 
 local undecodable = 0
 for i = first_undecodable, #ARGV, 2 do
-  if not theirs[ARGV[i]] then
+  if not lost[ARGV[i]] then
     undecodable = undecodable + 1
     redis.call('HSET', KEYS[3], 'dispatch:' .. ARGV[i], ARGV[i + 1])
   end
@@ -100,7 +100,7 @@ for name, count in pairs(counts) do
 end
 local notify = {}
 for place, list in pairs(checks) do
-  for i = 1, #list, most do -- a handler's batch; one of its transactions must not keep others waiting
+  for i = 1, #list, most do -- at most a handler's batch: a long transaction would delay the others
     redis.call('XADD', KEYS[3 + 3 * place], '*', 'e', table.concat(list, ' ', i, math.min(i + most - 1, #list)))
   end
   redis.call('HINCRBY', KEYS[2], 'routed:' .. names[place], #list)

@@ -1,13 +1,14 @@
--- The memory of identities, put before each script that needs it. Identities are kept in hashes, each for half a window of Valkey's
--- own time, so that a whole batch costs one look into the present hash and the two before it, and one write. An identity is remembered
--- for a window at least, and half of one more at the most. The keys share the hash tag of all others; which they are, the time decides.
+-- Deduplication by identity: functions for the scripts that this file is loaded before. Identities are stored in hashes, one
+-- for each half of the deduplication window by Valkey's clock. A batch costs one read of the current hash and of the two before
+-- it, and one write. An identity is remembered for at least one window and at most one and a half. The keys have the same hash
+-- tag as all others; the clock determines their names.
 local function seen_half(seen_ms)
   local time = redis.call('TIME')
   local half = math.max(1, math.floor(tonumber(seen_ms) / 2))
   return half, math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / half)
 end
 
--- For each identity the id of the event that had it first, or false.
+-- Returns for each identity the id of the first event that had it, or false.
 local function seen_first(prefix, seen_ms, identities)
   local first = {}
   if #identities == 0 then return first end
@@ -22,7 +23,7 @@ local function seen_first(prefix, seen_ms, identities)
   return first
 end
 
--- Remembers pairs of identity and event id: identity, id, identity, id, …
+-- Stores pairs of identity and event id: identity, id, identity, id, …
 local function seen_remember(prefix, seen_ms, pairs_of)
   if #pairs_of == 0 then return end
   local half, present = seen_half(seen_ms)

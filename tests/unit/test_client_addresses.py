@@ -1,4 +1,4 @@
-"""Whose address a request came from: a trusted proxy's word counts, a stranger's does not."""
+"""The peer address of a request: a header of a trusted proxy counts, one of any other peer does not."""
 
 import ipaddress
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.client_addresses import MAX_FORWARDED_BYTES, UNKNOWN, ClientAddresses, network_of
+from ingress.client_addresses import MAX_FORWARDED_BYTES, UNKNOWN, ClientAddresses, neighbourhood
 
 PROXY, STRANGER = ("10.0.0.7", 4711), ("198.51.100.9", 4711)
 PEERS = ClientAddresses(["10.0.0.0/8", "::1", "2001:db8:1::/48"])
 
 
-def test_a_stranger_is_where_its_connection_comes_from_whatever_it_says() -> None:
+def test_an_untrusted_peer_has_the_address_of_its_connection() -> None:
     assert PEERS.address(STRANGER, None) == "198.51.100.9"
     assert PEERS.address(STRANGER, b"203.0.113.5") == "198.51.100.9"
     assert ClientAddresses([]).address(PROXY, b"203.0.113.5") == "10.0.0.7"
@@ -33,7 +33,7 @@ def test_a_stranger_is_where_its_connection_comes_from_whatever_it_says() -> Non
         (b"10.1.1.1, 10.2.2.2", "10.1.1.1"),
     ],
 )
-def test_a_proxy_of_ours_names_the_last_address_that_is_none_of_ours(header: bytes, sender: str) -> None:
+def test_a_trusted_proxy_names_the_last_address_that_is_not_trusted(header: bytes, sender: str) -> None:
     assert PEERS.address(PROXY, header) == sender
     assert PEERS.address(("::1", 1), header) == sender
 
@@ -46,7 +46,7 @@ def test_what_is_no_address_leaves_the_proxy_s_own(header: bytes) -> None:
     assert PEERS.address(PROXY, header) == "10.0.0.7"
 
 
-def test_a_header_that_a_stranger_made_long_does_not_hide_the_stranger() -> None:
+def test_a_long_forged_header_does_not_hide_the_client() -> None:
     for padding in range(20):
         header = b"1.2.3.4, " * MAX_FORWARDED_BYTES + b"1" * padding + b", 203.0.113.5, 10.1.2.3"
         assert PEERS.address(PROXY, header) == "203.0.113.5"
@@ -65,9 +65,9 @@ def test_without_an_address_none_is_invented() -> None:
 
 
 def test_an_ipv6_sender_has_a_whole_network() -> None:
-    assert network_of("2001:db8:2:3:4:5:6:7") == network_of("2001:db8:2:3::1") == "2001:db8:2:3::/64"
-    assert network_of("203.0.113.5") == "203.0.113.5"
-    assert network_of(UNKNOWN) == UNKNOWN
+    assert neighbourhood("2001:db8:2:3:4:5:6:7") == neighbourhood("2001:db8:2:3::1") == "2001:db8:2:3::/64"
+    assert neighbourhood("203.0.113.5") == "203.0.113.5"
+    assert neighbourhood(UNKNOWN) == UNKNOWN
 
 
 @given(st.binary(max_size=80) | st.lists(st.ip_addresses().map(str), max_size=6).map(lambda many: ",".join(many).encode()))

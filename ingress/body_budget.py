@@ -1,4 +1,4 @@
-"""A memory budget in bytes for requests that are not answered yet."""
+"""A memory budget for requests that are not answered yet, so that no number of them can exhaust the machine."""
 
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -6,25 +6,25 @@ from typing import Generic, TypeVar
 Holder = TypeVar("Holder", bound=Hashable)
 
 
-class MemoryBudget(Generic[Holder]):
-    """Counts the bytes of each holder. Past the limit it calls `evict` for the oldest holders until the total fits.
+class BodyBudget(Generic[Holder]):
+    """Counts the bytes that requests hold. Past the limit it calls `evict` for holders, the oldest first, until the limit is kept.
 
-    A normal request is complete within milliseconds. The oldest one is slow, or an attack.
+    The oldest goes first because an honest request is complete within milliseconds.
     """
 
     def __init__(self, limit_bytes: int, evict: Callable[[Holder], None]) -> None:
         self._limit_bytes, self._evict = limit_bytes, evict
         self._held: dict[Holder, int] = {}
         self.used_bytes = 0
-        """The total. The inbox, whose bodies cannot be evicted, adds and subtracts here directly."""
+        """All bytes held. A holder that cannot be evicted changes this number itself."""
 
     @property
     def is_full(self) -> bool:
-        """Whether the total exceeds the limit, after `hold` has evicted what it could."""
+        """Whether the limit is passed and no holder is left to evict."""
         return self.used_bytes > self._limit_bytes
 
     def hold(self, holder: Holder, n_bytes: int) -> bool:
-        """Set the bytes of a holder. False if the holder itself must go; `evict` is not called for it."""
+        """Set how many bytes a holder holds. False if this holder must be evicted; `evict` is not called for it."""
         if not n_bytes:
             self.release(holder)
             return True
@@ -39,5 +39,5 @@ class MemoryBudget(Generic[Holder]):
         return True
 
     def release(self, holder: Holder) -> None:
-        """Remove a holder."""
+        """Forget a holder: it holds nothing any more."""
         self.used_bytes -= self._held.pop(holder, 0)

@@ -1,6 +1,6 @@
-"""The lives of a few Afosto orders that ship together: opened, updated, sent in parcels of one delivery or two, delivered, closed.
+"""The lifecycle of Afosto orders that ship together: opened, updated, shipped in one or two deliveries, delivered, closed.
 
-Every body holds the whole entity as it was at that moment. All that happens to such a group has a time of its own, to the millisecond.
+Every body holds the whole entity as it was at that moment. No two events of a group have the same time, to the millisecond.
 """
 
 import random
@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 
 from deploy.simulator.flat import rfc3339
-from deploy.simulator.provider_events import AFOSTO, Fact
+from deploy.simulator.provider_events import AFOSTO, ProviderEvent
 
-_GOODS = ("Black Hoodie M", "Grey Socks L", "Enamel mug", "Tote bag", "Recipe book")
+_PRODUCTS = ("Black Hoodie M", "Grey Socks L", "Enamel mug", "Tote bag", "Recipe book")
 _UPDATES = ("PICKING", "PACKED", None)
 _ADDRESS = {"address_line_1": "Voorbeeldstraat 9", "postal_code": "0000 AA", "locality": "Voorbeeldstad", "country_code": "NL"}
-_TWO_DELIVERIES, _NAMES_NO_ORDER = 0.3, 0.1
+_SECOND_DELIVERY, _NAMES_NO_ORDER = 0.3, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +28,35 @@ class _Order:
     items: tuple[dict[str, Any], ...]
 
 
-class Group:
-    """Lives a group of orders. `new_id` makes ids that no other run has; `numbers` are the orders' own."""
+class OrderGroup:
+    """Generates the events of a group of orders. `new_id` makes ids unique to the run; `numbers` are the orders' numbers."""
 
     def __init__(self, rng: random.Random, start: datetime, numbers: Sequence[int], new_id: Callable[[], uuid.UUID]) -> None:
         self._rng, self._at, self._new_id = rng, start, new_id
-        self._orders = [_Order(f"ord_{new_id()}", number, _goods(rng)) for number in numbers]
-        self._facts: list[Fact] = []
+        self._orders = [_Order(f"ord_{new_id()}", number, _items(rng)) for number in numbers]
+        self._events: list[ProviderEvent] = []
 
-    def live(self) -> list[Fact]:
-        """All that happens, in time order."""
+    def generate(self) -> list[ProviderEvent]:
+        """Return all events, in time order."""
         for order in self._orders:
-            self._tell_order("ORDER_OPENED", order, "OPEN")
+            self._add_order_event("ORDER_OPENED", order, "OPEN")
         for order in self._orders:
             for progress in _UPDATES[: self._rng.randint(0, len(_UPDATES))]:
-                self._tell_order("ORDER_UPDATED", order, progress)
+                self._add_order_event("ORDER_UPDATED", order, progress)
         for orders in self._deliveries():
-            self._relay(orders)
+            self._ship(orders)
         for order in self._orders:
-            self._tell_order("ORDER_CLOSED", order, "CLOSED")
-        return self._facts
+            self._add_order_event("ORDER_CLOSED", order, "CLOSED")
+        return self._events
 
     def _deliveries(self) -> list[list[_Order]]:
-        """Which orders each delivery brings. The second of two is of another carrier and brings the rest of the first order."""
+        """Return the orders of each delivery. A second one has a carrier of its own and brings the rest of the first order."""
         deliveries = [list(self._orders)]
-        if self._rng.random() < _TWO_DELIVERIES:
+        if self._rng.random() < _SECOND_DELIVERY:
             deliveries.append(self._orders[:1])
         return deliveries
 
-    def _relay(self, orders: Sequence[_Order]) -> None:
+    def _ship(self, orders: Sequence[_Order]) -> None:
         named = [] if self._rng.random() < _NAMES_NO_ORDER else orders
         delivery_id, carrier = f"dlv_{self._new_id()}", self._rng.choice(("PostNL", "DHL"))
         parcels = [{"id": f"prc_{self._new_id()}", "items": [_shipped(order, item) for item in order.items]} for order in named]
@@ -71,27 +71,28 @@ class Group:
                 "parcels": [parcel | {"status": event} for parcel in parcels],
             }
             ids = tuple(order.id for order in named) or (delivery_id,)
-            self._tell(event, "delivery", delivery_id, data, order_ids=ids, status=event.lower(), expected_at=expected_at)
+            self._add(event, "delivery", delivery_id, data, order_ids=ids, status=event.lower(), expected_at=expected_at)
 
-    def _tell_order(self, event: str, order: _Order, progress: str | None) -> None:
+    def _add_order_event(self, event: str, order: _Order, progress: str | None) -> None:
         data = {"id": order.id, "number": order.number, "items": order.items}
         data |= {"progress": progress} if progress else {}
         status = progress and progress.lower()
-        self._tell(event, "order", order.id, data, order_ids=(order.id,), status=status, number=str(order.number))
+        self._add(event, "order", order.id, data, order_ids=(order.id,), status=status, number=str(order.number))
 
-    def _tell(self, event: str, entity_type: str, entity_id: str, data: dict[str, Any], **stated: Any) -> None:
+    def _add(self, event: str, entity_type: str, entity_id: str, data: dict[str, Any], **stated: Any) -> None:
         message_id = f"msg_{self._new_id()}"
         content: dict[str, Any] = {"event": event, "entity_type": entity_type, "entity_id": entity_id, "message_id": message_id}
         content |= {"triggered_at": int(self._at.timestamp() * 1000), "data": data}
         at = self._at.replace(microsecond=self._at.microsecond // 1000 * 1000)
         body = orjson.dumps(content)
-        fact = Fact(AFOSTO, event.lower(), event, at=at, body=body, provider_event_id=message_id, **stated)
-        self._facts.append(fact)
+        self._events.append(
+            ProviderEvent(AFOSTO, event.lower(), event, at=at, body=body, provider_event_id=message_id, **stated)
+        )
         self._at += timedelta(milliseconds=self._rng.randint(60_000, 3_600_000))
 
 
-def _goods(rng: random.Random) -> tuple[dict[str, Any], ...]:
-    names = rng.sample(_GOODS, rng.randint(1, 3))
+def _items(rng: random.Random) -> tuple[dict[str, Any], ...]:
+    names = rng.sample(_PRODUCTS, rng.randint(1, 3))
     return tuple(
         {
             "sku": f"SKU-{rng.randrange(10**5):05d}",
@@ -104,7 +105,7 @@ def _goods(rng: random.Random) -> tuple[dict[str, Any], ...]:
 
 
 def _shipped(order: _Order, item: dict[str, Any]) -> dict[str, Any]:
-    """An item as a parcel lists it: here a delivery names its orders."""
+    """Return an item as a parcel lists it, with its order."""
     shown = {name: item[name] for name in ("sku", "gtin", "label")}
     customer = {"contact": {"given_name": "Test", "additional_name": "", "family_name": "Customer"}}
     return shown | {"meta_data": {}, "order": {"id": order.id, "number": order.number, "metadata": {}, "customer": customer}}

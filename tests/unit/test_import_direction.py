@@ -1,4 +1,4 @@
-"""The directions of all imports: `schemas ← ingress`, `schemas ← workers`, deploy sees all; within a part, no circle and none back up."""
+"""The direction of imports: `schemas ← ingress`, `schemas ← workers`, deploy imports all; no cycles, none upwards."""
 
 import ast
 from collections import defaultdict
@@ -87,18 +87,18 @@ def roots(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(path.read_text())}
 
 
-def test_the_tree_is_where_we_look() -> None:
+def test_the_source_tree_is_found() -> None:
     assert all(FILES.values())
 
 
 @pytest.mark.parametrize("part", MAY_NOT_IMPORT)
-def test_no_part_imports_what_it_may_not(part: str) -> None:
+def test_no_package_imports_what_it_may_not(part: str) -> None:
     crossings = {str(path.relative_to(ROOT)): roots(path) & MAY_NOT_IMPORT[part] for path in FILES[part]}
     assert not {path: names for path, names in crossings.items() if names}
 
 
 @pytest.mark.parametrize("part", MAY_NOT_IMPORT)
-def test_every_import_names_its_part_in_full(part: str) -> None:
+def test_every_import_is_absolute(part: str) -> None:
     assert not [path for path in FILES[part] if "" in roots(path)]
 
 
@@ -149,12 +149,12 @@ def graph(part: str, *, of_rooms: bool) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("of_rooms", [False, True], ids=["modules", "folders"])
 @pytest.mark.parametrize("part", MAY_NOT_IMPORT)
-def test_no_imports_go_in_a_circle(part: str, of_rooms: bool) -> None:
+def test_no_imports_form_a_cycle(part: str, of_rooms: bool) -> None:
     assert tuple(TopologicalSorter(graph(part, of_rooms=of_rooms)).static_order()), "CycleError names the circle"
 
 
 @pytest.mark.parametrize("part", FLOORS)
-def test_no_import_goes_back_up(part: str) -> None:
+def test_no_module_imports_from_a_floor_above(part: str) -> None:
     floor = {f"{part}.{name}": number for number, names in enumerate(FLOORS[part]) for name in names}
     rooms = {room(module_name(path)) for path in FILES[part]} - {part}
     assert rooms == set(floor), "every module and folder has its floor"
@@ -162,6 +162,6 @@ def test_no_import_goes_back_up(part: str) -> None:
     assert not upward
 
 
-def test_an_import_inside_a_function_is_seen_too() -> None:
+def test_an_import_inside_a_function_is_found() -> None:
     source = "import os.path\ndef f():\n    from workers.valkey.store import Store\n    if f:\n        from . import x"
     assert list(imports(source)) == ["os.path", "workers.valkey.store", "."]

@@ -1,4 +1,4 @@
-"""Bodies that nobody can decode: kept byte for byte with a reason that names the place, and decoded by a release that can."""
+"""Decode errors: kept byte for byte with a reason and a place, and decoded by a release that can."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from schemas.decoding import decode
 from schemas.failures import FailureState, Reason
 from tests.payloads import recorded
 from tests.support.stepped_deployment import SteppedDeployment
-from tests.unit.test_undecodable import BAD, GOOD, SECRET
+from tests.unit.undecodable_bodies import BAD, GOOD, SECRET
 from workers.errors import EventFailedError
 
 HUGE = [
@@ -39,7 +39,7 @@ def test_every_kind_of_bad_body_ends_as_one_failure_with_its_bytes_and_the_place
     assert len(stepped_deployment.ledger_fixture.rows("order_events")) == counters["routed"]
 
 
-def test_a_retry_that_still_cannot_decode_says_why_again(stepped_deployment: SteppedDeployment) -> None:
+def test_a_retry_that_fails_to_decode_again_records_the_error_again(stepped_deployment: SteppedDeployment) -> None:
     event_id = stepped_deployment.append(b'{"event":"picking"}')
     stepped_deployment.dispatch()
     before = stepped_deployment.failures.get("dispatch", event_id)
@@ -57,7 +57,7 @@ def test_a_retry_that_still_cannot_decode_says_why_again(stepped_deployment: Ste
 
 
 @pytest.mark.parametrize("trimmed", [False, True], ids=["kept", "trimmed"])
-def test_a_release_that_can_decode_it_carries_on_as_if_it_were_new(
+def test_an_event_that_a_newer_release_can_decode_is_dispatched_as_a_new_one(
     stepped_deployment: SteppedDeployment, trimmed: bool
 ) -> None:
     event_id = stepped_deployment.append(REFUND)
@@ -77,7 +77,7 @@ def test_a_release_that_can_decode_it_carries_on_as_if_it_were_new(
     assert stepped_deployment.client.hgetall(keys.UNRECOGNISED) == {b"an event of tomorrow": b"1"}
 
 
-def test_redeliveries_of_it_are_dropped_whichever_was_decoded_first(stepped_deployment: SteppedDeployment) -> None:
+def test_redeliveries_of_a_decode_error_are_dropped_whichever_is_decoded_first(stepped_deployment: SteppedDeployment) -> None:
     first = stepped_deployment.append(REFUND)
     second = stepped_deployment.append(REFUND)
     stepped_deployment.dispatch_with_an_older_release()
@@ -92,7 +92,7 @@ def test_redeliveries_of_it_are_dropped_whichever_was_decoded_first(stepped_depl
     assert len(stepped_deployment.ledger_fixture.rows("refunds")) == 1
 
 
-def test_a_redelivery_after_it_was_decoded_at_last_is_dropped(stepped_deployment: SteppedDeployment) -> None:
+def test_a_redelivery_after_a_successful_retry_is_dropped(stepped_deployment: SteppedDeployment) -> None:
     event_id = stepped_deployment.append(REFUND)
     stepped_deployment.dispatch_with_an_older_release()
     stepped_deployment.failures.retry("dispatch", event_id, 1)
@@ -102,7 +102,7 @@ def test_a_redelivery_after_it_was_decoded_at_last_is_dropped(stepped_deployment
     assert (stepped_deployment.sums.counters["routed"], stepped_deployment.sums.counters["duplicate"]) == (1, 1)
 
 
-def test_one_that_was_discarded_while_it_was_decoded_stays_discarded(stepped_deployment: SteppedDeployment) -> None:
+def test_a_decode_error_discarded_during_its_retry_stays_discarded(stepped_deployment: SteppedDeployment) -> None:
     event_id = stepped_deployment.append(REFUND)
     stepped_deployment.dispatch_with_an_older_release()
     stepped_deployment.failures.retry("dispatch", event_id, 1)
@@ -115,7 +115,7 @@ def test_one_that_was_discarded_while_it_was_decoded_stays_discarded(stepped_dep
     assert stepped_deployment.sums.count("undecodable") == 1
 
 
-def test_one_whose_body_was_lost_says_so_at_every_retry(stepped_deployment: SteppedDeployment) -> None:
+def test_a_decode_error_without_a_body_says_so_at_every_retry(stepped_deployment: SteppedDeployment) -> None:
     event_id = stepped_deployment.append(REFUND)
     stepped_deployment.dispatch()
     stepped_deployment.client.xdel(keys.INBOX, event_id)

@@ -1,6 +1,6 @@
-"""The running deployment that a command looks at or changes, by the same settings as its parts.
+"""The running deployment that a command inspects or repairs, found through the same settings as its processes use.
 
-What is slow to import is imported when one is opened: every command's module imports this one, and `--help` imports all.
+Slow imports happen when a deployment is opened: every command's module imports this one, and `--help` imports every command.
 """
 
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Its Valkey, its ledger and its handlers."""
+    """Connections to a deployment: its settings, Valkey, ledger and handlers."""
 
     settings: Settings
     client: "Redis"
@@ -33,7 +33,7 @@ class Deployment:
 
     @property
     def failures(self) -> "FailureStore":
-        """Its record of failures."""
+        """The failures on record."""
         from workers.failures.failure_store import FailureStore  # noqa: PLC0415 - quick start
 
         return FailureStore(self.client)
@@ -41,7 +41,7 @@ class Deployment:
 
 @contextmanager
 def open_deployment() -> Iterator[Deployment]:
-    """Connect to what the settings name. Raises `CommandError`, in a sentence, if something cannot be reached."""
+    """Connect to the deployment that the settings name. Raises `CommandError` if a dependency cannot be reached."""
     from redis import RedisError  # noqa: PLC0415 - quick start
 
     from workers.errors import DependencyUnavailableError, HandlerError  # noqa: PLC0415 - quick start
@@ -59,7 +59,7 @@ def open_deployment() -> Iterator[Deployment]:
         yield Deployment(settings, client, ledger, handlers)
     except RedisError as error:
         raise CommandError(
-            f"Valkey at {_place(settings.redis_url)} does not answer ({type(error).__name__}): {_HINT}"
+            f"Valkey at {_host_and_port(settings.redis_url)} does not answer ({type(error).__name__}): {_HINT}"
         ) from error
     except DependencyUnavailableError as error:
         raise CommandError(f"{error} is unreachable (DATABASE_URL).") from error
@@ -71,6 +71,6 @@ def open_deployment() -> Iterator[Deployment]:
 _HINT = "is it running, and does REDIS_URL or CURBSIDE_DATA_DIR name the right one?"
 
 
-def _place(url: str) -> str:
+def _host_and_port(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or 6379}"

@@ -1,4 +1,4 @@
-"""`curbside status` and `curbside order`: what a person and a script see, also when the ledger is away."""
+"""`curbside status` and `curbside order`: text and JSON output, also during an outage of the ledger."""
 
 import json
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def test_status_counts_every_event_and_the_sums_hold(shell: Shell) -> None:
     assert "2 failures on record: see `curbside failed`" in said.output
 
 
-def test_a_name_that_a_provider_sends_cannot_command_the_terminal(shell: Shell) -> None:
+def test_a_provider_s_event_name_cannot_send_terminal_commands(shell: Shell) -> None:
     for said in (shell("status"), shell("order", "o-new")):
         assert "\x1b" not in said.output
         assert r"\x1b[31mred" in said.output
@@ -82,7 +82,7 @@ def test_a_sum_that_does_not_hold_is_exit_code_1(shell: Shell) -> None:
     shell.stepped_deployment.client.hincrby(keys.COUNTERS, "routed:refunds", -1)
 
 
-def test_status_works_without_the_ledger_and_says_that_it_is_away(shell: Shell) -> None:
+def test_status_works_without_the_ledger_and_reports_it_unavailable(shell: Shell) -> None:
     shell.environment["DATABASE_URL"] = NOWHERE
     shell.stepped_deployment.store.note_unreachable("timeline", "the database (OperationalError)")
     said, status = shell("status"), shell.json("status")
@@ -94,7 +94,7 @@ def test_status_works_without_the_ledger_and_says_that_it_is_away(shell: Shell) 
     assert "hunter2" not in said.output + said.errors
 
 
-def test_trace_tells_an_orders_story_in_its_order(shell: Shell) -> None:
+def test_order_prints_an_orders_history_in_order(shell: Shell) -> None:
     said, (trace,) = shell("order", FLAT_ORDER), shell.json("order", FLAT_ORDER)
     assert said.exit_code == 0
     times = [step["at"] for step in trace["steps"]]
@@ -107,21 +107,21 @@ def test_trace_tells_an_orders_story_in_its_order(shell: Shell) -> None:
     assert f"instacart order {FLAT_ORDER}: " in said.output.splitlines()[0]
 
 
-def test_an_order_that_nobody_knows_is_exit_code_1(shell: Shell) -> None:
+def test_an_unknown_order_is_exit_code_1(shell: Shell) -> None:
     said = shell("order", "nobody")
     assert (said.exit_code, said.output) == (1, "")
-    assert said.errors.startswith("Nothing is known of order nobody")
+    assert said.errors.startswith("No event is known for order nobody")
     assert shell.json("order", "nobody") == []
 
 
-def test_trace_without_the_ledger_says_so_in_a_sentence(shell: Shell) -> None:
+def test_order_without_the_ledger_is_one_sentence(shell: Shell) -> None:
     shell.environment["DATABASE_URL"] = NOWHERE
     said = shell("order", FLAT_ORDER)
     assert (said.exit_code, said.output) == (2, "")
     assert said.errors == "the database (OperationalError) is unreachable (DATABASE_URL).\n"
 
 
-def test_a_ledger_that_no_worker_has_made_yet_is_said_to_be_new(shell: Shell, tmp_path: Path) -> None:
+def test_a_ledger_that_is_not_migrated_yet_is_reported_as_new(shell: Shell, tmp_path: Path) -> None:
     shell.environment["DATABASE_URL"] = f"sqlite:///{tmp_path / 'new.db'}"
     assert "has no tables yet" in shell("order", FLAT_ORDER).errors
     assert "has no tables yet" in shell("status").errors

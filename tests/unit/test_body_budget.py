@@ -1,20 +1,20 @@
-"""The budget in bytes: who has to go when it is spent."""
+"""The memory budget for bodies: which holders are evicted when it is exceeded."""
 
-from ingress.memory_budget import MemoryBudget
+from ingress.body_budget import BodyBudget
 
 
-def test_past_the_limit_the_oldest_holder_goes_until_it_is_kept() -> None:
+def test_past_the_limit_the_oldest_holders_are_evicted() -> None:
     evicted = list[str]()
-    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
+    memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     assert all(memory.hold(name, 30) for name in ("first", "second", "third"))
     assert memory.hold("fourth", 50)
     assert evicted == ["first", "second"]
     assert memory.used_bytes == 80
 
 
-def test_whoever_holds_more_keeps_its_place_in_the_order() -> None:
+def test_a_holder_that_grows_keeps_its_place_in_the_order() -> None:
     evicted = list[str]()
-    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
+    memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     memory.hold("first", 10)
     memory.hold("second", 10)
     memory.hold("first", 50)
@@ -22,17 +22,17 @@ def test_whoever_holds_more_keeps_its_place_in_the_order() -> None:
     assert evicted == ["first"]
 
 
-def test_the_oldest_itself_is_told_and_not_evicted() -> None:
+def test_a_holder_that_alone_exceeds_the_limit_is_refused_and_not_evicted() -> None:
     evicted = list[str]()
-    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
+    memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     assert memory.hold("only", 100)
     assert not memory.hold("only", 101)
     assert (evicted, memory.used_bytes) == ([], 0)
 
 
-def test_who_holds_nothing_any_more_is_left_in_peace() -> None:
+def test_a_holder_of_nothing_is_not_evicted() -> None:
     evicted = list[str]()
-    memory: MemoryBudget[str] = MemoryBudget(100, evicted.append)
+    memory: BodyBudget[str] = BodyBudget(100, evicted.append)
     memory.hold("idle", 50)
     memory.hold("idle", 0)
     memory.hold("busy", 100)
@@ -40,8 +40,8 @@ def test_who_holds_nothing_any_more_is_left_in_peace() -> None:
     assert evicted == ["busy"]
 
 
-def test_what_nobody_can_be_evicted_for_makes_it_full() -> None:
-    memory: MemoryBudget[str] = MemoryBudget(100, lambda _: None)
+def test_memory_is_full_when_no_holder_can_be_evicted() -> None:
+    memory: BodyBudget[str] = BodyBudget(100, lambda _: None)
     memory.used_bytes += 101
     assert memory.is_full
     assert not memory.hold("anybody", 1)

@@ -1,4 +1,4 @@
-"""Simulated trade with every fault while every worker is killed twice: the ledger is as it must be in the end."""
+"""Simulated orders with every fault while every worker is killed twice: in the end the ledger is correct."""
 
 import json
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +22,7 @@ MOMENTS = (300, 700, 1100, 1500)
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_every_worker_is_killed_twice_and_no_difference_is_found(real_valkey_url: str, tmp_path: Path) -> None:
+def test_simulation_are_correct_after_every_worker_is_killed_twice(real_valkey_url: str, tmp_path: Path) -> None:
     environment = {"REDIS_URL": real_valkey_url, "DATABASE_URL": f"sqlite:///{tmp_path / 'ledger.db'}"}
     with (
         redis.Redis.from_url(real_valkey_url) as valkey,

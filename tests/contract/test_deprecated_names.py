@@ -1,4 +1,4 @@
-"""Names of release 0.1 that this release renamed are understood for one release, and say so."""
+"""Names of release 0.1 that were renamed still work for one release, with a warning."""
 
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def test_curbside_trace_does_what_order_does_and_names_it(fake_valkey_url: str, 
     old, new = (in_process(command, "fc-1", "--json", environment=environment) for command in ("trace", "order"))
     assert (old.exit_code, old.output) == (new.exit_code, new.output) == (1, "[]\n")
     assert old.errors.splitlines() == [
-        "`curbside trace` is now `curbside order`; the old name goes in the next release.",
+        "`curbside trace` is now `curbside order`. The old name is removed in the next release.",
         *new.errors.splitlines(),
     ]
     assert " trace " not in in_process("--help", environment=environment).output
 
 
-def test_a_worker_takes_its_role_under_the_old_option_too(tmp_path: Path) -> None:
+def test_a_worker_accepts_its_role_under_the_old_option(tmp_path: Path) -> None:
     environment = {"CURBSIDE_DATA_DIR": str(tmp_path)}
     assert "REDIS_URL is missing" in curbside("worker", "--lanes", "urgent", environment=environment).errors
     assert "argument --lanes: invalid choice" in curbside("worker", "--lanes", "some", environment=environment).errors

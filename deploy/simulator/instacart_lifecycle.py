@@ -1,7 +1,7 @@
-"""The life of one Instacart order, step by step, whatever the dialect: delivery, pickup and last mile, with their mishaps.
+"""The lifecycle of one Instacart order, independent of the dialect: delivery, pickup and last mile, with what can go wrong.
 
-Times are whole seconds and grow with each step. How often things go wrong is exaggerated beside a real shop, so that a hundred
-orders show everything; only how often an order reverts is the caller's choice.
+Times are whole seconds and grow with each step. Faults are more frequent than in a real shop, so that a hundred orders show
+all of them. The caller chooses only how often a status is reverted.
 """
 
 import random
@@ -23,19 +23,19 @@ _CANCELED, _RESCHEDULED, _REPLACED, _AGAIN, _REFUNDED, _LATE, _MISSING, _GENERIC
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a delivery is to come."""
+    """A delivery window."""
 
     starts_at: datetime
     ends_at: datetime
 
     def later(self, minutes: int) -> "Window":
-        """The same, so many minutes later."""
+        """The same window, this many minutes later."""
         return Window(self.starts_at + timedelta(minutes=minutes), self.ends_at + timedelta(minutes=minutes))
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happened, and how the order stands since."""
+    """One event of an order, and the order's state after it."""
 
     kind: str
     at: datetime
@@ -45,8 +45,8 @@ class Step:
     lines: tuple[Line, ...]
 
 
-class Life:
-    """Lives an order to its end; `steps` is its life so far."""
+class OrderLifecycle:
+    """Generates the steps of one order; `steps` are those generated so far."""
 
     def __init__(
         self, rng: random.Random, start: datetime, lines: Sequence[Line], fulfillment_type: str, reverts: float
@@ -57,8 +57,8 @@ class Life:
         self._promised = self._expected = Window(due, due + timedelta(hours=1))
         self.steps: list[Step] = []
 
-    def live(self) -> list[Step]:
-        """The whole life."""
+    def generate(self) -> list[Step]:
+        """Generate all steps."""
         self._step("order_created")
         if self._happens(_RESCHEDULED):
             self._promised = self._expected = self._promised.later(self._rng.randrange(30, 150, 15))
@@ -66,7 +66,7 @@ class Life:
         self._step("acknowledged")
         if not self._happens(_CANCELED):
             self._pick()
-            self._bring()
+            self._hand_over()
         else:
             self._step("canceled")
         return self.steps
@@ -82,7 +82,7 @@ class Life:
         self._step("staging", after="picking")
 
     def _replace(self) -> None:
-        """Replace a product, maybe another one, and maybe find a better substitute, or go back to the first one."""
+        """Replace a product; sometimes also a second one, or with a better substitute, or back to the first substitute."""
         if not self._happens(_REPLACED):
             return
         changed = self._change_a_line(self._with_another, "order_item_replacement")
@@ -95,7 +95,7 @@ class Life:
     def _with_another(self, line: Line) -> Line:
         return replace(line, substitute=substitute_for(line, self._rng))
 
-    def _bring(self) -> None:
+    def _hand_over(self) -> None:
         if self._happens(_GENERIC):
             self._step(_BY_TYPE[self._type])
         before = "staging"
@@ -114,7 +114,7 @@ class Life:
             self._step(self._rng.choice(("tip_adjustment", "rating_reminder", "rating_updated")))
 
     def _miss_the_customer(self) -> None:
-        """Nobody there: reported once or twice; then found, given up, or still sought when the plan ends."""
+        """Report a missing customer once or twice. Then the order is delivered, canceled, or still open when the plan ends."""
         for _ in range(self._rng.randint(1, 2)):
             self._step("customer_mia")
         match self._rng.choices(("delivered", "canceled", None), (6, 3, 1))[0]:
@@ -124,22 +124,22 @@ class Life:
                 pass
 
     def _step(self, kind: str, after: str | None = None) -> None:
-        """Let it happen; a step of a status may be taken back to the one before, and made again."""
-        self._note(kind)
+        """Add a step. With `after`, its status may be reverted to `after` and set again."""
+        self._append(kind)
         if after is not None and self._happens(self._reverts):
-            self._note(after)
-            self._note(kind)
+            self._append(after)
+            self._append(kind)
 
-    def _note(self, kind: str) -> None:
+    def _append(self, kind: str) -> None:
         self._status = _STATUS.get(kind, self._status)
         self.steps.append(Step(kind, self._at, self._status, self._promised, self._expected, tuple(self._lines)))
         self._at += timedelta(seconds=self._rng.randint(20, 600))
 
-    def _change_a_line(self, change: Callable[[Line], Line], kind: str, place: int | None = None) -> int:
-        place = self._rng.randrange(len(self._lines)) if place is None else place
-        self._lines[place] = change(self._lines[place])
+    def _change_a_line(self, change: Callable[[Line], Line], kind: str, index: int | None = None) -> int:
+        index = self._rng.randrange(len(self._lines)) if index is None else index
+        self._lines[index] = change(self._lines[index])
         self._step(kind)
-        return place
+        return index
 
     def _happens(self, share: float) -> bool:
         return self._rng.random() < share

@@ -1,4 +1,4 @@
-"""The world is away under load, the database or the alert channel: no event is blamed, nothing is lost, all catches up by itself.
+"""A dependency outage under load, of the database or an alert channel, marks no event failed, and all are applied after it.
 
 The outages last half a minute: longer than any growing pause takes to reach its longest, and than an idle entry is left alone.
 """
@@ -60,7 +60,7 @@ def last(begun: float) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_database_that_is_stopped_under_load_blames_no_event_and_all_catch_up(
+def test_a_database_outage_under_load_marks_no_event_failed_and_all_are_applied_after_it(
     real_valkey_url: str, postgresql: PostgresqlServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     with open_retry_deployment(tmp_path, real_valkey_url, workers=2, DATABASE_URL=postgresql_url) as deployment:
@@ -151,7 +151,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.mark.timeout(240)
-def test_an_alert_channel_that_is_away_is_tried_at_growing_pauses_and_slows_nobody(
+def test_an_unavailable_alert_channel_is_retried_with_backoff_and_delays_no_event(
     real_valkey_url: str, tmp_path: Path, webhook: Webhook
 ) -> None:
     with (

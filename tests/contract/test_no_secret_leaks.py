@@ -1,4 +1,4 @@
-"""Whatever a password is, and whatever is wrong with the address that it stands in, nothing that a process says holds a part of it."""
+"""No output of a process holds a part of a password, whatever the password and the fault of the address around it."""
 
 import contextlib
 import io
@@ -132,7 +132,7 @@ def forgets_workers() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @given(VARIABLES, PASSWORDS)
 @examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_part_of_a_password_is_told_by_a_part_that_starts(tmp_path: Path, variable: tuple[str, str], password: str) -> None:
+def test_no_component_shows_part_of_a_password_at_start(tmp_path: Path, variable: tuple[str, str], password: str) -> None:
     name, form = variable
     told = told_by_parts(environment_with(tmp_path, name, form.replace("{}", password)))
     assert not leaks(told), told
@@ -140,7 +140,7 @@ def test_no_part_of_a_password_is_told_by_a_part_that_starts(tmp_path: Path, var
 
 @given(VARIABLES, PASSWORDS, st.sampled_from([("settings",), ("settings", "--json"), ("status",)]))
 @examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_part_of_a_password_is_told_by_a_command(
+def test_no_command_shows_part_of_a_password(
     tmp_path: Path, variable: tuple[str, str], password: str, command: tuple[str, ...]
 ) -> None:
     name, form = variable
@@ -159,7 +159,7 @@ def test_no_part_of_a_password_is_told_by_a_command(
 )
 @pytest.mark.parametrize("sign", ["/", "%2F"])
 @pytest.mark.parametrize("part", ["ingress", "worker", "flower"])
-def test_no_part_of_a_password_is_told_by_a_process(tmp_path: Path, name: str, form: str, sign: str, part: str) -> None:
+def test_no_process_shows_part_of_a_password(tmp_path: Path, name: str, form: str, sign: str, part: str) -> None:
     """Valkey and the broker are away, so each says that it cannot reach them; a password that is not encoded keeps it from starting."""
     port = free_port()
     commands = {
@@ -196,7 +196,7 @@ def _answers(port: int, path: str) -> bool:
     "url",
     ["qx0qx", "nosuch://qx0qx", "https://hooks.slack.com/services/qx0qx/qx1qx", "tgram://qx0qx:qx1qx/", "discord://qx0qx"],
 )
-def test_an_alert_address_that_apprise_does_not_understand_is_not_told(url: str) -> None:
+def test_an_alert_url_that_apprise_rejects_is_not_shown(url: str) -> None:
     settings = load(environment_for_tests(ALERT_URLS=url))
     message = Message("key", apprise_channel(url), "topic", "title", "{}", datetime.now(UTC))
     with heard() as told, pytest.raises(DeliveryError) as failed:
