@@ -95,7 +95,7 @@ def test_a_database_outage_under_load_marks_no_event_failed_and_all_are_applied_
             postgresql.start()
             wait_for(lambda: deployment.sums().waiting_for["timeline"] < 50, 40, "the workers to catch up")
             assert {each.attempts for each in failures(deployment.client).values()} <= attempts, (
-                "no try is counted while the world is away"
+                "no attempt is counted during an outage"
             )
         deployment.wait_until_all_applied(40)
         now = deployment.sums()

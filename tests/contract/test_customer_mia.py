@@ -115,7 +115,7 @@ def test_an_alert_text_names_the_order_and_no_person(ledger_fixture: LedgerFixtu
 def test_a_report_and_an_end_handled_at_the_same_moment_leave_nothing_open_and_miss_nothing(
     ledger_fixture: LedgerFixture, minutes: tuple[int, int, int]
 ) -> None:
-    """The lanes run side by side: whichever commits first, an alert is open if, and only if, the last report is after the end."""
+    """The two handlers run side by side: whichever commits first, an alert is open if, and only if, the last report is after the end."""
     over_at, *reported_at = minutes
     start = threading.Barrier(2)
 

@@ -165,5 +165,5 @@ def test_many_events_send_the_dispatcher_one_notification(serve: Serve, valkey_u
     for _ in range(5):
         assert client.post("/webhook", content=BODY, headers=bearer()).status_code == 200
 
-    wait_for(lambda: notifications(valkey_url), what="a doorbell")
+    wait_for(lambda: notifications(valkey_url), what="a notification")
     assert notifications(valkey_url) == 1

@@ -167,18 +167,18 @@ def test_another_task_is_resent_once_and_never_with_uncertain_arguments(
     send_failed_task(flower_deployment, "cut", "buggy.retry", kwargs="{'event_id': '17322300...', ...}")
     send_failed_task(flower_deployment, "changed", "their.task", args="('C:\\new',)")
     send_failed_task(flower_deployment, "code", "their.task", args="(__import__('os').getpid(),)")
-    send_failed_task(flower_deployment, "doorbell", "curbside.handle.buggy", queue="curbside.buggy")
+    send_failed_task(flower_deployment, "queue-task", "curbside.handle.buggy", queue="curbside.buggy")
     for task_id in ("cut", "changed", "code"):
         answer = flower_deployment.flower.retry(task_id)
         assert answer.status_code == 422, answer.text
         assert "arguments that Flower knows were cut" in answer.json()["message"]
-    answers = [flower_deployment.flower.retry("doorbell") for _ in range(2)]
+    answers = [flower_deployment.flower.retry("queue-task") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 409]
-    assert {answer.json()["task_id"] for answer in answers} == {next_task_id("doorbell")}
+    assert {answer.json()["task_id"] for answer in answers} == {next_task_id("queue-task")}
     with redis.Redis.from_url(broker_of(flower_deployment.environment["REDIS_URL"])) as broker:
         (message,) = broker.lrange("curbside:curbside.buggy", 0, -1)
-        assert b'"parent_id": "doorbell"' in message
-        assert next_task_id("doorbell").encode() in message
+        assert b'"parent_id": "queue-task"' in message
+        assert next_task_id("queue-task").encode() in message
         broker.delete("curbside:curbside.buggy")
     answer = flower_deployment.flower.client.post("/api/failures/retry/search", json={"search": ""})
     assert (answer.json()["retried"], sum(answer.json()["refused"].values())) == (0, 2)

@@ -17,7 +17,7 @@ STREAM = keys.todo(NAME)
 
 
 class RecordingWork:
-    """What a lane does with its batches here: note them, and acknowledge them unless told to fail."""
+    """Records the batches of a consumer, and acknowledges them unless it is told to fail."""
 
     def __init__(self, worker_parts: WorkerParts) -> None:
         self._parts = worker_parts
@@ -83,7 +83,7 @@ class ConsumerBench:
         self.stopping.set()
         for thread in self._threads:
             thread.join(10)
-            assert not thread.is_alive(), "a lane did not end"
+            assert not thread.is_alive(), "a consumer did not end"
 
 
 @pytest.fixture

@@ -37,11 +37,11 @@ async def until_rung(url: str, times: int) -> None:
     async def is_rung() -> bool:
         return await asyncio.to_thread(notifications, url) >= times
 
-    await wait_for_async(is_rung, what=f"{times} doorbells")
+    await wait_for_async(is_rung, what=f"{times} notifications")
 
 
 async def look_twice() -> None:
-    """Long enough for the doorbell to have looked whether a ring is needed."""
+    """Long enough for the notifier to have checked whether a notification is needed."""
     await asyncio.sleep(5 * PAUSE_SECONDS)
 
 

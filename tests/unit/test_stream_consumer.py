@@ -41,7 +41,7 @@ def test_entries_that_arrive_in_the_idle_wait_are_handled_without_a_notification
 def test_a_consumer_that_is_just_ending_leaves_no_entry_behind(
     consumer_bench: ConsumerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Appends and looks at the sign as the ingress does, over and over at the moment at which the lane leaves. No timer helps."""
+    """Appends and checks the waiter flag as the ingress does, again and again at the moment at which the consumer ends. No timer helps."""
     monkeypatch.setattr(stream_consumer_module, "IDLE_WAIT_MS", 1)
     queue = consumer_bench.consumer()
     for number in range(150):
@@ -163,7 +163,7 @@ def test_a_stop_does_not_wait_for_a_dependency_outage(consumer_bench: ConsumerBe
     consumer_bench.work.errors = [DependencyUnavailableError("the database")] * 1000
     entry_id = consumer_bench.append()
     thread = consumer_bench.start(consumer_bench.consumer())
-    wait_for(lambda: consumer_bench.parts.client.exists(keys.UNREACHABLE), what="the lane to notice")
+    wait_for(lambda: consumer_bench.parts.client.exists(keys.UNREACHABLE), what="the consumer to notice")
     consumer_bench.stopping.set()
     thread.join(5)
     assert not thread.is_alive()

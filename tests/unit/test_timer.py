@@ -46,7 +46,7 @@ def test_queues_with_undelivered_entries_are_notified(worker_parts: WorkerParts)
     tick.run_once(NOW_MS)
     tick.run_once(NOW_MS)
     assert notifications(worker_parts) == [keys.DISPATCH, "refunds"]
-    assert worker_parts.notifications("refunds") == 1, "one bell is enough while it is fresh"
+    assert worker_parts.notifications("refunds") == 1, "one notification is enough for a while"
 
 
 def test_abandoned_entries_cause_a_notification_and_fresh_pending_ones_do_not(
@@ -63,7 +63,7 @@ def test_abandoned_entries_cause_a_notification_and_fresh_pending_ones_do_not(
         tick.run_once(NOW_MS)
         return notifications(worker_parts) == [keys.DISPATCH]
 
-    wait_for(is_rung, what="a bell for the abandoned entry")
+    wait_for(is_rung, what="a notification for the abandoned entry")
     worker_parts.client.xack(keys.INBOX, keys.GROUP, event_id)
 
 
@@ -139,6 +139,6 @@ def test_a_broker_outage_is_logged_with_at_most_two_attempts_for_each_notificati
             DriftMonitor(worker_parts.client),
             BUILT_IN,
         ).run_once(NOW_MS)
-    assert 3 <= len(came) <= 6, "three doorbells, none of which is worth waiting for"
+    assert 3 <= len(came) <= 6, "three notifications, none of which is worth waiting for"
     assert "notification of dispatch not sent: ConnectionError; a timer sends it again" in caplog.text
     celery.close()
