@@ -22,12 +22,12 @@ MEMORY_SHARE = 0.95
 log = logging.getLogger("curbside.ingress")
 
 
-async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
+async def monitor(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
     """Keep `inbox.refusal` up to date until cancelled."""
     is_away = False
     while True:
         try:
-            refusal = await refusal_now(valkey, max_backlog)
+            refusal = await check_inbox(valkey, max_backlog)
         except (RedisError, OSError) as error:
             if not is_away:
                 log.warning("Valkey is unreachable (%s): no event is accepted until it is back", type(error).__name__)
@@ -42,7 +42,7 @@ async def watch(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
         await asyncio.sleep(PERIOD_SECONDS)
 
 
-async def refusal_now(valkey: Redis, max_backlog: int) -> Refusal | None:
+async def check_inbox(valkey: Redis, max_backlog: int) -> Refusal | None:
     """Why events are to be refused now; None if they are accepted."""
     backlog = await _backlog(valkey)
     if backlog > max_backlog:

@@ -57,7 +57,7 @@ class ClientAddresses:
         return any(address in network for network in self._trusted)
 
 
-def neighbourhood(address: str) -> str:
+def network_of(address: str) -> str:
     """The address to rate-limit by: the /64 network of an IPv6 address, since one client has all of it; otherwise the address."""
     found = _read(address)
     if not isinstance(found, ipaddress.IPv6Address):

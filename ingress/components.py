@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from ingress.authentication import authenticators
 from ingress.background import running
-from ingress.backpressure import watch
+from ingress.backpressure import monitor
 from ingress.body_reader import BodyReader
 from ingress.client_addresses import ClientAddresses
 from ingress.connections import Connections
@@ -66,7 +66,7 @@ class Components:
         await warn_if_not_durable(self.valkey)
         _collect_garbage_rarely()
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-        pressure = watch(self.valkey, self.inbox, self.settings.inbox_max_backlog)
+        pressure = monitor(self.valkey, self.inbox, self.settings.inbox_max_backlog)
         async with running(notifier=self.notifier.run(), pressure=pressure, refusals=self.refusals.run()):
             yield {"connections": Connections(most_connections(self.settings), self._refused)}
         await self.inbox.close()

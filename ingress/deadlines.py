@@ -25,7 +25,7 @@ class Deadlines(Generic[Waiter]):
         loop = asyncio.get_running_loop()
         deadline = self._at[waiter] = loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(deadline, self._look)
+            self._timer = loop.call_at(deadline, self._expire_due)
 
     def end(self, waiter: Waiter) -> None:
         """Remove a waiter's deadline."""
@@ -35,14 +35,14 @@ class Deadlines(Generic[Waiter]):
         """The waiter that has waited longest, if any."""
         return next(iter(self._at), None)
 
-    def _look(self) -> None:
+    def _expire_due(self) -> None:
         """Expire all overdue waiters, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timer = None
         while (waiter := self.oldest()) is not None:
             deadline = self._at[waiter]
             if deadline > loop.time():
-                self._timer = loop.call_at(deadline, self._look)
+                self._timer = loop.call_at(deadline, self._expire_due)
                 return
             del self._at[waiter]
             self._expire(waiter)

@@ -107,7 +107,7 @@ class Protocol(HttpToolsProtocol):
             elif self.part is RequestPart.HEAD and len(self.headers) > HEADERS:
                 self.refuse(HEAD_TOO_LARGE)
             at = cut
-        self._watch()
+        self._update_limits()
 
     def _count_body(self, n_bytes: int) -> None:
         self.raw_bytes += n_bytes
@@ -129,7 +129,7 @@ class Protocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _watch(self) -> None:
+    def _update_limits(self) -> None:
         """Account for the memory that is held, and put the connection into its pool."""
         if (kept := len(self.held) + (self.head_bytes if self.head_bytes > SMALL_HEAD_BYTES else 0)) != self.kept:
             self.kept = kept
@@ -169,7 +169,7 @@ class Protocol(HttpToolsProtocol):
             self.part = RequestPart.NONE
             if self.cycle.response_complete:
                 self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-                self._rest()
+                self._release_request()
 
     def on_response_complete(self) -> None:
         """Parse what arrived meanwhile."""
@@ -177,19 +177,19 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.part is RequestPart.NONE:
-            self._rest()
+            self._release_request()
             if not self.held:
                 if self.is_at_end:
                     self.transport.close()
                 if self.kept:
-                    self._watch()
+                    self._update_limits()
                 return
         else:  # the rest of this request is expected, not the next one
             self._stop_keep_alive()
         held, self.held = self.held, b""
         self._parse(held, self.held_at)
 
-    def _rest(self) -> None:
+    def _release_request(self) -> None:
         """The connection is idle: forget the last request's head and the application's state."""
         if not self._is_answering():  # or a pipelined request comes next
             self.head_bytes, self.cycle, self.idle[self] = 0, None, None  # type: ignore[assignment]

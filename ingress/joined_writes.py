@@ -22,7 +22,7 @@ class JoinedWrites:
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send it within this turn of the loop, or at the beginning of the next. What nobody is there to read goes nowhere."""
+        """Send data in this iteration of the loop or at the start of the next. Drop it if the transport is closing."""
         if self.is_closing():
             self._kept = None
         elif self._kept is None:

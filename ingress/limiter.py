@@ -15,7 +15,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from ingress.client_addresses import neighbourhood
+from ingress.client_addresses import network_of
 from schemas.keys import LIMIT_PREFIX
 
 FAILURES_OF_A_CLIENT = 10
@@ -48,7 +48,7 @@ class Limiter:
 
     async def failed(self, client_id: str, address: str) -> int:
         """Count a failed attempt. Returns the seconds to wait before the next; 0 below the limit."""
-        place = neighbourhood(address)
+        place = network_of(address)
         whose = {_name(place): self._address, _name(place, client_id): self._client}
         if not (until := max(self._until.get(name, 0.0) for name in whose)) > time.time():
             try:

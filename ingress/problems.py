@@ -50,7 +50,7 @@ class HttpProblemError(Exception):
 
 
 class RefusedError(Exception):
-    """The sender of a request is not authenticated. `str()` tells the caller why, and quotes nothing of the request."""
+    """The sender of a request is not authenticated. `str()` states why, for the client, and quotes nothing of the request."""
 
     def __init__(self, detail: str, cause: Cause) -> None:
         super().__init__(detail)

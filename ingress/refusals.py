@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schemas.keys import REFUSED, REFUSED_LAST, REFUSED_SECONDS, refused_in
-from schemas.refusals import NOBODY, Cause, Refused, because
+from schemas.refusals import NOBODY, Cause, Refused, explain
 
 PERIOD_SECONDS = 1.0
 LOG_SECONDS = 60.0
@@ -83,6 +83,6 @@ class Refusals:
             self._said_at[cause] = now
             counts = {refused: self._unsaid.pop(refused) for refused in list(self._unsaid) if refused.cause == cause}
             of_whom = ", ".join(f"{each.provider} {each.status}: {count}" for each, count in counts.items())
-            what, question = because(cause)
+            what, question = explain(cause)
             total = sum(counts.values())
             log.warning("refused %d request%s because of %s (%s); %s", total, "s"[: total - 1], what, of_whom, question)

@@ -30,7 +30,7 @@ _PYTHON_TYPES: dict[type, tuple[type, ...]] = {
 }
 
 
-class What(StrEnum):
+class DriftKind(StrEnum):
     """The kinds of drift. The value is stored: never change one."""
 
     UNKNOWN_EVENT = "unknown_event"
@@ -46,7 +46,7 @@ class What(StrEnum):
 class Difference(NamedTuple):
     """One difference: its kind, its path (`$.items[].aisle`), and the JSON type found there."""
 
-    what: What
+    what: DriftKind
     path: str
     found: str
 
@@ -76,7 +76,7 @@ def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
 def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[str]) -> None:
     kind = type(value)
     if kind not in shape.types:
-        differences.append(Difference(What.WRONG_TYPE, shape.path, _JSON_TYPES[kind]))
+        differences.append(Difference(DriftKind.WRONG_TYPE, shape.path, _JSON_TYPES[kind]))
     elif kind is list and shape.items is not None:
         for each in value:
             _walk(each, shape.items, differences, present)
@@ -84,7 +84,7 @@ def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[
         for name, each in value.items():
             field = shape.fields.get(name)
             if field is None:
-                differences.append(Difference(What.UNKNOWN_FIELD, f"{shape.path}.{_told(name)}", _JSON_TYPES[type(each)]))
+                differences.append(Difference(DriftKind.UNKNOWN_FIELD, f"{shape.path}.{_told(name)}", _JSON_TYPES[type(each)]))
             else:
                 present.add(field.path)
                 if type(each) not in field.types or field.fields is not None or field.items is not None:
@@ -116,8 +116,8 @@ def _shape(expected: inspect.Type, path: str) -> Shape:
 def _alternatives(expected: inspect.Type) -> Iterator[inspect.Type]:
     """The plain types that a type stands for; of a lenient field, the documented ones."""
     if isinstance(expected, inspect.Metadata):
-        told = documented(expected)
-        yield from _alternatives(expected.type if told is None else told)
+        expected_type = documented(expected)
+        yield from _alternatives(expected.type if expected_type is None else expected_type)
     elif isinstance(expected, inspect.UnionType):
         for each in expected.types:
             yield from _alternatives(each)
@@ -130,7 +130,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 
     provider: str
     event: str
-    what: What
+    what: DriftKind
     path: str
     found: str
     first_event_id: str

@@ -1,7 +1,7 @@
 """Events as handlers see them: one shape for every provider and dialect, in UTC, with exact numbers.
 
 `decode` in `schemas.decoding` is the only place that makes an `Event` out of a body. The structs hold texts, numbers, times
-and each other, never a cycle, so the garbage collector need not look at them (`gc=False`).
+and each other, never a cycle, so the garbage collector need not track them (`gc=False`).
 """
 
 from datetime import UTC, datetime, timedelta

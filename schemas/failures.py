@@ -45,18 +45,18 @@ class FailureState(StrEnum):
     """The state of a failure. The value is stored: never change one."""
 
     RETRYING = "retrying"
-    """It will be tried again by itself, at `next_at_ms`."""
+    """It is retried automatically at `next_at_ms`."""
     DEAD = "dead"
     """It waits for an operator, who retries or discards it."""
     DISCARDED = "discarded"
-    """An operator decided that it is not applied; the note says why."""
+    """An operator decided that it is not applied; the note states why."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that a handler or the dispatcher could not handle, with its raw body, so that it outlives the inbox.
 
     `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds.
-    `task_id` is the Celery task that Flower shows it as; a retry by a person is a new task, a retry by itself the same. `message` and
+    `task_id` is the Celery task that Flower shows it as; a manual retry is a new task, an automatic one keeps its task. `message` and
     `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts consecutive attempts that met a
     dependency outage; they are no `attempts`. `request` is the request context. The wire only grows: a new field needs a default.
     """

@@ -21,7 +21,7 @@ def identity_of(*parts: str) -> str:
 
 
 def identity_of_content(provider: str, body: bytes) -> str:
-    """Digest what a JSON document says: white space and key order do not count, everything else does.
+    """Digest the content of a JSON document: white space and key order do not count, everything else does.
 
     Fractions keep their literal form, so that no two different ones become the same float. A document with a number beyond any type is
     digested byte by byte: a duplicate that is handled twice is better than a lost event. Raises `msgspec.DecodeError`.

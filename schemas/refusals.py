@@ -92,7 +92,7 @@ class Refused(NamedTuple):
         return cls(provider, int(status), cause)
 
 
-_BECAUSE = {
+_EXPLANATIONS = {
     Cause.TOKEN_MISSING: ("a missing token", "was a provider set up wrongly, or is somebody guessing?"),
     Cause.TOKEN_MALFORMED: ("a malformed token", "is somebody guessing?"),
     Cause.TOKEN_WRONG: ("a token of another signing key", "was TOKEN_SIGNING_KEYS changed without overlap?"),
@@ -133,9 +133,9 @@ _BECAUSE = {
 }
 
 
-def because(cause: str) -> tuple[str, str]:
+def explain(cause: str) -> tuple[str, str]:
     """The cause as a phrase after "because of", and what to check. For an unknown cause, its name."""
-    return _BECAUSE.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
+    return _EXPLANATIONS.get(Cause(cause), (cause, "")) if cause in _VALUES else (cause, "")
 
 
 _VALUES = frozenset(Cause)

@@ -1,6 +1,6 @@
 """Names of Celery tasks and queues, and the Celery settings that senders and workers share.
 
-A notification carries no event: it only says that a queue has work.
+A notification carries no event: it only states that a queue has work.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def task_name(queue: str) -> str:
 
 
 def retry_task_name(handler: str) -> str:
-    """The task that tries one failed event again, under a name that an operator understands: `refunds.retry`."""
+    """The task that retries one failed event of a handler: `refunds.retry`."""
     return f"{handler}.retry"
 
 

@@ -22,7 +22,7 @@ from redis import Redis
 
 from schemas import keys
 from schemas.contracts import CONTRACTS
-from schemas.drift import Difference, Finding, What, compare
+from schemas.drift import Difference, DriftKind, Finding, compare
 from schemas.events import Event, Kind
 from workers.valkey import scripts
 
@@ -35,7 +35,7 @@ MAX_INSPECTED_BYTES = 64 << 10
 
 log = logging.getLogger("curbside.workers")
 
-_UNKNOWN = Difference(What.UNKNOWN_EVENT, "$", "object")
+_UNKNOWN = Difference(DriftKind.UNKNOWN_EVENT, "$", "object")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Finding).decode
@@ -139,7 +139,7 @@ def note_missing(client: Redis, now_ms: int) -> None:
     kept: Any = client.hgetall(keys.DRIFT_FIELDS)
     fields = {name.decode(): int(count) for name, count in kept.items()}
     for provider, event, path, absent in _missing(fields):
-        finding = Finding(provider, event, What.MISSING_FIELD, path, "nothing", "", now_ms)
+        finding = Finding(provider, event, DriftKind.MISSING_FIELD, path, "nothing", "", now_ms)
         if record(client, finding, absent):
             _log(finding)
 

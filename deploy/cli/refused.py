@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploy.cli.output import format_age, print_error, print_table
-from schemas.refusals import NOBODY, RECENT_MINUTES, because
+from schemas.refusals import NOBODY, RECENT_MINUTES, explain
 from schemas.sanitizing import sanitize
 
 if TYPE_CHECKING:
@@ -30,5 +30,5 @@ def print_refused(refused: Sequence["RefusedStatus"]) -> None:
 def _sentence(each: "RefusedStatus") -> str:
     who = "unknown senders" if each.provider == NOBODY else each.provider
     requests = "1 request" if each.recent == 1 else f"{each.recent} requests"
-    what, question = because(each.cause)
+    what, question = explain(each.cause)
     return f"{who}: {requests} refused because of {what} in the last minutes{': ' if question else ''}{question}"

@@ -26,7 +26,7 @@ _UNDERSTOOD = re.compile(
 _POSTGRESQL = re.compile(
     r"postgresql\+psycopg://(?:[^:/@]*(?::[^@]*)?@)?(?:\[[^/?@]+\]|[^/:?@]*)(?::\d{0,5})?(?:/[^?@]*)?(?:\?[^@]*)?"
 )
-"""As SQLAlchemy reads it, whose password may hold a `/`; its port is a number, and one @ parts the login from the host."""
+"""As SQLAlchemy reads it, whose password may hold a `/`; its port is a number, and one @ separates the login from the host."""
 _BROKER_PARTS = {"transport", "hostname", "port", "userid", "password", "virtual_host"}
 
 

@@ -1,4 +1,4 @@
-"""Parses the text of a setting. Each parser raises ValueError, which says what was expected and quotes no secret."""
+"""Parses the text of a setting. Each parser raises ValueError, which states what was expected and quotes no secret."""
 
 import ipaddress
 import re

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from redis import Redis
 
-from schemas.drift import Finding, What
+from schemas.drift import DriftKind, Finding
 from tests.support.command_line import CommandResult, curbside, in_process
 from tests.support.settings import environment_for_tests
 from workers.contract_drift import read_drift, record
@@ -26,8 +26,12 @@ def shell(valkey_url: str) -> Shell:
 def two_findings(valkey_url: str) -> None:
     with Redis.from_url(valkey_url) as client:
         at_ms = 1732230000000
-        record(client, Finding("afosto", "DELIVERED", What.WRONG_TYPE, "$.data.method", "string", "1732230000000-0", at_ms), 3)
-        record(client, Finding("instacart", "fulfillment.picking", What.UNKNOWN_FIELD, "$.aisle", "number", "1-0", at_ms), 1)
+        record(
+            client, Finding("afosto", "DELIVERED", DriftKind.WRONG_TYPE, "$.data.method", "string", "1732230000000-0", at_ms), 3
+        )
+        record(
+            client, Finding("instacart", "fulfillment.picking", DriftKind.UNKNOWN_FIELD, "$.aisle", "number", "1-0", at_ms), 1
+        )
 
 
 def test_without_findings_the_command_says_so(shell: Shell) -> None:

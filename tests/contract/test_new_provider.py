@@ -22,7 +22,7 @@ import redis
 from openapi_spec_validator import validate
 
 from ingress.bearer import issue
-from schemas.drift import What
+from schemas.drift import DriftKind
 from schemas.failures import Reason
 from tests.support.command_line import REPOSITORY, CommandResult
 from tests.support.event_sums import failures, sums
@@ -134,12 +134,14 @@ def test_a_provider_added_by_the_recipe_works(running: User, real_valkey_url: st
         (failure,) = failures(valkey).values()
         assert (failure.reason, failure.message) == (Reason.WRONG_TYPE, "$.order: expected string, got integer")
         wait_for(
-            lambda: drift(valkey) == {(What.UNKNOWN_FIELD, "$.colour"), (What.UNKNOWN_EVENT, "$")}, 30, "its drift to be seen"
+            lambda: drift(valkey) == {(DriftKind.UNKNOWN_FIELD, "$.colour"), (DriftKind.UNKNOWN_EVENT, "$")},
+            30,
+            "its drift to be seen",
         )
     looks(running)
 
 
-def drift(valkey: "redis.Redis") -> set[tuple[What, str]]:
+def drift(valkey: "redis.Redis") -> set[tuple[DriftKind, str]]:
     return {(each.finding.what, each.finding.path) for each in read_drift(valkey) if each.finding.provider == "toyshop"}
 
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from schemas import keys
-from schemas.drift import What
+from schemas.drift import DriftKind
 from schemas.events import Provider
 from tests.bench.bodies import mixed
 from tests.payloads import AFOSTO_DELIVERY, AFOSTO_ORDER, AFOSTO_OTHER_ORDER, ENVELOPE_ORDER, FLAT_ORDER, recorded
@@ -236,7 +236,7 @@ def test_a_new_field_and_a_new_event_are_drift_within_seconds(on_sqlite: Route) 
             posted.append(on_sqlite.post(Provider.INSTACART, json.dumps(news).encode()))
         findings = [each.finding for each in read_drift(on_sqlite.valkey)]
         found = {(each.what, each.path) for each in findings if each.first_event_id in ids.get(each.event, ())}
-        return found == {(What.UNKNOWN_FIELD, "$.shelf"), (What.UNKNOWN_EVENT, "$")}
+        return found == {(DriftKind.UNKNOWN_FIELD, "$.shelf"), (DriftKind.UNKNOWN_EVENT, "$")}
 
     wait_for(are_found, what="both to be found")
     said = "drift: instacart fulfillment.picking: unknown_field $.shelf (string), first in event "

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 
 from ingress.background import running
-from ingress.backpressure import refusal_now, watch
+from ingress.backpressure import check_inbox, monitor
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox, InboxUnavailableError
 from schemas import keys
@@ -22,7 +22,7 @@ from tests.support.waiting import wait_for_async
 def refusal(url: str, max_backlog: int = 1000) -> str | None:
     async def main() -> str | None:
         async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-            found = await refusal_now(valkey, max_backlog)
+            found = await check_inbox(valkey, max_backlog)
             return found.detail if found else None
 
     return asyncio.run(main())
@@ -80,7 +80,7 @@ def test_near_the_memory_limit_events_are_refused(real_valkey: RealValkey) -> No
 async def a_watched_inbox(url: str, max_backlog: int) -> AsyncIterator[Inbox]:
     inbox = Inbox(ConnectionPool.from_url(url, protocol=2), BodyReader().memory, 5.0)
     async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-        async with running(pressure=watch(valkey, inbox, max_backlog)):
+        async with running(pressure=monitor(valkey, inbox, max_backlog)):
             yield inbox
         await inbox.close()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.client_addresses import MAX_FORWARDED_BYTES, UNKNOWN, ClientAddresses, neighbourhood
+from ingress.client_addresses import MAX_FORWARDED_BYTES, UNKNOWN, ClientAddresses, network_of
 
 PROXY, STRANGER = ("10.0.0.7", 4711), ("198.51.100.9", 4711)
 PEERS = ClientAddresses(["10.0.0.0/8", "::1", "2001:db8:1::/48"])
@@ -65,9 +65,9 @@ def test_without_an_address_none_is_invented() -> None:
 
 
 def test_an_ipv6_sender_has_a_whole_network() -> None:
-    assert neighbourhood("2001:db8:2:3:4:5:6:7") == neighbourhood("2001:db8:2:3::1") == "2001:db8:2:3::/64"
-    assert neighbourhood("203.0.113.5") == "203.0.113.5"
-    assert neighbourhood(UNKNOWN) == UNKNOWN
+    assert network_of("2001:db8:2:3:4:5:6:7") == network_of("2001:db8:2:3::1") == "2001:db8:2:3::/64"
+    assert network_of("203.0.113.5") == "203.0.113.5"
+    assert network_of(UNKNOWN) == UNKNOWN
 
 
 @given(st.binary(max_size=80) | st.lists(st.ip_addresses().map(str), max_size=6).map(lambda many: ",".join(many).encode()))

@@ -9,7 +9,7 @@ import pytest
 
 from schemas import keys
 from schemas.decoding import decode
-from schemas.drift import What
+from schemas.drift import DriftKind
 from tests.payloads import recorded
 from tests.support.worker_parts import WorkerParts, status
 from workers.contract_drift import MIN_ABSENT, PERIOD_SECONDS, SAMPLE_EVERY, DriftMonitor, note_missing, read_drift, reset_drift
@@ -69,7 +69,7 @@ def test_an_unknown_field_is_found_with_the_first_event_and_logged_once(watch: W
         for each, event_id in ((watch, "1732230000001-0"), (watch, "1732230000002-0"), (other, "1732230000003-0")):
             each.clock.now += PERIOD_SECONDS
             each.see(body, event_id=event_id)
-            assert each.found()[0][:4] == (NAME, What.UNKNOWN_FIELD, "$.aisle", "string")
+            assert each.found()[0][:4] == (NAME, DriftKind.UNKNOWN_FIELD, "$.aisle", "string")
     (found,) = read_drift(watch.parts.client)
     assert (found.times, found.finding.first_event_id) == (3, "1732230000001-0")
     assert caplog.text.count("drift: instacart fulfillment.picking: unknown_field $.aisle (string)") == 1
@@ -81,9 +81,9 @@ def test_an_unknown_name_is_found_under_itself_and_its_fields_with_all_unrecogni
     watch.clock.now += 1
     watch.see(status("fc-1", "Jane Roe, Keizersgracht 123"), times=5)
     assert watch.found() == [
-        ("(another name)", What.UNKNOWN_EVENT, "$", "object", 5),
-        ("fulfillment.teleported", What.UNKNOWN_EVENT, "$", "object", 1),
-        ("unrecognised", What.UNKNOWN_FIELD, "$.aisle", "number", 1),
+        ("(another name)", DriftKind.UNKNOWN_EVENT, "$", "object", 5),
+        ("fulfillment.teleported", DriftKind.UNKNOWN_EVENT, "$", "object", 1),
+        ("unrecognised", DriftKind.UNKNOWN_FIELD, "$.aisle", "number", 1),
     ]
 
 
@@ -97,7 +97,7 @@ def test_every_body_is_checked_at_low_load_and_few_at_high_load(watch: Watch) ->
     assert watch.found()[0][4] == 20 + 256 // SAMPLE_EVERY
     watch.clock.now += PERIOD_SECONDS
     watch.see(with_fields(status("fc-1", "staging"), shelf=1), times=256)
-    assert ("fulfillment.staging", What.UNKNOWN_FIELD, "$.shelf", "number", 1 + 256 // SAMPLE_EVERY) in watch.found()
+    assert ("fulfillment.staging", DriftKind.UNKNOWN_FIELD, "$.shelf", "number", 1 + 256 // SAMPLE_EVERY) in watch.found()
 
 
 def test_a_field_that_no_longer_comes_is_reported_once(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,7 +114,7 @@ def test_a_field_that_no_longer_comes_is_reported_once(watch: Watch, caplog: pyt
     with caplog.at_level(logging.WARNING):
         see(PICKING, 2)
         see(PICKING, 5)
-    assert watch.found() == [(NAME, What.MISSING_FIELD, "$.status", "nothing", MIN_ABSENT + 6)]
+    assert watch.found() == [(NAME, DriftKind.MISSING_FIELD, "$.status", "nothing", MIN_ABSENT + 6)]
     assert caplog.text.count("missing_field $.status") == 1
 
 
@@ -145,7 +145,7 @@ def test_the_dispatcher_passes_its_events_to_the_drift_monitor(watch: Watch) -> 
     )
     watch.parts.append(with_fields(PICKING, aisle=1), b"{", with_fields(status("b"), aisle=1))
     dispatcher.process(watch.parts.read_new())
-    assert watch.found() == [(NAME, What.UNKNOWN_FIELD, "$.aisle", "number", 1)]
+    assert watch.found() == [(NAME, DriftKind.UNKNOWN_FIELD, "$.aisle", "number", 1)]
 
 
 @pytest.mark.parametrize(

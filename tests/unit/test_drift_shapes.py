@@ -8,7 +8,7 @@ import pytest
 from msgspec import Struct
 
 from schemas.contracts import CONTRACTS
-from schemas.drift import OTHER_NAME, Difference, What, compare, shape_of
+from schemas.drift import OTHER_NAME, Difference, DriftKind, compare, shape_of
 from schemas.parsing.lenient import Lenient
 from tests.payloads import all_recorded, recorded
 
@@ -38,16 +38,16 @@ SHAPE = shape_of(Order)
         ({"id": "a", "lines": None, "window": None}, []),
         ({"id": "a", "lines": [{"sku": "s", "quantity": 1.5, "note": "n", "tags": ["t"]}], "customer": {"name": "Jane"}}, []),
         ({"id": "a", "anything": [{"at": "all"}]}, []),
-        ({"id": "a", "aisle": 7}, [(What.UNKNOWN_FIELD, "$.aisle", "number")]),
-        ({"id": "a", "lines": [{"sku": "s"}, {"sku": "s", "aisle": True}]}, [(What.UNKNOWN_FIELD, "$.lines[].aisle", "boolean")]),
-        ({"id": "a", "lines": [{"sku": "s", "note": 5}]}, [(What.WRONG_TYPE, "$.lines[].note", "number")]),
-        ({"id": "a", "lines": [{"sku": "s", "tags": ["t", {}]}]}, [(What.WRONG_TYPE, "$.lines[].tags[]", "object")]),
-        ({"id": "a", "window": "noon"}, [(What.WRONG_TYPE, "$.window", "string")]),
+        ({"id": "a", "aisle": 7}, [(DriftKind.UNKNOWN_FIELD, "$.aisle", "number")]),
+        ({"id": "a", "lines": [{"sku": "s"}, {"sku": "s", "aisle": True}]}, [(DriftKind.UNKNOWN_FIELD, "$.lines[].aisle", "boolean")]),
+        ({"id": "a", "lines": [{"sku": "s", "note": 5}]}, [(DriftKind.WRONG_TYPE, "$.lines[].note", "number")]),
+        ({"id": "a", "lines": [{"sku": "s", "tags": ["t", {}]}]}, [(DriftKind.WRONG_TYPE, "$.lines[].tags[]", "object")]),
+        ({"id": "a", "window": "noon"}, [(DriftKind.WRONG_TYPE, "$.window", "string")]),
         ({"id": "a", "window": {"sku": [], "to": 1}}, [
-            (What.WRONG_TYPE, "$.window.sku", "array"), (What.UNKNOWN_FIELD, "$.window.to", "number"),
+            (DriftKind.WRONG_TYPE, "$.window.sku", "array"), (DriftKind.UNKNOWN_FIELD, "$.window.to", "number"),
         ]),
-        ({"id": "a", "Keizersgracht 123": {}}, [(What.UNKNOWN_FIELD, f"$.{OTHER_NAME}", "object")]),
-        ([1], [(What.WRONG_TYPE, "$", "array")]),
+        ({"id": "a", "Keizersgracht 123": {}}, [(DriftKind.UNKNOWN_FIELD, f"$.{OTHER_NAME}", "object")]),
+        ([1], [(DriftKind.WRONG_TYPE, "$", "array")]),
     ],
 )  # fmt: skip
 def test_a_document_is_compared_with_its_shape(document: Any, differences: list[Any]) -> None:

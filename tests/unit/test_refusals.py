@@ -15,7 +15,7 @@ from deploy.flower.metrics import Metrics
 from ingress.background import running
 from ingress.refusals import Refusals
 from schemas.contracts import CONTRACTS
-from schemas.refusals import NOBODY, Cause, Refused, because
+from schemas.refusals import NOBODY, Cause, Refused, explain
 from tests.support.redis_monitor import RedisMonitor
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for_async
@@ -207,7 +207,7 @@ def test_refusals_are_prometheus_metrics(valkey_url: str) -> None:
 
 def test_every_cause_has_a_description() -> None:
     for cause in Cause:
-        what, question = because(cause)
+        what, question = explain(cause)
         assert what != cause.value, f"{cause!r} has no row in schemas.refusals"
         assert question
-    assert because("a cause of the next release") == ("a cause of the next release", "")
+    assert explain("a cause of the next release") == ("a cause of the next release", "")
