@@ -30,7 +30,8 @@ from schemas.settings import Settings, load
 class Ingress(Starlette):
     """Starlette, with a shortcut: an event goes straight to `webhook`. Middleware and router would double its cost.
 
-    Starlette serves every other request, and would route an event to the same endpoint. Its answer to an unexpected error is repeated here.
+    Starlette serves every other request, and would route an event to the same endpoint. Its answer to an unexpected error is
+    repeated here.
     """
 
     def __init__(self, webhook: Webhook, refusals: Refusals, unexpected_errors: UnexpectedErrors, **options: Any) -> None:

@@ -1,7 +1,7 @@
 """Authentication of providers: the proof of each is checked in two steps.
 
-What the headers alone show is checked before the body is read, so that a stranger's body costs nothing. The rest is checked after it.
-Both steps raise `HttpProblemError`, which holds the answer.
+What the headers alone show is checked before the body is read, so that a stranger's body costs nothing. The rest is checked
+after it. Both steps raise `HttpProblemError`, which holds the answer.
 """
 
 import binascii

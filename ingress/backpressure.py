@@ -1,7 +1,7 @@
 """Backpressure: refuses events (503) while the inbox is too full to keep them safe.
 
-Valkey is checked once a second, off the acknowledgement path: its memory limit and `INBOX_MAX_BACKLOG`. One line is logged when events are
-refused and one when they are accepted again; the same for an outage of Valkey.
+Valkey is checked once a second, off the acknowledgement path: its memory limit and `INBOX_MAX_BACKLOG`. One line is logged when
+events are refused and one when they are accepted again; the same for an outage of Valkey.
 """
 
 import asyncio

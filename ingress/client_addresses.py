@@ -1,7 +1,8 @@
 """The client's address: the other end of the connection, or the one that a trusted proxy names in `X-Forwarded-For`.
 
-Anybody can send that header, so only what our own proxies (`TRUSTED_PROXIES`) wrote into it is believed. Each proxy appends the address
-that it saw: the last one that is not a trusted proxy is the client. Pure. Results are cached, since every request needs one.
+Anybody can send that header, so only what our own proxies (`TRUSTED_PROXIES`) wrote into it is believed. Each proxy appends the
+address that it saw: the last one that is not a trusted proxy is the client. Pure. Results are cached, since every request needs
+one.
 """
 
 import ipaddress

@@ -1,7 +1,8 @@
 """HTTP/1.1 for untrusted clients: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
 
-Requests are answered one by one: none is parsed before the one in front of it is answered. An offer to upgrade is declined by parsing the
-head again without it (RFC 9110, 7.8): else httptools and uvicorn would take the rest for another protocol. Trailers are never headers.
+Requests are answered one by one: none is parsed before the one in front of it is answered. An offer to upgrade is declined by
+parsing the head again without it (RFC 9110, 7.8): else httptools and uvicorn would take the rest for another protocol. Trailers
+are never headers.
 """
 
 import asyncio

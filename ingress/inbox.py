@@ -1,8 +1,9 @@
 """Appends bodies to the inbox by group commit.
 
-Requests that wait at the same moment share one pipeline, and so one fsync. This module owns the connection that it writes through. Its
-promise: an id is returned only after Valkey has confirmed the append. Anything else ends in `InboxUnavailableError` within `2 × timeout`
-(a commit under way, then our own), however many wait. A crash before the reply leaves at most an event that the provider sends again.
+Requests that wait at the same moment share one pipeline, and so one fsync. This module owns the connection that it writes
+through. Its promise: an id is returned only after Valkey has confirmed the append. Anything else ends in
+`InboxUnavailableError` within `2 × timeout` (a commit under way, then our own), however many wait. A crash before the reply
+leaves at most an event that the provider sends again.
 """
 
 import asyncio

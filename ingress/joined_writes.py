@@ -1,7 +1,7 @@
 """One write for each answer.
 
-uvicorn writes an answer's head and its body one by one, and uvloop sends each write at once: two system calls, two segments, the
-client woken twice. Joined, they save an eighth of all that an acknowledgement costs (`make bench`, part `ack`).
+uvicorn writes an answer's head and its body one by one, and uvloop sends each write at once: two system calls, two segments,
+the client woken twice. Joined, they save an eighth of all that an acknowledgement costs (`make bench`, part `ack`).
 """
 
 import asyncio

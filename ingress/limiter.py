@@ -1,7 +1,7 @@
 """Rate limit for failed attempts at the token endpoint: counted in Valkey for the whole deployment (package `limits`).
 
-Only failed attempts are counted, and only their answers change. A right secret always gets its token, so nobody can lock out a provider
-by failing in its name. Whether a client id exists makes no difference. During an outage of Valkey there is no limit.
+Only failed attempts are counted, and only their answers change. A right secret always gets its token, so nobody can lock out a
+provider by failing in its name. Whether a client id exists makes no difference. During an outage of Valkey there is no limit.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """A user's ASGI middleware around the whole ingress, the path of an event included: `INGRESS_MIDDLEWARE`.
 
-It sees every request, every answer, and each exception before the 500: what Sentry and OpenTelemetry need. Its cost comes on top.
+It sees every request, every answer, and each exception before the 500: what Sentry and OpenTelemetry need. Its cost comes on
+top.
 """
 
 import pkgutil

@@ -1,7 +1,7 @@
 """The OAuth 2.0 token endpoint for client credentials (RFC 6749, 4.4): Instacart Connect fetches its bearer tokens here.
 
-The client authenticates by form fields or HTTP Basic (2.3.1). Errors follow 5.2; nothing is cached (5.1). Too many failed attempts are
-answered 429, but a right secret always gets its token: see `ingress.limiter`.
+The client authenticates by form fields or HTTP Basic (2.3.1). Errors follow 5.2; nothing is cached (5.1). Too many failed
+attempts are answered 429, but a right secret always gets its token: see `ingress.limiter`.
 """
 
 import base64
@@ -163,8 +163,8 @@ def _fields(body: bytes) -> dict[str, str]:
 def _readings(form: dict[str, str], authorization: str | None) -> list[tuple[str, str]]:
     """The client's id and secret, from exactly one of the two places.
 
-    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret that holds
-    `+` or `%` has two readings.
+    In HTTP Basic both should be encoded as in a form (RFC 6749, 2.3.1). Some clients do that and some do not: an id or a secret
+    that holds `+` or `%` has two readings.
     """
     if authorization is None:
         if "client_id" not in form or "client_secret" not in form:

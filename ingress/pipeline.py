@@ -1,8 +1,8 @@
 """A connection to Valkey for pipelines: one write for a group of commands, and as few wake-ups as possible for its replies.
 
-redis-py opens the connection (address, TLS, password). From then on we read its transport, since redis-py awaits, times and translates
-each reply by itself. If a release of redis-py has no such transport, `PlainPipeline` uses its public interface, at twice the cost.
-After a failure a late reply cannot be matched to its command: close the connection and open another.
+redis-py opens the connection (address, TLS, password). From then on we read its transport, since redis-py awaits, times and
+translates each reply by itself. If a release of redis-py has no such transport, `PlainPipeline` uses its public interface, at
+twice the cost. After a failure a late reply cannot be matched to its command: close the connection and open another.
 """
 
 import asyncio

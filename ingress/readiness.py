@@ -1,6 +1,7 @@
 """`GET /readyz`: whether Valkey takes writes and the inbox has room.
 
-A check is a write that Valkey syncs to disk, and anybody may ask. So a request within a second of a check gets that check's result.
+A check is a write that Valkey syncs to disk, and anybody may ask. So a request within a second of a check gets that check's
+result.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Counts refused requests, in Valkey for the whole deployment, and in the log.
 
-`add` costs one dictionary access. Each second `run` adds the new counts to Valkey, and logs each cause at most once a minute. During an
-outage of Valkey the counts are kept and added later. A killed ingress loses those of its last second. If Valkey's reply is lost, one second's
-refusals may be counted twice.
+`add` costs one dictionary access. Each second `run` adds the new counts to Valkey, and logs each cause at most once a minute.
+During an outage of Valkey the counts are kept and added later. A killed ingress loses those of its last second. If Valkey's
+reply is lost, one second's refusals may be counted twice.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Signatures of raw bodies: reads what the headers claim, and verifies it against the body. Pure. Times are seconds since 1970.
 
-Several secrets are valid during a rotation, and a header may hold several signatures: each secret is tried on each, in constant time. If
-no time is signed, deduplication drops a replayed request.
+Several secrets are valid during a rotation, and a header may hold several signatures: each secret is tried on each, in constant
+time. If no time is signed, deduplication drops a replayed request.
 """
 
 import hmac

@@ -1,8 +1,8 @@
 """The contract of each provider: how its bodies are decoded, their expected shape, and how it authenticates.
 
-A new provider is one schema file and one row: a built-in one's in `CONTRACTS`, a user's own in `PROVIDERS` of a module that the setting
-`PROVIDER_MODULES` names (`schemas.provider_modules`). From it follow its address, `/webhook/<name>`, its credentials, its decoding, its drift
-alarm and its place in the published documents.
+A new provider is one schema file and one row: a built-in one's in `CONTRACTS`, a user's own in `PROVIDERS` of a module that the
+setting `PROVIDER_MODULES` names (`schemas.provider_modules`). From it follow its address, `/webhook/<name>`, its credentials,
+its decoding, its drift alarm and its place in the published documents.
 """
 
 from collections.abc import Callable, Mapping

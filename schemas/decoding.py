@@ -26,8 +26,9 @@ _REWORDED = {
 def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: RequestContext = NO_CONTEXT) -> Event:
     """Decode one inbox entry.
 
-    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the request context. Raises `DecodeError`,
-    whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no value.
+    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the request context. Raises
+    `DecodeError`, whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no
+    value.
     """
     contract = CONTRACTS.get(provider)
     if contract is None:

@@ -1,7 +1,8 @@
 """Contract drift: a body differs from the contract without failing. Pure.
 
-A `Shape`, derived from the wire models, is what the contract expects at one place of a document; `compare` walks a document along it.
-Findings never contain values, only their types. They also omit keys that are not plain field names: such a key may be personal data.
+A `Shape`, derived from the wire models, is what the contract expects at one place of a document; `compare` walks a document
+along it. Findings never contain values, only their types. They also omit keys that are not plain field names: such a key may be
+personal data.
 """
 
 import re

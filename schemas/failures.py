@@ -55,10 +55,11 @@ class FailureState(StrEnum):
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event that a handler or the dispatcher could not handle, with its raw body, so that it outlives the inbox.
 
-    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds.
-    `task_id` is the Celery task that Flower shows it as; a manual retry is a new task, an automatic one keeps its task. `message` and
-    `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts consecutive attempts that met a
-    dependency outage; they are no `attempts`. `request` is the request context. The wire only grows: a new field needs a default.
+    `handler` is the handler's name, or `dispatch` for a body that could not be decoded. Times are epoch milliseconds. `task_id`
+    is the Celery task that Flower shows it as; a manual retry is a new task, an automatic one keeps its task. `message` and
+    `traceback` may quote the body, `frames` is the traceback without any error's text. `away` counts consecutive attempts that
+    met a dependency outage; they are no `attempts`. `request` is the request context. The wire only grows: a new field needs a
+    default.
     """
 
     event_id: str

@@ -1,7 +1,7 @@
 """Identity: what makes two bodies the same event.
 
-A body with a known identity is a redelivery and is dropped. The identity is never (order, event): an order may return to an earlier
-status, and the provider then correctly sends that event again.
+A body with a known identity is a redelivery and is dropped. The identity is never (order, event): an order may return to an
+earlier status, and the provider then correctly sends that event again.
 """
 
 from binascii import b2a_base64
@@ -23,8 +23,8 @@ def identity_of(*parts: str) -> str:
 def identity_of_content(provider: str, body: bytes) -> str:
     """Digest the content of a JSON document: white space and key order do not count, everything else does.
 
-    Fractions keep their literal form, so that no two different ones become the same float. A document with a number beyond any type is
-    digested byte by byte: a duplicate that is handled twice is better than a lost event. Raises `msgspec.DecodeError`.
+    Fractions keep their literal form, so that no two different ones become the same float. A document with a number beyond any
+    type is digested byte by byte: a duplicate that is handled twice is better than a lost event. Raises `msgspec.DecodeError`.
     """
     try:
         content = _encode_sorted(_decode_exactly(body))

@@ -1,7 +1,7 @@
 """Masks personal data in a body: only what is known to hold none is shown.
 
-An allowlist: a field that a provider adds tomorrow is masked. A key counts at its place: the `number` of an order is shown, that of a
-`phone_number` is not.
+An allowlist: a field that a provider adds tomorrow is masked. A key counts at its place: the `number` of an order is shown,
+that of a `phone_number` is not.
 """
 
 import re

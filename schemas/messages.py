@@ -1,8 +1,8 @@
 """Every message that the providers document: its name on the wire, its kind, and its wire model.
 
 The known names, the published documents (`curbside schema`) and a test of every row come from this table. Instacart's
-documentation lists 28 callbacks by title. The exact names of those in `NOT_PUBLISHED` are not public, and the list grows: an event whose
-name is not in the table is kept under its own name as unrecognised.
+documentation lists 28 callbacks by title. The exact names of those in `NOT_PUBLISHED` are not public, and the list grows: an
+event whose name is not in the table is kept under its own name as unrecognised.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """How a provider proves its identity, as data: the ingress verifies a proof, `curbside send` makes one, the published documents describe it.
 
-Credentials are not part of it: they are settings under the provider's name (`schemas.settings.credentials`). A proof that cannot work
-raises ValueError when it is constructed.
+Credentials are not part of it: they are settings under the provider's name (`schemas.settings.credentials`). A proof that
+cannot work raises ValueError when it is constructed.
 """
 
 import re

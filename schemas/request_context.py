@@ -1,8 +1,8 @@
 """The request context: what is kept of the HTTP request that delivered an event, such as sender, form and trace.
 
-It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client's address. The ingress encodes
-it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`); handlers and failures get it with the event. Every value is untrusted
-text in printable ASCII, and bounded. Pure.
+It holds the headers of `COMMON`, those that the provider's contract names (`kept_headers`), and the client's address. The
+ingress encodes it as one field of the inbox entry (`schemas.keys.FIELD_REQUEST`); handlers and failures get it with the event.
+Every value is untrusted text in printable ASCII, and bounded. Pure.
 """
 
 import re

@@ -10,7 +10,8 @@ _INVISIBLE = re.compile(
 )
 """Invisible characters that Python calls printable: Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.
 
-All others, of the categories Cc, Cf, Zl and Zp (ESC, bidirectional overrides, zero-width characters), are not printable to Python.
+All others, of the categories Cc, Cf, Zl and Zp (ESC, bidirectional overrides, zero-width characters), are not printable to
+Python.
 """
 
 

@@ -1,8 +1,8 @@
 """Types for fields that nothing depends on: no value fails an event, and the documented type is still declared.
 
-A `Lenient` field is decoded as whatever arrives. An `Unread` field is skipped, so it may even hold what cannot be decoded: bytes that are
-no UTF-8, an integer of a thousand digits. The published documents (`deploy.documents`) and drift detection (`schemas.drift`) use the
-documented types.
+A `Lenient` field is decoded as whatever arrives. An `Unread` field is skipped, so it may even hold what cannot be decoded:
+bytes that are no UTF-8, an integer of a thousand digits. The published documents (`deploy.documents`) and drift detection
+(`schemas.drift`) use the documented types.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar

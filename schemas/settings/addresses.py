@@ -1,7 +1,7 @@
 """Addresses of services: which are valid, and what of one may be shown.
 
-An address may hold a password, and an invalid address is most often one whose password was not percent-encoded. So an error never quotes
-an address, and one that cannot be parsed in full is shown as `***`.
+An address may hold a password, and an invalid address is most often one whose password was not percent-encoded. So an error
+never quotes an address, and one that cannot be parsed in full is shown as `***`.
 """
 
 import re

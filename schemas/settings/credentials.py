@@ -6,8 +6,8 @@
 | `Hmac(…)`, `StandardWebhooks()` | `TOYSHOP_SECRETS` |
 | `Basic()` | `TOYSHOP_BASIC_AUTH` |
 
-All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap. What a secret may
-look like is in `schemas.settings.secrets`.
+All but the client id take several values, separated by commas, which are all valid, so that they rotate with overlap. What a
+secret may look like is in `schemas.settings.secrets`.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,7 @@
 """Parses secrets from settings, and refuses texts that are no secret. Errors are ValueError, and quote no secret.
 
-White space around a secret is stripped. Quotes around it and invisible characters in it are refused: they come from copying, and no
-provider's secret has them. Every secret has at least 16 characters.
+White space around a secret is stripped. Quotes around it and invisible characters in it are refused: they come from copying,
+and no provider's secret has them. Every secret has at least 16 characters.
 """
 
 import binascii

@@ -1,6 +1,7 @@
 """Whole systems side by side: what each needs to take events in over HTTP and to write their rows to PostgreSQL.
 
-Each has one ingress process and two worker processes, one Valkey with the same durability, and its own database on one PostgreSQL.
+Each has one ingress process and two worker processes, one Valkey with the same durability, and its own database on one
+PostgreSQL.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Part `growth`: whether an event costs more where there is more of everything: backlog, orders, ledger, worker processes.
 
-Cost is CPU of the workers, Valkey and PostgreSQL together. Two ingress processes are in part `sizes`. `growth-large` takes as many
-as the goals name, which takes long and needs several gigabytes.
+Cost is CPU of the workers, Valkey and PostgreSQL together. Two ingress processes are in part `sizes`. `growth-large` takes as
+many as the goals name, which takes long and needs several gigabytes.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Part `latency`: from a POST's scheduled time to its committed row, beside rivals that write the same rows.
 
-When a row was committed PostgreSQL says itself (`track_commit_timestamp`), by the same clock. It notes that just before it flushes
-the commit, so one fsync, as measured at the start, is added to every latency.
+When a row was committed PostgreSQL says itself (`track_commit_timestamp`), by the same clock. It notes that just before it
+flushes the commit, so one fsync, as measured at the start, is added to every latency.
 """
 
 import time

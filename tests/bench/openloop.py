@@ -1,7 +1,7 @@
 """Open-loop HTTP load: requests leave on a fixed schedule, however long answers take, and are timed from when they were due.
 
-So a stall counts for every request that it held up (no coordinated omission). Each connection is a thread that sleeps until its next
-request is due: that is exact to a tenth of a millisecond, where an event loop's timers are exact to one.
+So a stall counts for every request that it held up (no coordinated omission). Each connection is a thread that sleeps until its
+next request is due: that is exact to a tenth of a millisecond, where an event loop's timers are exact to one.
 """
 
 import socket

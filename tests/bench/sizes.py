@@ -1,7 +1,7 @@
 """Part `sizes`: what Curbside acknowledges by size of body, and with two ingress processes in place of one.
 
-A second process shares two cores with the first, with Valkey and with the load: what that does to any server, an empty Starlette
-endpoint with two processes shows.
+A second process shares two cores with the first, with Valkey and with the load: what that does to any server, an empty
+Starlette endpoint with two processes shows.
 """
 
 from contextlib import AbstractContextManager

@@ -1,6 +1,7 @@
 """Part `stages`: where the CPU of an event goes, in this process: decoding, routing, packing, SQL. No rivals, no load.
 
-CPU time of this thread (`time.thread_time`), so that a busy machine disturbs little; what Valkey and PostgreSQL do meanwhile is theirs.
+CPU time of this thread (`time.thread_time`), so that a busy machine disturbs little; what Valkey and PostgreSQL do meanwhile is
+theirs.
 """
 
 import time

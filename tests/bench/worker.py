@@ -1,7 +1,8 @@
 """One worker process for a single queue: `python -m tests.bench.worker QUEUE CONSUMER MOST`; settings by environment.
 
-It prints `ready`, waits for a line, works until its queue is empty, and prints when its first batch began and its last one was committed
-(system-wide monotonic clock), how many events it had, and its CPU time. The workers' own code runs, with claims, waiter flags and notifications.
+It prints `ready`, waits for a line, works until its queue is empty, and prints when its first batch began and its last one was
+committed (system-wide monotonic clock), how many events it had, and its CPU time. The workers' own code runs, with claims,
+waiter flags and notifications.
 """
 
 import os

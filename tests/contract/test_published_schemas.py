@@ -2,8 +2,8 @@
 
 The two payload schemas are transcribed from "Instacart Connect Event Callbacks" 2.0 (AsyncAPI 2.6.0); its 12 messages use one
 or the other. It requires nothing, but an event without a name or an order cannot be placed (`no_event`, `no_order`): bodies are
-generated with `event` and `order_id`, the id not empty, and ids as short as a key may be. They hold additional properties, as the
-schemas allow them.
+generated with `event` and `order_id`, the id not empty, and ids as short as a key may be. They hold additional properties, as
+the schemas allow them.
 """
 
 from datetime import UTC
@@ -83,7 +83,8 @@ moderate = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slo
 def from_published(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Documents that keep to a schema.
 
-    Objects are put together here: `from_schema` of an object calls an internal that newer releases of Hypothesis no longer have.
+    Objects are put together here: `from_schema` of an object calls an internal that newer releases of Hypothesis no longer
+    have.
     """
     if schema.get("type") == "array":
         return st.lists(from_published(schema["items"]), max_size=4)

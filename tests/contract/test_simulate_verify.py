@@ -1,6 +1,7 @@
 """`curbside simulate --verify` finds each kind of wrong row, on SQLite and PostgreSQL, and names it.
 
-A plan's bodies are handled without processes, in the order of the posts, as if all had been acknowledged; then one thing is spoiled.
+A plan's bodies are handled without processes, in the order of the posts, as if all had been acknowledged; then one thing is
+spoiled.
 """
 
 from collections import defaultdict

@@ -1,7 +1,8 @@
 """A deployment of the previous release is upgraded in place: nothing is lost or duplicated, old ids and messages work.
 
-What it left is recorded (`tests/releases/0.1.0`): events in every stage, some in the hands of dead workers, failures in every state, retries,
-alerts sent, due and leased, Celery messages. The code of today is started on it, on every kind of server and ledger.
+What it left is recorded (`tests/releases/0.1.0`): events in every stage, some in the hands of dead workers, failures in every
+state, retries, alerts sent, due and leased, Celery messages. The code of today is started on it, on every kind of server and
+ledger.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """A user's handler (`HANDLER_MODULES`) with a bug that tests switch on and off by a file.
 
-An order named `bug-…` meets the bug and is tried again; one named `reject-…` is refused for good. What is applied is written into a
-file beside the switch, once for each time.
+An order named `bug-…` meets the bug and is tried again; one named `reject-…` is refused for good. What is applied is written
+into a file beside the switch, once for each time.
 """
 
 import os

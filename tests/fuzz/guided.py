@@ -1,7 +1,7 @@
 """The fuzzer's process: atheris (libFuzzer) chooses bodies by the code of `schemas` that they reach. Takes its arguments.
 
-Only Python code guides it: msgspec is compiled, and to the fuzzer one step. So every second body comes from our own mutations, which know
-what a document is.
+Only Python code guides it: msgspec is compiled, and to the fuzzer one step. So every second body comes from our own mutations,
+which know what a document is.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """The judge: runs one body through all that reads a provider's bytes, and says what may never happen.
 
-A decoder gives an event that the ledger can hold, or raises `DecodeError`, whose text names a place and is made of our own words only:
-so it quotes nothing, whatever the body holds. Failure records are not read from outside: we write them, in msgpack.
+A decoder gives an event that the ledger can hold, or raises `DecodeError`, whose text names a place and is made of our own
+words only: so it quotes nothing, whatever the body holds. Failure records are not read from outside: we write them, in msgpack.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Damaged bodies, as bugs, attackers or faulty lines produce them. Seeded, so each can be generated again.
 
-A document is damaged at one place in its tree, or its bytes are. `msgspec.Raw` stands in the tree for what is no JSON value: a number
-that no float holds, a key given twice.
+A document is damaged at one place in its tree, or its bytes are. `msgspec.Raw` stands in the tree for what is no JSON value: a
+number that no float holds, a key given twice.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """Hypothesis strategies read off the wire models: whole documents of every provider, dialect and event, that must decode.
 
-A document is a tree of plain values. Times and quantities stay `datetime` and `Decimal` in it, so that a test can say what the event
-must hold; `written` turns it into a body. Lenient fields mostly hold what is documented, and sometimes anything.
+A document is a tree of plain values. Times and quantities stay `datetime` and `Decimal` in it, so that a test can say what the
+event must hold; `written` turns it into a body. Lenient fields mostly hold what is documented, and sometimes anything.
 """
 
 from collections.abc import Iterator

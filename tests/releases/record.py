@@ -3,15 +3,16 @@
     python -m tests.releases.record            # writes tests/releases/<version of pyproject.toml>/, which must not exist yet
     python -m tests.releases.record FOLDER     # to try it
 
-Run it once, from the commit that is released, and commit the folder: `tests/contract/test_upgrade.py` then starts the code of its day on
-it. All parts are real processes: ingress, workers, Valkey, a SQLite ledger. Rows that fail do so by triggers, which are not part of what
-is saved; PostgreSQL's ledger is the same rows in the tables that this release makes there. It takes a minute, since an urgent event
-needs half of one to die of its own.
+Run it once, from the commit that is released, and commit the folder: `tests/contract/test_upgrade.py` then starts the code of
+its day on it. All parts are real processes: ingress, workers, Valkey, a SQLite ledger. Rows that fail do so by triggers, which
+are not part of what is saved; PostgreSQL's ledger is the same rows in the tables that this release makes there. It takes a
+minute, since an urgent event needs half of one to die of its own.
 
-The folder: `valkey.json` (see `tests.releases.commands`), `ledger.sqlite.sql`, `ledger.postgresql.sql`, `said.json` (what the release's
-own `curbside` said), `story.json` (when, what was told and what must become of it).
+The folder: `valkey.json` (see `tests.releases.commands`), `ledger.sqlite.sql`, `ledger.postgresql.sql`, `said.json` (what the
+release's own `curbside` said), `story.json` (when, what was told and what must become of it).
 
-The names below are those of the release that this file stands in. 0.1.0 was recorded with its own: `drain`, `--lanes`, `linger:`, `trace`.
+The names below are those of the release that this file stands in. 0.1.0 was recorded with its own: `drain`, `--lanes`,
+`linger:`, `trace`.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What is posted to the recorded deployment, and the expected outcome.
 
-Bodies are small and of the flat dialect, one recorded life of each other dialect beside them. An order's name says what befalls it:
-`broken-…` meets a database that refuses its rows for as long as the old release runs, `refuse-…` is refused for good.
+Bodies are small and of the flat dialect, one recorded life of each other dialect beside them. An order's name says what befalls
+it: `broken-…` meets a database that refuses its rows for as long as the old release runs, `refuse-…` is refused for good.
 """
 
 import json

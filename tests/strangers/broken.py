@@ -1,7 +1,8 @@
 """Broken requests from a seed against an ingress, some with a token and most without, while an honest provider posts.
 
-What must hold: no answer of 5xx but 503; every honest post is acknowledged and stored, once; nobody without a token stores anything, and of
-those with one no more is stored than was acknowledged, or than they did not wait to hear of; memory does not grow; no traceback is logged.
+What must hold: no answer of 5xx but 503; every honest post is acknowledged and stored, once; nobody without a token stores
+anything, and of those with one no more is stored than was acknowledged, or than they did not wait to hear of; memory does not
+grow; no traceback is logged.
 """
 
 import asyncio

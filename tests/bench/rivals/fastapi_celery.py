@@ -1,7 +1,7 @@
 """FastAPI and `task.delay()` for each request, as the tutorials show it; without authentication, which favours it.
 
-`app` calls `delay` in the event loop, `threaded` in FastAPI's thread pool. The broker is `BENCH_BROKER_URL`; a worker writes to the
-database of PGHOST and PGDATABASE. As a program it enqueues each line of a file.
+`app` calls `delay` in the event loop, `threaded` in FastAPI's thread pool. The broker is `BENCH_BROKER_URL`; a worker writes to
+the database of PGHOST and PGDATABASE. As a program it enqueues each line of a file.
 """
 
 import functools

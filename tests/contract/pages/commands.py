@@ -10,7 +10,8 @@ A block is one script: what a line sets the next one finds. What a page writes i
 | `<handler>:<event id>` (`refunds:1732…-0`)| a failure that is on record, dead, made for this block                     |
 | an event id (`1732230000000-0`)           | the event of that failure                                                  |
 
-Order ids and bodies are those of `tests/payloads`: they are sent before. A command that asks is answered `y`. Commands that cannot run so are in `NOT_RUN_HERE`.
+Order ids and bodies are those of `tests/payloads`: they are sent before. A command that asks is answered `y`. Commands that
+cannot run so are in `NOT_RUN_HERE`.
 """
 
 import os
