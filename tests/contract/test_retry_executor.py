@@ -59,7 +59,7 @@ def test_retries_of_a_killed_worker_apply_each_effect_once(real_valkey: RealValk
         logs = deployment.processes.logs
     said_to_flower = "".join(monitor.message_bodies) + "".join(monitor.commands)
     assert "handler_error: ValueError (curbside failed show faulty:" in said_to_flower
-    assert "in _look_up" in said_to_flower, "Flower sees the frames"
+    assert "in _find_shelf" in said_to_flower, "Flower sees the frames"
     assert "faulty.retry" in logs
     for told in (logs, said_to_flower):
         assert "jane.roe" not in told, "the text of an error may quote a customer"

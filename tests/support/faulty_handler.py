@@ -26,11 +26,11 @@ def faulty(work: UnitOfWork, events: Sequence[Event]) -> None:
     for event in events:
         for order_id in event.order_ids:
             if has_bug and order_id.startswith("bug-"):
-                _raise(order_id)
+                _find_shelf(order_id)
             work.connection.execute(_INSERT, {"order_id": order_id})
 
 
-def _raise(order_id: str) -> None:
+def _find_shelf(order_id: str) -> None:
     try:
         raise KeyError(f"{order_id} of {CUSTOMER}")
     except KeyError as error:
