@@ -74,7 +74,7 @@ def signed(proof: Hmac, secret: str, body: bytes, now_seconds: int) -> dict[str,
 
 
 def _standard(secret: str, body: bytes) -> dict[str, str]:
-    """Sign by hand: the standardwebhooks library signs text only, and a body is bytes."""
+    """Compute the signature here: the standardwebhooks library signs text only, and a body is bytes."""
     name, now = f"msg_{secrets.token_hex(12)}", str(int(time.time()))
     digest = hmac.digest(key_of(secret), f"{name}.{now}.".encode() + body, "sha256")
     signature = f"v1,{base64.b64encode(digest).decode()}"

@@ -1,7 +1,7 @@
 """The command line, `curbside`: one module per command.
 
 To add a command, write a function in a module here and register it in `_COMMANDS`. Import slow modules inside the
-function, so that `curbside --help` stays fast.
+function: `curbside --help` must stay fast.
 """
 
 import os

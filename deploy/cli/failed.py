@@ -23,7 +23,7 @@ from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
 from schemas.sanitizing import sanitize, sanitize_lines
 
-MAX_SAID_CHARS = 100
+MAX_MESSAGE_CHARS = 100
 _MULTILINE = {"request", "message", "traceback", "body"}
 """Fields whose value may have several lines."""
 
@@ -113,7 +113,7 @@ def _groups(failures: list[Failure]) -> list[dict[str, Any]]:
             "first": _time(min(failure.first_at_ms for failure in group)),
             "last": _time(max(failure.last_at_ms for failure in group)),
             "example": group[-1].field,
-            "says": " ".join(redact(group[-1]).message.split())[:MAX_SAID_CHARS],
+            "says": " ".join(redact(group[-1]).message.split())[:MAX_MESSAGE_CHARS],
         }
         for (handler, reason, state), group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     ]

@@ -25,7 +25,7 @@ def console() -> "Console":
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, one line per row whatever a cell holds. In a pipe, at least two blanks separate the columns."""
+    """Print a table, always one line per row. In a pipe, at least two blanks separate the columns."""
     from rich import box  # noqa: PLC0415 - quick start
     from rich.table import Table  # noqa: PLC0415 - quick start
     from rich.text import Text  # noqa: PLC0415 - quick start

@@ -10,15 +10,15 @@ from deploy.generated import with_generated
 
 def ingress(context: typer.Context) -> None:
     """Run one ingress process. `curbside ingress --help` lists its options."""
-    _become("ingress", context)
+    _exec("ingress", context)
 
 
 def worker(context: typer.Context) -> None:
     """Run one worker process. `curbside worker --help` lists its roles and options."""
-    _become("workers", context)
+    _exec("workers", context)
 
 
-def _become(module: str, context: typer.Context) -> None:
-    """Replace this process, so that the command line's memory is not kept."""
+def _exec(module: str, context: typer.Context) -> None:
+    """Replace this process by the module's. That frees the command line's memory."""
     command = [sys.executable, "-m", module, *context.args]
     os.execve(sys.executable, command, with_generated(os.environ))  # noqa: S606 - our own interpreter

@@ -20,7 +20,9 @@ CAUTIOUS_EVENTS_PER_SECOND = 2_000
 
 
 def replay(
-    since: Annotated[str, typer.Option("--since", help="Received from this time on: 2026-11-22T08:00, or 2h ago.")],
+    since: Annotated[
+        str, typer.Option("--since", help="Received since this time (2026-11-22T08:00), or within this duration (2h).")
+    ],
     until: Annotated[str | None, typer.Option("--until", help="Received before this time (default: now).")] = None,
     kind: Annotated[list[Kind] | None, typer.Option("--kind", help="Only this kind; may be repeated.")] = None,
     provider: Annotated[list[Provider] | None, typer.Option("--provider", help="Only this provider; may be repeated.")] = None,

@@ -20,7 +20,7 @@ _POSTS_PER_ORDER = 7
 
 Orders = Annotated[int, typer.Option(min=1, help="Number of orders.")]
 Duration = Annotated[float | None, typer.Option(min=1, help="Instead of --orders: send for about this many seconds.")]
-Rate = Annotated[float, typer.Option(min=0.1, help="Posts per second, on a fixed schedule whatever the responses are.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Posts per second, on a fixed schedule that does not wait for responses.")]
 Duplicates = Annotated[float, typer.Option(min=0, max=1, help="Share of posts that are sent twice.")]
 Reordering = Annotated[float, typer.Option(min=0, max=1, help="Share of posts sent after a later one of their order.")]
 Reverts = Annotated[float, typer.Option(min=0, max=1, help="Share of statuses that are reverted and then set again.")]

@@ -53,11 +53,11 @@ def send_plan(
     return plan, client.results
 
 
-def report(plan: Plan, results: Sequence[PostResult], patience_seconds: float | None, *, as_json: bool) -> bool:
-    """Print the report, or JSON. Whether all posts were accepted and, with `patience_seconds`, no difference was found."""
+def report(plan: Plan, results: Sequence[PostResult], timeout_seconds: float | None, *, as_json: bool) -> bool:
+    """Print the report, or JSON. Whether all posts were accepted and, with `timeout_seconds`, no difference was found."""
     if not as_json:
         _print_sent(results)
-    status, comparison = _read_deployment(plan, results, patience_seconds)
+    status, comparison = _read_deployment(plan, results, timeout_seconds)
     if as_json:
         print_json(_to_builtins(plan, results, status, comparison))
     else:
@@ -66,15 +66,15 @@ def report(plan: Plan, results: Sequence[PostResult], patience_seconds: float | 
 
 
 def _read_deployment(
-    plan: Plan, results: Sequence[PostResult], patience_seconds: float | None
+    plan: Plan, results: Sequence[PostResult], timeout_seconds: float | None
 ) -> tuple[Status | None, Comparison | None]:
-    """Read the status, and compare if `patience_seconds` is given. Without it, an unreachable dependency is no error."""
+    """Read the status, and compare if `timeout_seconds` is given. Without it, an unreachable dependency is no error."""
     try:
         with open_deployment() as deployment:
-            status = wait_until_idle(deployment, patience_seconds or 0)
-            return status, None if patience_seconds is None else audit(deployment, plan.events, results, status)
+            status = wait_until_idle(deployment, timeout_seconds or 0)
+            return status, None if timeout_seconds is None else audit(deployment, plan.events, results, status)
     except CommandError as error:
-        if patience_seconds is not None:
+        if timeout_seconds is not None:
             raise
         print_error(f"The deployment's status cannot be read from here: {error}")
         return None, None
@@ -108,7 +108,7 @@ def _print_found(status: Status | None, comparison: Comparison | None) -> None:
         return
     if comparison.unclear:
         typer.echo(
-            f"{comparison.unclear} orders are not compared: a post of theirs had no response, so it may have arrived or not"
+            f"{comparison.unclear} orders are not compared: a post had no response, so its event may have been accepted or not"
         )
     if not comparison.differences:
         typer.echo(

@@ -36,7 +36,9 @@ def document(version: str, example: Example) -> dict[str, Any]:
         "info": {
             "title": "Curbside: what it receives",
             "version": version,
-            "description": "Order callbacks of Instacart Connect and webhooks of Afosto. Each is a POST, answered 200 after it is on disk.",
+            "description": (
+                "Order callbacks of Instacart Connect and webhooks of Afosto. Each is a POST, answered 200 after it is on disk."
+            ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",

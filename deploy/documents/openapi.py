@@ -27,8 +27,8 @@ def document(version: str) -> dict[str, Any]:
             "title": "Curbside ingress",
             "version": version,
             "description": (
-                "Receives events and answers after they are on disk. Errors are RFC 9457 problem details, including 404 for any "
-                "other path and 405, with `Allow`, for any other method. The paths of POST may end in a slash."
+                "Receives events and answers after they are on disk. Errors are RFC 9457 problem details, including 404 for "
+                "any other path and 405, with `Allow`, for any other method. The paths of POST may end in a slash."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -38,7 +38,7 @@ def _check_access(options: Any, settings: Settings) -> None:
     options.basic_auth = [credential_digest(each.encode("utf-8", "surrogateescape")) for each in credentials]
     is_encrypted = bool(options.certfile and options.keyfile)
     flower.urls.settings["xsrf_cookie_kwargs"] = {"samesite": "Lax", "secure": is_encrypted}  # Flower's scripts read the cookie
-    flower.urls.settings["transforms"] = [partial(Guard, asks=bool(credentials))]
+    flower.urls.settings["transforms"] = [partial(Guard, requires_login=bool(credentials))]
 
 
 def _is_complete(credentials: str) -> bool:

@@ -1,7 +1,6 @@
 """Flower's configuration file: `celery -A workers.app flower --conf=<this file>`, with all of Flower's own options.
 
-A configuration file rather than a command of Curbside's: it remains Flower's command, which `celery --help` lists and Flower's
-manual describes, and workers never load this code.
+Operators keep Flower's own command, which `celery --help` lists and Flower's manual describes. Workers never load this code.
 """
 
 import os

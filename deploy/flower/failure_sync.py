@@ -1,4 +1,4 @@
-"""Keeps Flower's memory in step with the failures on record, including tasks that Flower did not see or has forgotten.
+"""Synchronises Flower's memory with the failures on record, including tasks that Flower did not see or has forgotten.
 
 The record is authoritative. A run only adds failures that are dead in the record and not yet FAILURE in Flower's memory, so
 a failure retried or applied meanwhile is not shown again. Pages of the record are read outside Flower's loop. The first pass

@@ -1,4 +1,4 @@
-"""A Tornado output transform on every request and answer of Flower: security headers, and credentials in any script.
+"""A Tornado output transform on every request and response of Flower: security headers, and credentials in any script.
 
 Flower compares HTTP Basic credentials with `hmac.compare_digest`, which raises for non-ASCII text, so it answers 500. Therefore
 the options and each request hold a keyed digest of the credentials instead. The key is random and known to this process only.
@@ -23,12 +23,12 @@ _KEY = secrets.token_bytes(32)
 
 
 class Guard(OutputTransform):
-    """One request and its answer. `asks`: whether HTTP Basic credentials are required."""
+    """One request and its response. `requires_login`: whether HTTP Basic credentials are required."""
 
-    def __init__(self, request: HTTPServerRequest, *, asks: bool) -> None:
+    def __init__(self, request: HTTPServerRequest, *, requires_login: bool) -> None:
         super().__init__(request)
-        self._asks = asks
-        if asks and (given := request.headers.get("Authorization")) is not None:
+        self._requires_login = requires_login
+        if requires_login and (given := request.headers.get("Authorization")) is not None:
             request.headers["Authorization"] = _digest_header(given)
 
     def transform_first_chunk(
@@ -37,7 +37,8 @@ class Guard(OutputTransform):
         """Add the security headers."""
         for name, value in HEADERS.items():
             headers[name] = value
-        if status_code == 401 and self._asks:  # Flower's API sends no challenge, and the browser would send no password
+        if status_code == 401 and self._requires_login:
+            # Flower's API sends no challenge. Without one, a browser sends no password.
             headers["WWW-Authenticate"] = _CHALLENGE
         return status_code, headers, chunk
 

@@ -1,4 +1,4 @@
-"""Adds tasks to Flower's memory that no worker's event reported. RetryCall it on Flower's own loop only.
+"""Adds tasks to Flower's memory that no worker's event reported. Call these functions on Flower's event loop only.
 
 `State.event` is not used: it would add a worker that does not exist to Flower's list, and count in its metrics.
 """
@@ -15,7 +15,7 @@ FAILURE = "FAILURE"
 
 
 def add_dead(state: Any, failure: Failure) -> bool:
-    """Add a dead failure as a failed task. Whether Flower did not know it. The task of a dead failure can only be FAILURE."""
+    """Add a dead failure as a failed task. Returns False if Flower has it as FAILURE already, the only state it can have."""
     task = state.tasks.data.get(failure.task_id)
     if task is not None and task.state == FAILURE:
         return False

@@ -79,7 +79,7 @@ def exclusive_use(data_dir: DataDir) -> Iterator[None]:
         os.close(descriptor)
 
 
-def stop_leftovers(data_dir: DataDir, patience_s: float, message: Callable[[str], None]) -> None:
+def stop_leftovers(data_dir: DataDir, timeout_s: float, message: Callable[[str], None]) -> None:
     """Stop the processes that a killed run left behind, and wait for their end. Raises CommandError if some still run.
 
     Only the supervisor starts services. Once it has ended, a lock's holder cannot change between reading its id and the signal.
@@ -90,8 +90,8 @@ def stop_leftovers(data_dir: DataDir, patience_s: float, message: Callable[[str]
     for pid in {left[SUPERVISOR]} if SUPERVISOR in left else set(left.values()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    give_up = time.monotonic() + patience_s
-    while (left := data_dir.running_processes()) and time.monotonic() < give_up:
+    deadline = time.monotonic() + timeout_s
+    while (left := data_dir.running_processes()) and time.monotonic() < deadline:
         time.sleep(0.1)
     if left:
         named = ", ".join(f"{name} (pid {pid})" for name, pid in left.items())

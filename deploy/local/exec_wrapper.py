@@ -13,14 +13,14 @@ from pathlib import Path
 from deploy.local.locks import acquire, holder
 
 _PR_SET_PDEATHSIG = 1
-_PATIENCE_S = 3.0
+_LOCK_TIMEOUT_S = 3.0
 
 
 def main() -> None:
     """Acquire the lock and execute the command."""
     lock, *command = sys.argv[1:]
     _end_with_parent()
-    descriptor = acquire(Path(lock), _PATIENCE_S)
+    descriptor = acquire(Path(lock), _LOCK_TIMEOUT_S)
     if descriptor is None:
         sys.exit(f"another process of this service still runs (pid {holder(Path(lock))})")
     os.set_inheritable(descriptor, True)

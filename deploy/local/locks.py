@@ -1,6 +1,6 @@
 """Lock files of a data directory: one per process, with the process id inside. The kernel holds a lock until the process ends.
 
-So a held lock always names a living process, whatever crashed before. The id in a free lock file means nothing.
+A held lock therefore names a running process, also after a crash. The id in a free lock file means nothing.
 """
 
 import contextlib
@@ -12,18 +12,18 @@ from pathlib import Path
 _POLL_SECONDS = 0.1
 
 
-def acquire(path: Path, patience_s: float = 0.0) -> int | None:
+def acquire(path: Path, timeout_s: float = 0.0) -> int | None:
     """Lock the file and write this process' id into it. Returns the lock's descriptor, or None if another process keeps it.
 
     Raises OSError if the file cannot be made.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    give_up = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= give_up:
+            if time.monotonic() >= deadline:
                 os.close(descriptor)
                 return None
             time.sleep(_POLL_SECONDS)

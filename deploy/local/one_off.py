@@ -22,7 +22,9 @@ class OneOff:
     def start(self, data_dir: DataDir, environment: Mapping[str, str]) -> None:
         """Start the command."""
         command = wrapped_command(str(data_dir.lock(_NAME)), self._command)
-        self._child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our own command
+        self._child = subprocess.Popen(  # noqa: S603 - our own command
+            command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
     @property
     def has_ended(self) -> bool:

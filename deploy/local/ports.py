@@ -35,7 +35,7 @@ def check_ports(listeners: Sequence[Listener]) -> None:
     seen: dict[int, str] = {}
     for each in listeners:
         if each.port in seen:
-            raise CommandError(f"{seen[each.port]} and {each.variable} are both {each.port}: give each a port of its own.")
+            raise CommandError(f"{seen[each.port]} and {each.variable} are both {each.port}: give each its own port.")
         seen[each.port] = each.variable
         _check(each)
 

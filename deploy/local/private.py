@@ -1,4 +1,4 @@
-"""Permissions of the data directory: its owner only, files 0600 and directories 0700, whatever they and the umask were.
+"""Permissions of the data directory: its owner only, files 0600 and directories 0700, regardless of earlier modes and umask.
 
 New files are private because the run and its services inherit the umask. Existing files are restricted at the start, if their
 names are Curbside's: other files may lie beside them.
@@ -51,6 +51,6 @@ def _ours(data_dir: DataDir) -> Iterator[Path]:
     yield from data_dir.root.glob("credentials.env*")
     yield from data_dir.root.glob("ledger.db*")
     for top in (data_dir.run, data_dir.logs, data_dir.valkey):
-        for parent, folders, files in os.walk(top):
+        for parent, directories, files in os.walk(top):
             yield Path(parent)
-            yield from (Path(parent, name) for name in (*folders, *files))
+            yield from (Path(parent, name) for name in (*directories, *files))

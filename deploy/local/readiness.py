@@ -11,7 +11,7 @@ from deploy.local.ports import url_of
 from schemas.settings import Settings
 from schemas.tasks import broker_options
 
-_PATIENCE_S = 1.0
+_TIMEOUT_S = 1.0
 
 
 def checks_of(settings: Settings) -> Mapping[str, Callable[[], bool]]:
@@ -28,7 +28,7 @@ def checks_of(settings: Settings) -> Mapping[str, Callable[[], bool]]:
 def valkey_is_ready(url: str) -> bool:
     """Whether Valkey accepts commands. It does not while it loads its data."""
     try:
-        with redis.Redis.from_url(url, socket_timeout=_PATIENCE_S, socket_connect_timeout=_PATIENCE_S) as client:
+        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S) as client:
             return bool(client.ping())
     except (redis.RedisError, OSError):
         return False
@@ -36,7 +36,7 @@ def valkey_is_ready(url: str) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=_PATIENCE_S, trust_env=False).is_success
+        return httpx.get(url, timeout=_TIMEOUT_S, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 
@@ -44,6 +44,6 @@ def _answers(url: str) -> bool:
 def _workers_answer(celery: Celery, processes: int) -> bool:
     with celery.connection_for_write() as connection:
         try:
-            return len(celery.control.ping(timeout=_PATIENCE_S, limit=processes, connection=connection)) >= processes
+            return len(celery.control.ping(timeout=_TIMEOUT_S, limit=processes, connection=connection)) >= processes
         except (OperationalError, *connection.connection_errors, *connection.channel_errors):
             return False

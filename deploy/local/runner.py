@@ -23,10 +23,10 @@ from deploy.local.terminal import Terminal
 from schemas.settings import Settings
 
 _POLL_SECONDS = 0.25
-_LOADING_PATIENCE_S = 300.0
-_CONNECT_PATIENCE_S = 10.0
-_READY_PATIENCE_S = 60.0
-_LEFTOVER_PATIENCE_S = 30.0
+_LOADING_TIMEOUT_S = 300.0
+_CONNECT_TIMEOUT_S = 10.0
+_READY_TIMEOUT_S = 60.0
+_LEFTOVER_TIMEOUT_S = 30.0
 
 
 class StopRequest:
@@ -56,7 +56,7 @@ def run(environment: Mapping[str, str], terminal: Terminal, one_off: OneOff | No
             f"{data_dir.root}: other users had permissions on {count} files or directories; they are now private", "yellow"
         )
     with exclusive_use(data_dir):
-        stop_leftovers(data_dir, _LEFTOVER_PATIENCE_S, terminal.message)
+        stop_leftovers(data_dir, _LEFTOVER_TIMEOUT_S, terminal.message)
         settings = _settings(environment, data_dir)
         embedded_valkey = not environment.get("REDIS_URL")
         check_ports(listeners_of(settings, embedded_valkey=embedded_valkey))
@@ -125,13 +125,13 @@ class _Run:
 
     def _valkey_is_ready(self) -> bool:
         """Wait until Valkey has loaded its data; the services that need it start afterwards. False if the run is over."""
-        from deploy.local import readiness  # noqa: PLC0415 - imports Celery, which is slow: errors before a start are reported first
+        from deploy.local import readiness  # noqa: PLC0415 - imports Celery, slowly: earlier errors are reported first
 
         self._terminal.waiting("Valkey is loading its data ...")
         embedded = any(service.name == services.VALKEY for service in self._services)
-        give_up = time.monotonic() + (_LOADING_PATIENCE_S if embedded else _CONNECT_PATIENCE_S)
+        deadline = time.monotonic() + (_LOADING_TIMEOUT_S if embedded else _CONNECT_TIMEOUT_S)
         while not self._is_over and not readiness.valkey_is_ready(self._settings.redis_url):
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 self._terminal.message("Valkey does not answer; the other services start now and wait for it", "yellow")
                 break
             self._poll()
@@ -146,23 +146,23 @@ class _Run:
                 self._supervisor.start_service(service.name)
         waiting = dict(readiness.checks_of(self._settings))
         titles = {service.name: service.title for service in self._services}
-        give_up = time.monotonic() + _READY_PATIENCE_S
+        deadline = time.monotonic() + _READY_TIMEOUT_S
         while waiting and not self._is_over:
             self._terminal.waiting(f"waiting for {', '.join(titles[name] for name in waiting)} ...")
             self._poll()
             waiting = {name: is_ready for name, is_ready in waiting.items() if not is_ready()}
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 break
         self._terminal.waiting(None)
         if waiting and not self._is_over:
             late = ", ".join(titles[name] for name in waiting)
-            self._terminal.message(f"not ready after {_READY_PATIENCE_S:.0f} s: {late}; see {self._data_dir.logs}", "bold red")
+            self._terminal.message(f"not ready after {_READY_TIMEOUT_S:.0f} s: {late}; see {self._data_dir.logs}", "bold red")
 
     def _end(self) -> None:
         titles = [service.title for service in reversed(self._services)]
         self._terminal.message(f"stopping in order: {', '.join(titles)} ...")
         self._supervisor.stop()
-        stop_leftovers(self._data_dir, _LEFTOVER_PATIENCE_S, self._terminal.message)
+        stop_leftovers(self._data_dir, _LEFTOVER_TIMEOUT_S, self._terminal.message)
         self._show_logs()
         for tail in self._tails.values():
             tail.close()

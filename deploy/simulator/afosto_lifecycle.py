@@ -50,7 +50,7 @@ class OrderGroup:
         return self._events
 
     def _deliveries(self) -> list[list[_Order]]:
-        """Return the orders of each delivery. A second one has a carrier of its own and brings the rest of the first order."""
+        """Return the orders of each delivery. A second one has its own carrier and the rest of the first order."""
         deliveries = [list(self._orders)]
         if self._rng.random() < _SECOND_DELIVERY:
             deliveries.append(self._orders[:1])

@@ -25,8 +25,8 @@ def status_of(deployment: "Deployment") -> Status:
 
 def wait_until_idle(deployment: "Deployment", limit_seconds: float) -> Status:
     """Wait until no event waits, or the limit has passed. Returns the last status."""
-    give_up = time.monotonic() + limit_seconds
-    while _waiting(status := status_of(deployment)) and time.monotonic() < give_up:
+    deadline = time.monotonic() + limit_seconds
+    while _waiting(status := status_of(deployment)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     return status
 

@@ -1,6 +1,7 @@
-"""Posts a plan in an open loop: each post leaves when it is due, whatever became of earlier ones. Repeats refused posts.
+"""Posts a plan in an open loop: each post is sent when it is due, whether or not earlier ones are answered.
 
-Latency is counted from when a post was due, so a generator or a server that falls behind shows in it.
+Posts that were not accepted are repeated. Latency is counted from when a post was due. It therefore includes the delay of a
+generator or a server that falls behind.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The plan of a run: every post with its time, decided before the first is sent. The same options give the same bytes.
 
-Posts are sent in the order of the provider's time, at a fixed rate. Faults move or add posts: a reordered post trades places
+Posts are sent in the order of the provider's time, at a fixed rate. Faults move or add posts: a reordered post is swapped
 with a later one of its order, a duplicate comes a little later, a stale snapshot after the order's last event.
 """
 

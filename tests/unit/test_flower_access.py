@@ -87,11 +87,11 @@ def test_a_login_without_user_or_password_is_refused_and_not_shown(credentials: 
     assert "s3cret" not in str(refused.value)
 
 
-def guarded(authorization: str | None, *, asks: bool = True) -> tuple[str | None, Guard]:
+def guarded(authorization: str | None, *, requires_login: bool = True) -> tuple[str | None, Guard]:
     """The header that Flower gets to see, and the guard."""
     headers = HTTPHeaders({"Host": "flower"} | ({} if authorization is None else {"Authorization": authorization}))
     request = HTTPServerRequest(start_line=RequestStartLine("GET", "/", "HTTP/1.1"), headers=headers)
-    guard = Guard(request, asks=asks)
+    guard = Guard(request, requires_login=requires_login)
     return request.headers.get("Authorization"), guard
 
 
@@ -135,7 +135,7 @@ def test_the_stored_hash_is_not_a_password() -> None:
 
 
 def test_without_a_password_to_ask_for_the_header_is_left_alone() -> None:
-    assert guarded("Bearer abc", asks=False)[0] == "Bearer abc"
+    assert guarded("Bearer abc", requires_login=False)[0] == "Bearer abc"
     assert guarded(None)[0] is None
 
 
@@ -145,7 +145,7 @@ def test_every_answer_has_the_headers_and_a_401_asks(status: int) -> None:
     _, headers, _ = guard.transform_first_chunk(status, HTTPHeaders({"X-Frame-Options": "SAMEORIGIN"}), b"", True)
     assert HEADERS.items() <= dict(headers.get_all()).items()
     assert ("WWW-Authenticate" in headers) == (status == 401)
-    _, open_guard = guarded(None, asks=False)
+    _, open_guard = guarded(None, requires_login=False)
     assert "WWW-Authenticate" not in open_guard.transform_first_chunk(status, HTTPHeaders(), b"", True)[1]
 
 
