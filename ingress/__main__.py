@@ -18,9 +18,9 @@ from schemas.settings import SettingError, load
 from schemas.settings.values import whole
 
 _HELP = """\
-Run one ingress, until SIGTERM or Ctrl-C: it then answers the requests under way, for five seconds at the most.
+Run one ingress until SIGTERM or Ctrl-C. It then answers the requests under way, for at most five seconds.
 
-It speaks plain HTTP. Put it behind what ends TLS, and start as many as you like on addresses of their own."""
+It speaks plain HTTP: put a proxy that ends TLS before it. Run any number of ingresses, each on its own address."""
 
 
 def main() -> int:
@@ -28,11 +28,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         "curbside ingress", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--host", metavar="ADDRESS", help="where it listens (CURBSIDE_HOST, or 127.0.0.1)")
-    parser.add_argument("--port", type=_whole(1, 65535), metavar="N", help="(CURBSIDE_PORT, or 8080)")
-    parser.add_argument("--processes", type=_whole(1, 1024), default=1, metavar="N", help="that share the address (1)")
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: CURBSIDE_HOST, or 127.0.0.1)")
     parser.add_argument(
-        "-l", "--loglevel", type=str.upper, choices=LOG_LEVELS, default="INFO", help="least serious line to write (INFO)"
+        "--port", type=_whole(1, 65535), metavar="N", help="port to listen on (default: CURBSIDE_PORT, or 8080)"
+    )
+    parser.add_argument(
+        "--processes", type=_whole(1, 1024), default=1, metavar="N", help="processes that share the address (default: 1)"
+    )
+    parser.add_argument(
+        "-l",
+        "--loglevel",
+        type=str.upper,
+        choices=LOG_LEVELS,
+        default="INFO",
+        help="lowest level of log lines to write (default: INFO)",
     )
     given = parser.parse_args()
     sanitize_logs()

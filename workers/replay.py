@@ -13,7 +13,7 @@ from redis import Redis, ResponseError
 
 from schemas import keys
 from schemas.decoding import decode
-from schemas.events import Event, Kind, Provider
+from schemas.events import Event, Kind
 from schemas.parsing.durations import milliseconds
 from schemas.settings import Settings
 from workers.dispatcher import Router
@@ -33,7 +33,7 @@ class ReplayFilter:
     since: datetime
     until: datetime | None = None
     kinds: frozenset[Kind] = frozenset()
-    providers: frozenset[Provider] = frozenset()
+    providers: frozenset[str] = frozenset()
     orders: frozenset[str] = frozenset()
 
     def matches(self, event: Event) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.errors import NOT_DONE, CommandError
-from schemas.events import Kind, Provider
+from schemas.events import Kind
 from schemas.parsing.durations import read_duration
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def replay(
     ],
     until: Annotated[str | None, typer.Option("--until", help="Received before this time (default: now).")] = None,
     kind: Annotated[list[Kind] | None, typer.Option("--kind", help="Only this kind; may be repeated.")] = None,
-    provider: Annotated[list[Provider] | None, typer.Option("--provider", help="Only this provider; may be repeated.")] = None,
+    provider: Annotated[list[str] | None, typer.Option("--provider", help="Only this provider; may be repeated.")] = None,
     order: Annotated[list[str] | None, typer.Option("--order", help="Only this order; may be repeated.")] = None,
     handler: Annotated[list[str] | None, typer.Option("--handler", help="Only to this handler; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the events.")] = False,
@@ -35,13 +35,15 @@ def replay(
     """Send events that are still in the inbox (INBOX_RETENTION) through handlers again. Each effect still happens once.
 
     Use it for a handler that was added later, or after fixing a handler that applied events wrongly. For failures use
-    `curbside retry`. Duplicates and events that are not dispatched yet are skipped. Times without a zone are UTC.
+    `curbside retry`. Duplicates, events that are not dispatched yet, and events of a provider that PROVIDER_MODULES does not
+    name here are skipped. Times without a zone are UTC.
     Exit code 1 if you answered no.
 
     Examples: curbside replay --since 2h --kind order_item_refund --dry-run   ·   curbside replay --since 3d --handler loyalty
     """
     from deploy.cli.output import print_json  # noqa: PLC0415 - quick start
     from deploy.deployment import open_deployment  # noqa: PLC0415 - quick start
+    from schemas.contracts import CONTRACTS  # noqa: PLC0415 - quick start
     from workers.replay import ReplayFilter  # noqa: PLC0415 - quick start
 
     before = _time(until, "--until") if until else datetime.now(UTC)
@@ -50,6 +52,9 @@ def replay(
     if before <= wanted.since:
         raise CommandError("--until is not after --since: no time lies between them.")
     with open_deployment() as deployment:
+        if unknown := wanted.providers - CONTRACTS.keys():
+            known = ", ".join(CONTRACTS)
+            raise CommandError(f"--provider {min(unknown)}: there is no such provider (PROVIDER_MODULES); there are {known}.")
         result = _replay(deployment, wanted, handler or [], ask=None if dry_run else not yes, quiet=as_json)
     if as_json:
         print_json(result)
