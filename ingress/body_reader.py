@@ -12,7 +12,7 @@ from ingress.problems import EMPTY, OVERLOADED, TOO_SLOW, HttpProblemError, Prob
 BODY_TIMEOUT_SECONDS = 10.0
 """From the end of the headers to the end of the body."""
 BODIES_BYTES = 64 << 20
-"""BodyBudget for all bodies: those that arrive, and those that wait for Valkey."""
+"""Memory for all bodies: those that arrive, and those that wait for Valkey."""
 
 Reading = asyncio.Task[Any]
 

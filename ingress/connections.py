@@ -15,7 +15,7 @@ UNREAD_TIMEOUT_SECONDS = 10.0
 BODY_TIMEOUT_SECONDS = 15.0
 """For applications without a limit of their own. The webhook's is ten seconds."""
 HEADS_BYTES = 16 << 20
-"""BodyBudget for incomplete headers and for pipelined requests that wait for the answer before them."""
+"""Memory for incomplete headers and for pipelined requests that wait for the answer before them."""
 
 
 class Connection(Protocol):

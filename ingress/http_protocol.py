@@ -1,8 +1,6 @@
 """HTTP/1.1 for untrusted clients: uvicorn's protocol over httptools, with limits to what a connection may send, hold and leave open.
 
-Requests are answered one by one: none is parsed before the one in front of it is answered. An offer to upgrade is declined by
-parsing the head again without it (RFC 9110, 7.8): else httptools and uvicorn would take the rest for another protocol. Trailers
-are never headers.
+No request is parsed before the one in front of it is answered. An upgrade is declined by parsing the head again without it (RFC 9110, 7.8).
 """
 
 import asyncio
@@ -206,10 +204,12 @@ class Protocol(HttpToolsProtocol):
         self.loop.call_later(STOP_SECONDS, self._stop)
 
     def _stop(self) -> None:
-        if self.flow.write_paused:
+        if self.flow.write_paused or self.transport.is_closing():  # closing, and unread answers still wait
             self.transport.abort()
         elif self._is_answering() and self.part is RequestPart.BODY:
             self.refuse(STOPPING)
+        else:
+            self.loop.call_later(STOP_SECONDS, self._stop)
 
     def _stop_keep_alive(self) -> None:
         if self.timeout_keep_alive_task is not None:
@@ -245,6 +245,6 @@ class Protocol(HttpToolsProtocol):
         self.shared.unread.begin(self)
 
     def resume_writing(self) -> None:
-        """The client reads its answers again."""
+        """The client reads again."""
         super().resume_writing()
         self.shared.unread.end(self)
