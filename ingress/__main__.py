@@ -12,7 +12,7 @@ import uvicorn
 from ingress import middleware
 from ingress.server import options
 from schemas.log_records import sanitize_logs
-from schemas.processes import LOG_LEVELS, WRONG_SET_UP
+from schemas.processes import LOG_LEVEL, WRONG_SET_UP
 from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, load
 from schemas.settings.values import whole
@@ -35,14 +35,7 @@ def main() -> int:
     parser.add_argument(
         "--processes", type=_whole(1, 1024), default=1, metavar="N", help="processes that share the address (default: 1)"
     )
-    parser.add_argument(
-        "-l",
-        "--loglevel",
-        type=str.upper,
-        choices=LOG_LEVELS,
-        default="INFO",
-        help="lowest level of log lines to write (default: INFO)",
-    )
+    parser.add_argument("-l", "--loglevel", **LOG_LEVEL)
     given = parser.parse_args()
     sanitize_logs()
     try:

@@ -10,14 +10,14 @@
 |                         |        | `DEDUPE_WINDOW` by Valkey's time                            |                                  |
 | `taken-over`            | string | how often entries of the inbox changed hands                | never                            |
 | `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
-| `unrecognised`          | hash   | event names that are not known, with their counts             | never                            |
+| `unrecognised`          | hash   | event names that are not known, with their counts           | never                            |
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
 | `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
-| `in-flight`             | zset   | failures being retried, by the epoch ms their lease ends     | when the try ends                |
+| `in-flight`             | zset   | failures being retried, by the epoch ms their lease ends    | when the try ends                |
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
-| `unreachable`           | hash   | what a queue's work cannot reach                             | when it can, or in minutes       |
+| `unreachable`           | hash   | what a queue's work cannot reach                            | when it can, or in minutes       |
 | `refused`               | hash   | refused requests, each `schemas.refusals.Refused` its count | never                            |
 | `refused-last`          | hash   | the same fields: epoch ms of the last one                   | never                            |
 | `refused:<minute>`      | hash   | the same fields: how many in this minute since the epoch    | after `REFUSED_SECONDS`          |

@@ -1,10 +1,18 @@
-"""What all processes of Curbside share: exit codes, log levels, the interpreter's switch interval, notification times."""
+"""What all processes of Curbside share: exit codes, the log level option, the interpreter's switch interval, notification times."""
+
+from typing import Any
 
 NOT_DONE = 1
 """Exit code: the command was understood, and could not do all that was asked."""
 WRONG_SET_UP = 2
 """Exit code: a setting or an option is wrong."""
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_LEVEL: dict[str, Any] = {
+    "type": str.upper,
+    "choices": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    "default": "INFO",
+    "help": "lowest level of log lines to write (default: INFO)",
+}
+"""The command-line argument `--loglevel`, for argparse."""
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another wants it. Python's default, 5 ms, delays an alert at each of its steps."""
 NOTIFY_INTERVAL_MS = 1_000

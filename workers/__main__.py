@@ -9,7 +9,7 @@ import sys
 
 from celery.utils.nodenames import host_format
 
-from schemas.processes import LOG_LEVELS, WRONG_SET_UP
+from schemas.processes import LOG_LEVEL, WRONG_SET_UP
 from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, load
 from workers.app import WorkerRole, create_app, queues_of
@@ -37,14 +37,7 @@ def main() -> int:
     parser.add_argument("--role", choices=roles, default=WorkerRole.ALL.value, help=_ROLE_HELP)
     parser.add_argument("--lanes", dest="role", choices=roles, help=argparse.SUPPRESS)  # the name in release 0.1
     parser.add_argument("-n", "--name", metavar="NAME@%h", help=_NAME_HELP)
-    parser.add_argument(
-        "-l",
-        "--loglevel",
-        type=str.upper,
-        choices=LOG_LEVELS,
-        default="INFO",
-        help="lowest level of log lines to write (default: INFO)",
-    )
+    parser.add_argument("-l", "--loglevel", **LOG_LEVEL)
     given = parser.parse_args()
     try:
         settings = load(os.environ)

@@ -44,12 +44,7 @@ class WorkerRole(StrEnum):
 
 def queues_of(handlers: Sequence[Handler], role: WorkerRole) -> list[str]:
     """The Celery queues of a worker with this role."""
-    urgent = [
-        keys.DISPATCH,
-        keys.RELEASE_0_1_DISPATCH,
-        *(each.name for each in handlers if each.retry == URGENT),
-        DELIVER_QUEUE,
-    ]
+    urgent = [*keys.DISPATCH_NAMES, *(each.name for each in handlers if each.retry == URGENT), DELIVER_QUEUE]
     bulk = [*(each.name for each in handlers if each.retry != URGENT), HOUSEKEEP_QUEUE, RETRY_QUEUE]
     chosen = {WorkerRole.ALL: urgent + bulk, WorkerRole.URGENT: urgent, WorkerRole.BULK: bulk}[role]
     return [queue_name(queue) for queue in chosen]
@@ -89,10 +84,9 @@ def create_app(settings: Settings) -> Celery:
     runtime: list[WorkerRuntime] = []
     for queue in queues:
         _add_queue_task(app, task_name(queue), queue, runtime)
-    for name in (keys.DISPATCH, *(each.name for each in handlers)):
-        _add_retry_task(app, name, runtime)
     _add_queue_task(app, task_name(keys.RELEASE_0_1_DISPATCH), keys.DISPATCH, runtime)
-    _add_retry_task(app, keys.RELEASE_0_1_DISPATCH, runtime)
+    for name in (*keys.DISPATCH_NAMES, *(each.name for each in handlers)):
+        _add_retry_task(app, name, runtime)
     _connect_to_worker(app, settings, handlers, runtime)
     return app
 

@@ -5,7 +5,6 @@ Flower shows RETRY with the reason after each attempt, then SUCCESS, or FAILURE 
 
 import logging
 import random
-import time
 from datetime import UTC, datetime
 
 from celery.exceptions import Ignore, Retry
@@ -22,6 +21,7 @@ from workers.errors import DependencyUnavailableError, FailureNotFoundError
 from workers.failures.error_report import to_celery_error
 from workers.failures.failure_store import LEASE_MS
 from workers.failures.retry_policy import NO_RETRY, after_attempt, after_outage
+from workers.failures.retry_scheduler import now_ms
 from workers.ledger.ledger import Ledger
 from workers.resources import Resources
 from workers.valkey.connection import UNAVAILABLE
@@ -51,7 +51,7 @@ class RetryExecutor:
             shown = self._run(handler, event_id)
             self._scheduler.send_due()
         except UNAVAILABLE as error:  # it is retried after its lease
-            shown = shown or _retry("Valkey is unreachable", type(error)(), _now_ms() + LEASE_MS)
+            shown = shown or _retry("Valkey is unreachable", type(error)(), now_ms() + LEASE_MS)
         if shown is not None:
             raise shown
 
@@ -95,7 +95,7 @@ class RetryExecutor:
 
     def _postpone(self, failure: Failure, what: str) -> Exception:
         """Postpone the retry in a dependency outage, which counts no attempt."""
-        later = after_outage(failure, _now_ms(), random.uniform)
+        later = after_outage(failure, now_ms(), random.uniform)
         self._failures.record_attempt(failure, later)
         self._store.note_unreachable(retry_task_name(failure.handler), what)
         return _retry(f"{what} is unreachable", DependencyUnavailableError(what), later.next_at_ms)
@@ -107,7 +107,7 @@ class RetryExecutor:
     def _fail(self, failure: Failure, error: Exception) -> Exception:
         self._note_reachable(failure)
         policy = NO_RETRY if failure.handler in DISPATCH_NAMES else self._handlers[failure.handler].retry
-        changed = after_attempt(failure, error, policy, _now_ms(), random.uniform)
+        changed = after_attempt(failure, error, policy, now_ms(), random.uniform)
         shown = to_celery_error(changed, error)
         if not self._failures.record_attempt(failure, changed):
             return _ignore(f"{failure.field} was changed by an operator meanwhile")
@@ -129,7 +129,3 @@ def _retry(message: str, error: Exception, due_ms: int) -> Exception:
     retry.args = (message,)  # what Flower shows; by default they are the message, the error and the time
     retry.__cause__ = error
     return retry
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -4,7 +4,6 @@ A failed event is set to retry in the record, and a worker sends its new task. A
 an id derived from the old one. The methods block; they run in threads, outside Flower's loop.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from schemas.failures import Failure, FailureState
 from schemas.tasks import retry_task_name
 from workers.errors import FailureNotFoundError
 from workers.failures.failure_store import FailureStore, next_task_id
+from workers.failures.retry_scheduler import now_ms
 
 BATCH = 2_000
 """How many failures one call retries; the client calls again for the rest."""
@@ -72,7 +72,7 @@ class RetryService:
     def retry(self, handler: str, event_id: str, of_task: str) -> Retried:
         """Retry a failed event as a new task, if `of_task` is the task that failed last."""
         try:
-            return Retried(self._failures.retry(handler, event_id, _now_ms(), of_task), of_task)
+            return Retried(self._failures.retry(handler, event_id, now_ms(), of_task), of_task)
         except FailureNotFoundError:
             raise self._refusal(handler, event_id, of_task) from None
 
@@ -99,7 +99,7 @@ class RetryService:
         retried = []
         for failure in failures:
             try:
-                updated = self._failures.retry(failure.handler, failure.event_id, _now_ms(), failure.task_id)
+                updated = self._failures.retry(failure.handler, failure.event_id, now_ms(), failure.task_id)
             except FailureNotFoundError:
                 continue
             retried.append(Retried(updated, failure.task_id))
@@ -124,7 +124,3 @@ def _arguments(task: FailedTask) -> tuple[tuple[object, ...], dict[str, object]]
         return arguments(task.args, task.kwargs)
     except UnsafeArgumentsError as error:
         raise RetryRefusedError(422, f"Not retried: {error}.") from error
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -16,7 +16,7 @@ from schemas.decoding import decode
 from schemas.events import Event, Kind
 from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
-from tests.support.event_sums import failures, pending, sums
+from tests.support.event_sums import failures, pending, refunded_lines, sums
 from tests.support.ingress_client import ProviderClient, ProviderPost
 from tests.support.ledger_fixture import LedgerReader, reading_ledger
 from tests.support.live_deployment import Deployment, deployed
@@ -114,14 +114,7 @@ def _check_effects(valkey: redis.Redis, rows: LedgerReader) -> None:
     assert _keys(rows.of(order_events), "order_id", "identity") == sorted(
         {(order_id, event.identity) for event in events for order_id in event.order_ids}
     )
-    refunded = {
-        (order_id, line.line)
-        for event in events
-        if event.kind is Kind.ORDER_ITEM_REFUND
-        for order_id in event.order_ids
-        for line in event.lines
-        if line.refunded
-    }
+    refunded = refunded_lines(events)
     assert _keys(rows.of(refunds), "order_id", "line") == sorted(refunded)
     replaced = {
         (order_id, line.line, line.substitute.product)

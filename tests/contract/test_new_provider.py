@@ -170,6 +170,12 @@ def looks(user: User) -> None:
     traced = user.runs("order", "toy-7")
     assert traced.exit_code == 0, traced.errors
     assert all(name in traced.output for name in ("order.placed", "order.arrived", "order.hugged")), traced.output
+    replayed, refused = (
+        user.runs("replay", "--since", "1h", "--provider", name, "--dry-run") for name in ("toyshop", "nobody")
+    )
+    assert (replayed.exit_code, replayed.output.split()[1]) == (0, "events"), replayed.errors
+    assert int(replayed.output.split()[0]) > 0, "the events of a provider of one's own are found"
+    assert (refused.exit_code, "there are instacart, afosto, toyshop" in refused.errors) == (2, True), refused.errors
     for command in (["status"], ["failed"], ["drift"], ["replay", "--help"]):
         said = user.runs(*command)
         assert said.exit_code in {0, 1}, said.errors  # 2 would be a wrong set-up, 70 a bug

@@ -17,11 +17,11 @@ import redis
 
 from schemas import keys
 from schemas.decoding import decode
-from schemas.events import Event, Kind
+from schemas.events import Event
 from schemas.failures import DecodeError
 from tests.bench.bodies import mixed
 from tests.support.command_line import REPOSITORY, curbside
-from tests.support.event_sums import failures, pending, sums
+from tests.support.event_sums import failures, pending, refunded_lines, sums
 from tests.support.ingress_client import ProviderClient, ProviderPost
 from tests.support.ledger_fixture import reading_ledger
 from tests.support.live_deployment import Ingress, Program, Worker
@@ -183,14 +183,7 @@ def _check_rows(valkey: redis.Redis, ledger_url: str) -> None:
         assert sorted((row["order_id"], row["identity"]) for row in rows.of(order_events)) == sorted(
             {(order_id, event.identity) for event in events for order_id in event.order_ids}
         )
-        refunded = {
-            (order_id, line.line)
-            for event in events
-            if event.kind is Kind.ORDER_ITEM_REFUND
-            for order_id in event.order_ids
-            for line in event.lines
-            if line.refunded
-        }
+        refunded = refunded_lines(events)
         assert sorted((row["order_id"], row["line"]) for row in rows.of(refunds)) == sorted(refunded)
         assert len(refunded) > 3 < len(rows.of(replacements)), "the load had something to double"
 

@@ -1,11 +1,12 @@
 """Reads from Valkey, without the workers' code, what became of events: the two sums that always hold, and the failures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import redis
 
 from schemas import keys
+from schemas.events import Event, Kind
 from schemas.failures import Failure, decode_failure
 
 BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia")
@@ -82,3 +83,15 @@ def _waiting(inbox: Any, groups: Any) -> int:
         if group["name"] == keys.GROUP.encode():
             return int(group["pending"]) + int(group["lag"] or 0)
     return int(inbox["length"]) if inbox else 0
+
+
+def refunded_lines(events: Iterable[Event]) -> set[tuple[str, str]]:
+    """The order and line of every refund that these events report: what the ledger must hold, each once."""
+    return {
+        (order_id, line.line)
+        for event in events
+        if event.kind is Kind.ORDER_ITEM_REFUND
+        for order_id in event.order_ids
+        for line in event.lines
+        if line.refunded
+    }

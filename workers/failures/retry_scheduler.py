@@ -34,7 +34,7 @@ class RetryScheduler:
 
     def send_due(self) -> None:
         """Send the tasks of failures that are due, at most `MAX_IN_FLIGHT` at once."""
-        for failure in self._failures.take_due(_now_ms()):
+        for failure in self._failures.take_due(now_ms()):
             if retry_task_name(failure.handler) in self._celery.tasks:
                 self._send(failure)
             else:
@@ -55,7 +55,7 @@ class RetryScheduler:
     def _postpone(self, failure: Failure) -> None:
         """Postpone a failure whose handler this release does not have: it must not block those that can be retried."""
         log.warning("%s waits: there is no handler of that name (HANDLER_MODULES)", failure.field)
-        self._failures.record_attempt(failure, msgspec.structs.replace(failure, next_at_ms=_now_ms() + NO_HANDLER_PAUSE_MS))
+        self._failures.record_attempt(failure, msgspec.structs.replace(failure, next_at_ms=now_ms() + NO_HANDLER_PAUSE_MS))
 
 
 def shown_kwargs(failure: Failure) -> str:
@@ -72,5 +72,6 @@ def shown_kwargs(failure: Failure) -> str:
     return str(saferepr(shown | {"order_ids": order_ids} if order_ids else shown))
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """The current time, in epoch milliseconds."""
     return int(time.time() * 1000)
