@@ -3,6 +3,7 @@
 import base64
 import re
 import threading
+import uuid
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ class RedisMonitor:
         self._thread = threading.Thread(target=self._listen, name="monitor")
         self._listening = threading.Event()
         self._commands: list[str] = []
+        self._markers: dict[str, threading.Event] = {}
 
     def __enter__(self) -> Self:
         self._control.ping()  # connects before MONITOR starts
@@ -37,13 +39,21 @@ class RedisMonitor:
 
     @property
     def commands(self) -> list[str]:
-        """All commands of clients, in order, as MONITOR prints them. Commands of Lua scripts are left out."""
+        """All commands of clients that Valkey had run, in order, as MONITOR prints them; those of Lua scripts are left out.
+
+        Waits until the thread has read as far as Valkey has run: a client may have its answer before the thread has the command.
+        """
+        if self._thread.is_alive():
+            marker = f"curbside monitor reads to {uuid.uuid4()}"
+            self._markers[marker] = threading.Event()
+            self._control.echo(marker)
+            assert self._markers[marker].wait(10), "MONITOR did not show a command that was run"
         return list(self._commands)
 
     @property
     def message_bodies(self) -> list[str]:
         """The decoded bodies of the Celery messages among them: arguments and keyword arguments."""
-        return [base64.b64decode(body).decode() for command in self._commands for body in _BODY.findall(command)]
+        return [base64.b64decode(body).decode() for command in self.commands for body in _BODY.findall(command)]
 
     def _listen(self) -> None:
         client: Any = self._client
@@ -55,8 +65,13 @@ class RedisMonitor:
 
     def _keep(self, command: dict[str, Any]) -> bool:
         """Record the command; True if it is the last one."""
-        if _END in str(command["command"]):
+        text = str(command["command"])
+        if _END in text:
             return True
+        for marker, seen in self._markers.items():
+            if marker in text:
+                seen.set()
+                return False
         if int(command["db"]) == self._database and command["client_type"] != "lua":
-            self._commands.append(str(command["command"]))
+            self._commands.append(text)
         return False
