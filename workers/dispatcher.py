@@ -6,15 +6,14 @@ Its commit point is `Store.route`. A crash before it leaves the entries pending;
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import tzinfo
 from typing import NamedTuple
 
-from schemas.decoding import decode
 from schemas.events import Event, Kind
 from schemas.failures import DecodeError, Failure, Reason
 from schemas.keys import DISPATCH, FIELD_BODY
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
+from workers.event_decoder import EventDecoder
 from workers.failures.error_report import describe
 from workers.failures.failure_store import first_task_id
 from workers.handler import Handler
@@ -48,15 +47,15 @@ class DecodedBatch(NamedTuple):
     undecodable: list[Failure]
 
 
-def decode_batch(entries: Sequence[Entry], router: Router, zone: tzinfo, now_ms: int) -> DecodedBatch:
-    """Decode a batch. Pure."""
+def decode_batch(entries: Sequence[Entry], router: Router, decoder: EventDecoder, now_ms: int) -> DecodedBatch:
+    """Decode a batch."""
     found = DecodedBatch([], [], [])
     for entry in entries:
         provider, body = provider_of(entry.fields), entry.fields.get(FIELD_BODY, b"")
         try:
             if not entry.fields:
                 raise DecodeError(Reason.BODY_MISSING, "the inbox entry was deleted before it was read")
-            event = decode(provider, body, entry.id, zone)
+            event = decoder.decode(provider, body, entry.id)
             found.routed.append(router.routed(event))
             found.events.append((event, body))
         except Exception as error:  # also a bug in a decoder: one event must not stop the others
@@ -86,14 +85,21 @@ class Dispatcher:
     """Handles batches of the inbox."""
 
     def __init__(
-        self, store: Store, notifier: Notifier, router: Router, *, zone: tzinfo, seen_ms: int, drift: DriftMonitor | None = None
+        self,
+        store: Store,
+        notifier: Notifier,
+        router: Router,
+        *,
+        decoder: EventDecoder,
+        seen_ms: int,
+        drift: DriftMonitor | None = None,
     ) -> None:
         self._store, self._notifier, self._router = store, notifier, router
-        self._zone, self._seen_ms, self._drift = zone, seen_ms, drift
+        self._decoder, self._seen_ms, self._drift = decoder, seen_ms, drift
 
     def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
         """Give each entry its one outcome, notify the handlers that got events, and inspect bodies for drift."""
-        found = decode_batch(entries, self._router, self._zone, int(clock() * 1000))
+        found = decode_batch(entries, self._router, self._decoder, int(clock() * 1000))
         taken_over = entries.taken_over if isinstance(entries, Batch) else None
         self._notifier.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, taken_over))
         if self._drift is not None:

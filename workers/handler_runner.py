@@ -9,16 +9,15 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
 from typing import NamedTuple
 
-from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import DecodeError, Failure, Reason
 from schemas.keys import FIELD_BODY
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import undecodable_failure
 from workers.errors import DependencyUnavailableError
+from workers.event_decoder import EventDecoder
 from workers.failures.error_report import reason_of
 from workers.failures.failure_store import first_task_id
 from workers.failures.retry_policy import after_attempt
@@ -42,9 +41,9 @@ class ClaimedEvent(NamedTuple):
 class HandlerRunner:
     """Runs one handler on batches of its todo stream."""
 
-    def __init__(self, handler: Handler, store: Store, ledger: Ledger, relay: OutboxRelay, zone: tzinfo) -> None:
+    def __init__(self, handler: Handler, store: Store, ledger: Ledger, relay: OutboxRelay, decoder: EventDecoder) -> None:
         self._handler, self._store = handler, store
-        self._ledger, self._relay, self._zone = ledger, relay, zone
+        self._ledger, self._relay, self._decoder = ledger, relay, decoder
 
     def process(self, entries: Sequence[Entry]) -> None:
         """Give each entry its one outcome. Raises `DependencyUnavailableError` in an outage: then nothing is acknowledged."""
@@ -74,7 +73,7 @@ class HandlerRunner:
             try:
                 if not fields:
                     raise DecodeError(Reason.BODY_MISSING, "its body is no longer in the inbox")
-                claimed.append(ClaimedEvent(entry.id, decode(provider, body, event_id, self._zone, request_of(fields)), body))
+                claimed.append(ClaimedEvent(entry.id, self._decoder.decode(provider, body, event_id, request_of(fields)), body))
             except Exception as error:  # also a bug in a decoder: one event must not stop the others
                 failure = undecodable_failure(event_id, self._handler.name, fields, error, now_ms)
                 failed.append((entry.id, failure))
@@ -83,21 +82,23 @@ class HandlerRunner:
     def _apply(self, claimed: Sequence[ClaimedEvent], outbox_due: list[int]) -> list[tuple[ClaimedEvent, Exception]]:
         """Apply events in one transaction, or in halves until each event at fault is alone. Returns those, each with its error.
 
+        An event that failed only in part is among them: what could be read of it is applied.
+
         Adds to `outbox_due` when the outbox must be read, in epoch ms.
         """
         if not claimed:
             return []
         try:
-            alerts = self._ledger.apply(self._handler, [each.event for each in claimed], self._relay.capacity)
+            applied = self._ledger.apply(self._handler, [each.event for each in claimed], self._relay.capacity)
         except (DependencyUnavailableError, *UNAVAILABLE):
             raise
         except Exception as error:  # a handler may raise anything: the fault is this event's, or one half's
             if len(claimed) == 1:
                 return [(claimed[0], error)]
         else:
-            due = self._relay.send_new(alerts)
+            due = self._relay.send_new(applied.alerts)
             outbox_due += [] if due is None else [due]
-            return []
+            return _failed_in_part(claimed, applied.failed)
         half = len(claimed) // 2
         return self._apply(claimed[:half], outbox_due) + self._apply(claimed[half:], outbox_due)
 
@@ -124,3 +125,13 @@ class HandlerRunner:
         )
         log.error("%s failed: %s (%s), now %s", failure.field, failure.reason, type(error).__name__, failure.state)
         return failure
+
+
+def _failed_in_part(
+    claimed: Sequence[ClaimedEvent], failed: Sequence[tuple[Event, Exception]]
+) -> list[tuple[ClaimedEvent, Exception]]:
+    """The claimed events that the handler gave to `UnitOfWork.fail`, each once, with the first error."""
+    errors: dict[str, Exception] = {}
+    for event, error in failed:
+        errors.setdefault(event.event_id, error)
+    return [(each, errors[each.event.event_id]) for each in claimed if each.event.event_id in errors]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from redis import Redis, ResponseError
 
 from schemas import keys
-from schemas.decoding import decode
 from schemas.events import Event, Kind
 from schemas.parsing.durations import milliseconds
 from schemas.settings import Settings
 from workers.dispatcher import Router
+from workers.event_decoder import EventDecoder
 from workers.handler import Handler
 from workers.housekeeping import stream_id
 from workers.valkey import scripts
@@ -56,7 +56,7 @@ class Replay:
     """Selects events and routes them to handlers again. The workers' timers notify the queues."""
 
     def __init__(self, client: Redis, settings: Settings, handlers: Sequence[Handler], chosen: Sequence[str]) -> None:
-        self._client, self._store, self._zone = client, Store(client), settings.store_timezone
+        self._client, self._store, self._decoder = client, Store(client), EventDecoder.of(settings)
         self._names = [each.name for each in handlers if not chosen or each.name in chosen]
         self._router = Router([each for each in handlers if each.name in self._names])
         self._script = scripts.load(client, "seen", "replay")
@@ -112,7 +112,7 @@ class Replay:
 
     def _select(self, entry: Entry, criteria: ReplayFilter) -> Routed | None:
         try:
-            event = decode(provider_of(entry.fields), entry.fields.get(keys.FIELD_BODY, b""), entry.id, self._zone)
+            event = self._decoder.decode(provider_of(entry.fields), entry.fields.get(keys.FIELD_BODY, b""), entry.id)
         except Exception:  # a decode error or a bug in a decoder: the dispatcher has recorded the failure
             return None
         return routed if criteria.matches(event) and (routed := self._router.routed(event)).routes else None

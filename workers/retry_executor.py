@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from celery.exceptions import Ignore, Retry
 
-from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import DecodeError, Failure, FailureState, Reason
 from schemas.keys import DISPATCH_NAMES
@@ -18,6 +17,7 @@ from schemas.tasks import retry_task_name
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import Router
 from workers.errors import DependencyUnavailableError, FailureNotFoundError
+from workers.event_decoder import EventDecoder
 from workers.failures.error_report import to_celery_error
 from workers.failures.failure_store import LEASE_MS
 from workers.failures.retry_policy import NO_RETRY, after_attempt, after_outage
@@ -38,7 +38,7 @@ class RetryExecutor:
         self._failures, self._scheduler = resources.failures, resources.scheduler
         self._store, self._notifier = resources.store, resources.notifier
         self._ledger, self._relay = ledger, relay
-        self._zone = resources.settings.store_timezone
+        self._decoder = EventDecoder.of(resources.settings)
         self._seen_ms = milliseconds(resources.settings.dedupe_window)
 
     def run(self, handler: str, event_id: str) -> None:
@@ -76,9 +76,12 @@ class RetryExecutor:
 
     def _apply_again(self, failure: Failure) -> None:
         handler = self._handlers[failure.handler]
-        due = self._relay.send_new(self._ledger.apply(handler, [self._event(failure)], self._relay.capacity))
+        applied = self._ledger.apply(handler, [self._event(failure)], self._relay.capacity)
+        due = self._relay.send_new(applied.alerts)
         if due is not None:
             self._store.outbox_due(due)
+        for _, error in applied.failed:
+            raise error  # what could be read of it is applied; the rest is still at fault
         self._failures.resolve(failure)
 
     def _decode_again(self, failure: Failure) -> None:
@@ -91,7 +94,7 @@ class RetryExecutor:
     def _event(self, failure: Failure) -> Event:
         if failure.reason is Reason.BODY_MISSING and not failure.body:
             raise DecodeError(failure.reason, failure.message)
-        return decode(failure.provider, failure.body, failure.event_id, self._zone, failure.request)
+        return self._decoder.decode(failure.provider, failure.body, failure.event_id, failure.request)
 
     def _postpone(self, failure: Failure, what: str) -> Exception:
         """Postpone the retry in a dependency outage, which counts no attempt."""

@@ -13,6 +13,7 @@ from workers.consumers.single_flight import SingleFlight
 from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize, GroupMember, StreamConsumer
 from workers.dispatcher import Dispatcher, Router
 from workers.errors import DependencyUnavailableError
+from workers.event_decoder import EventDecoder
 from workers.handler import Handler
 from workers.handler_runner import HandlerRunner
 from workers.housekeeping import Housekeeping
@@ -33,6 +34,7 @@ class WorkerRuntime:
         self._member = GroupMember(consumer, resources.store, resources.notifier, stopping)
         self._ledger, self._channels = Ledger(resources.settings), Channels(resources.settings)
         self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, self._channels)
+        self._decoder = EventDecoder.of(resources.settings)
         self._executor = RetryExecutor(resources, self._ledger, self._relay)
         names = [each.name for each in resources.handlers]
         housekeeping = Housekeeping(resources.store, names, resources.settings.inbox_retention)
@@ -61,14 +63,12 @@ class WorkerRuntime:
         its, settings = self._resources, self._resources.settings
         seen_ms = milliseconds(settings.dedupe_window)
         dispatcher = Dispatcher(
-            its.store, its.notifier, Router(its.handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=its.drift
+            its.store, its.notifier, Router(its.handlers), decoder=self._decoder, seen_ms=seen_ms, drift=its.drift
         )
         return StreamConsumer(keys.DISPATCH, keys.INBOX, dispatcher.process, self._member, BatchSize(DISPATCH_BATCH))
 
     def _consumer_for(self, handler: Handler) -> StreamConsumer:
-        runner = HandlerRunner(
-            handler, self._resources.store, self._ledger, self._relay, self._resources.settings.store_timezone
-        )
+        runner = HandlerRunner(handler, self._resources.store, self._ledger, self._relay, self._decoder)
         size = BatchSize(entries=MAX_CLAIM_CHECKS, events_in=events_in)
         return StreamConsumer(handler.name, keys.todo(handler.name), runner.process, self._member, size)
 

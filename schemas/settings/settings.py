@@ -96,6 +96,18 @@ class Settings:
     inbox_retention: timedelta = _setting("INBOX_RETENTION", values.span, "72h", "how long handled bodies are kept for replay")
     dedupe_window: timedelta = _setting("DEDUPE_WINDOW", values.span, "72h", "how long identities are remembered")
     store_timezone: ZoneInfo = _setting("STORE_TIMEZONE", values.zone, "UTC", "where a time sent without a zone is read")
+    clock_tolerance: timedelta = _setting(
+        "CLOCK_TOLERANCE",
+        values.span,
+        "10m",
+        "how far a provider's clock may be ahead: a later time counts as receipt and this much, so that it cannot rule",
+    )
+    alert_max_age: timedelta = _setting(
+        "ALERT_MAX_AGE",
+        values.span_or_none,
+        "2h",
+        "older MIA and late alerts are recorded and call nobody; 0 calls whatever the age",
+    )
     late_alert_minutes: int = _setting(
         "LATE_ALERT_MINUTES", values.whole(0, 10**6), "15", "lateness from which people are alerted"
     )

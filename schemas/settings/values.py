@@ -95,6 +95,11 @@ def span(text: str) -> timedelta:
     return span
 
 
+def span_or_none(text: str) -> timedelta:
+    """A duration, or 0."""
+    return timedelta(0) if text.strip() == "0" else span(text)
+
+
 def zone(text: str) -> ZoneInfo:
     """A time zone."""
     try:

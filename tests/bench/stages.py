@@ -27,6 +27,7 @@ from workers.consumers.notifier import Notifier
 from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS
 from workers.contract_drift import DriftMonitor
 from workers.dispatcher import Dispatcher, Router
+from workers.event_decoder import EventDecoder
 from workers.handler import registered
 from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
@@ -102,12 +103,14 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     relay = OutboxRelay(ledger, store, notifier, Channels(settings))
     drift: Any = _Clocked(DriftMonitor(store.client), spent, "drift")
     seen_ms = milliseconds(settings.dedupe_window)
-    dispatcher = Dispatcher(clocked, notifier, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=drift)
+    dispatcher = Dispatcher(
+        clocked, notifier, Router(handlers), decoder=EventDecoder.of(settings), seen_ms=seen_ms, drift=drift
+    )
     _emptied(clocked, keys.INBOX, dispatcher.process, spent).report(report, run, "dispatch")
     for handler in handlers:
         if handler.name in {"timeline", "refunds"}:
             clocked_ledger: Any = _Clocked(ledger, spent, "SQL")
-            handle = HandlerRunner(handler, clocked, clocked_ledger, relay, settings.store_timezone)
+            handle = HandlerRunner(handler, clocked, clocked_ledger, relay, EventDecoder.of(settings))
             emptied = _emptied(clocked, keys.todo(handler.name), handle.process, spent)
             emptied.report(report, run, f"{handler.name} on {database}")
     ledger.close()

@@ -26,6 +26,7 @@ from workers.consumers.notifier import Notifier
 from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize, GroupMember, StreamConsumer
 from workers.contract_drift import DriftMonitor
 from workers.dispatcher import Dispatcher, Router
+from workers.event_decoder import EventDecoder
 from workers.handler import registered
 from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
@@ -52,13 +53,13 @@ def main(queue: str, consumer: str, most: int) -> Worked:
     notifier, handlers, ledger = Notifier(celery, store), registered(), Ledger(settings)
     seen_ms = milliseconds(settings.dedupe_window)
     dispatcher = Dispatcher(
-        store, notifier, Router(handlers), zone=settings.store_timezone, seen_ms=seen_ms, drift=DriftMonitor(store.client)
+        store, notifier, Router(handlers), decoder=EventDecoder.of(settings), seen_ms=seen_ms, drift=DriftMonitor(store.client)
     )
     stream, process = keys.INBOX, cast(Callable[[Sequence[Entry]], None], dispatcher.process)
     if queue != keys.DISPATCH:
         relay = OutboxRelay(ledger, store, notifier, Channels(settings))
         handler = next(each for each in handlers if each.name == queue)
-        stream, process = keys.todo(queue), HandlerRunner(handler, store, ledger, relay, settings.store_timezone).process
+        stream, process = keys.todo(queue), HandlerRunner(handler, store, ledger, relay, EventDecoder.of(settings)).process
         with ledger.begin():  # connected and migrated before the clock starts
             pass
     tune_interpreter()

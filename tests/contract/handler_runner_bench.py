@@ -14,6 +14,7 @@ from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import Dispatcher, Router
 from workers.errors import PermanentError
+from workers.event_decoder import EventDecoder
 from workers.failures.retry_policy import NO_RETRY
 from workers.handler import Handler, UnitOfWork, registered
 from workers.handler_runner import HandlerRunner
@@ -31,9 +32,11 @@ class Bench:
 
     def __init__(self, worker_parts: WorkerParts, ledger: Ledger, handler: Handler) -> None:
         self.parts, self.handler, self.stream = worker_parts, handler, keys.todo(handler.name)
-        self._dispatcher = Dispatcher(worker_parts.store, worker_parts.notifier, Router([handler]), zone=UTC, seen_ms=60_000)
+        self._dispatcher = Dispatcher(
+            worker_parts.store, worker_parts.notifier, Router([handler]), decoder=EventDecoder(UTC), seen_ms=60_000
+        )
         self.relay = OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings()))
-        self.process = HandlerRunner(handler, worker_parts.store, ledger, self.relay, UTC).process
+        self.process = HandlerRunner(handler, worker_parts.store, ledger, self.relay, EventDecoder(UTC)).process
 
     def feed(self, *bodies: bytes) -> list[str]:
         """Route events to the handler. Return their ids."""

@@ -100,7 +100,9 @@ class AlertWorker:
 
     def report_missing(self, *events: Event) -> None:
         """Apply events of missing customers and send their alerts, as a worker does."""
-        due = self.relay.send_new(self.ledger_fixture.ledger.apply(HANDLERS["customer_mia"], events, self.relay.capacity))
+        due = self.relay.send_new(
+            self.ledger_fixture.ledger.apply(HANDLERS["customer_mia"], events, self.relay.capacity).alerts
+        )
         assert due is not None
         self.store.outbox_due(due)
 

@@ -20,6 +20,7 @@ def environment_for_tests(**environment: str) -> dict[str, str]:
         "INSTACART_CLIENT_SECRET": CLIENT_SECRET,
         "TOKEN_SIGNING_KEYS": SIGNING_KEY,
         "AFOSTO_SECRETS": AFOSTO_SECRET,
+        "ALERT_MAX_AGE": "0",  # recorded bodies are old
     } | environment
 
 

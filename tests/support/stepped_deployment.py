@@ -24,6 +24,7 @@ from workers.alerts.outbox_relay import OutboxRelay
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
 from workers.dispatcher import Dispatcher, Router, undecodable_failure
+from workers.event_decoder import EventDecoder
 from workers.failures.failure_store import FailureStore
 from workers.failures.retry_scheduler import RetryScheduler
 from workers.handler import Event, Handler, RetryPolicy, UnitOfWork
@@ -74,12 +75,15 @@ class SteppedDeployment:
             celery.task(_nothing, name=retry_task_name(name), shared=False)
         notifier = Notifier(celery, self.store)
         self.scheduler = RetryScheduler(celery, self.failures)
-        self._dispatcher = Dispatcher(self.store, notifier, Router(handlers), zone=self.zone, seen_ms=self.seen_ms)
+        self._dispatcher = Dispatcher(
+            self.store, notifier, Router(handlers), decoder=EventDecoder(self.zone), seen_ms=self.seen_ms
+        )
         self._channels = Channels(ledger_fixture.settings)
         self._relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, self._channels)
         self._relay.close()  # no delivery: alerts stay in the outbox
         self._handles = {
-            each.name: HandlerRunner(each, self.store, ledger_fixture.ledger, self._relay, self.zone) for each in handlers
+            each.name: HandlerRunner(each, self.store, ledger_fixture.ledger, self._relay, EventDecoder(self.zone))
+            for each in handlers
         }
         drift = DriftMonitor(self.client)
         resources = Resources(ledger_fixture.settings, handlers, self.store, notifier, self.failures, self.scheduler, drift)

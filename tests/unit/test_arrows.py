@@ -61,7 +61,7 @@ FLOORS = {
     ),
     "workers": (
         {"errors", "valkey"},
-        {"consumers", "contract_drift", "failures", "ledger"},
+        {"consumers", "contract_drift", "event_decoder", "failures", "ledger"},
         {"alerts", "handler", "housekeeping", "monitoring"},
         {"dispatcher", "handlers", "resources", "testing", "timer"},
         {"handler_runner", "replay", "retry_executor"},

@@ -17,6 +17,7 @@ from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import Dispatcher, Router
 from workers.errors import HandlerError
+from workers.event_decoder import EventDecoder
 from workers.handler import registered
 from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
@@ -59,12 +60,12 @@ def test_a_users_handler_comes_after_the_built_in_ones_and_names_its_kinds(modul
 def test_a_users_handler_gets_its_kinds_and_no_others(module: Write, worker_parts: WorkerParts) -> None:
     handlers = registered([module("own_loyalty", LOYALTY)])
     worker_parts.append(status("a", "delivered"), status("b", "picking"), refund("c", "bread"))
-    Dispatcher(worker_parts.store, worker_parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000).process(
+    Dispatcher(worker_parts.store, worker_parts.notifier, Router(handlers), decoder=EventDecoder(UTC), seen_ms=60_000).process(
         worker_parts.read_new()
     )
     ledger = Ledger(make_settings())
     relay = OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings()))
-    HandlerRunner(handlers[-1], worker_parts.store, ledger, relay, UTC).process(
+    HandlerRunner(handlers[-1], worker_parts.store, ledger, relay, EventDecoder(UTC)).process(
         worker_parts.read_new("{curbside}:todo:loyalty")
     )
     relay.close()

@@ -14,6 +14,7 @@ from tests.payloads import recorded
 from tests.support.worker_parts import WorkerParts, status
 from workers.contract_drift import MIN_ABSENT, PERIOD_SECONDS, SAMPLE_EVERY, DriftMonitor, note_missing, read_drift, reset_drift
 from workers.dispatcher import Dispatcher, Router
+from workers.event_decoder import EventDecoder
 from workers.handler import registered
 
 NAME = "fulfillment.picking"
@@ -141,7 +142,7 @@ def test_a_flood_of_made_up_fields_does_not_fill_valkey(watch: Watch) -> None:
 def test_the_dispatcher_passes_its_events_to_the_drift_monitor(watch: Watch) -> None:
     handlers = [each for each in registered() if each.name == "timeline"]
     dispatcher = Dispatcher(
-        watch.parts.store, watch.parts.notifier, Router(handlers), zone=UTC, seen_ms=60_000, drift=watch.drift
+        watch.parts.store, watch.parts.notifier, Router(handlers), decoder=EventDecoder(UTC), seen_ms=60_000, drift=watch.drift
     )
     watch.parts.append(with_fields(PICKING, aisle=1), b"{", with_fields(status("b"), aisle=1))
     dispatcher.process(watch.parts.read_new())

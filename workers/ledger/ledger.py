@@ -18,7 +18,7 @@ from workers.errors import DependencyUnavailableError
 from workers.ledger.file_permissions import restrict_permissions
 from workers.ledger.revision import HEAD, revision_of
 from workers.ledger.tables import orders
-from workers.ledger.unit_of_work import Alerts, UnitOfWork
+from workers.ledger.unit_of_work import Alerts, Applied, UnitOfWork
 
 BUSY_TIMEOUT_SECONDS = 15
 STATEMENT_TIMEOUT_MS = 15_000
@@ -63,15 +63,15 @@ class Ledger:
                 )
             yield connection
 
-    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Alerts:
-        """Apply events in one transaction. Returns the alerts it wrote, up to `capacity` of them leased to the caller.
+    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Applied:
+        """Apply events in one transaction. Up to `capacity` of the alerts it wrote are leased to the caller.
 
         The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
         """
         with ExitStack() as stack:
             work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, datetime.now(UTC))
             handler.apply(work, events)
-            return work.write_outbox(capacity) if work.alerts else Alerts()
+            return Applied(work.write_outbox(capacity) if work.alerts else Alerts(), work.failed)
 
     def close(self) -> None:
         """Close all connections."""

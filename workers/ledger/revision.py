@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration in `workers.ledger.migrations.versions`."""
 
 _VERSION = table("alembic_version", column("version_num"))

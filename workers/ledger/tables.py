@@ -32,6 +32,11 @@ def _event() -> "tuple[Column[Any], ...]":
     )
 
 
+def _withdrawal() -> "tuple[Column[Any], ...]":
+    """The event whose newer list takes the effect back, and its time. NULL while the effect stands."""
+    return (Column("withdrawn_by", String), Column("withdrawn_at", UtcTime))
+
+
 orders = Table(
     "orders",
     metadata,
@@ -64,8 +69,27 @@ order_events = Table(
     Column("status", String),
     Column("expected_at", UtcTime),
     Column("provider_event_id", String),
+    Column("ordered_at", UtcTime),
+    Column("has_time", Boolean),
 )
-"""The order's history: one row for each event. `name`: the provider's event name. `expected_at`: the event's estimate."""
+"""The order's history: one row for each event. `name`: the provider's event name. `expected_at`: the event's estimate.
+`ordered_at`: the time that decides which event is newer. `has_time`: whether the body names a time; if not, `occurred_at` is the
+time of receipt. Both are NULL in rows of release 0.1: then `occurred_at` decides.
+"""
+
+item_lists = Table(
+    "item_lists",
+    metadata,
+    *_order_key(),
+    _key("effect"),
+    _key("identity"),
+    *_event(),
+    Column("news", ExactText, nullable=False),
+    Column("lines", Text, nullable=False),
+)
+"""The item list of each item event, one row for each effect that is read from it. `lines` is JSON. The rows of `refunds` and
+`replacements` are worked out from all lists of an order, so that the order of lists, lines and arrival does not count.
+"""
 
 replacements = Table(
     "replacements",
@@ -83,6 +107,7 @@ replacements = Table(
     Column("substitute_name", String),
     Column("substitute_quantity", ExactNumber),
     Column("superseded_by", String),
+    *_withdrawal(),
 )
 """One row for each order, line and substitute, from the first event that lists it. `superseded_by`: the newer substitute."""
 
@@ -97,6 +122,7 @@ refunds = Table(
     Column("product_name", String),
     Column("quantity", ExactNumber),
     Column("unit", String),
+    *_withdrawal(),
 )
 """One row for each order and line, from the first event that lists the refund."""
 

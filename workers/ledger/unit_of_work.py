@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection
 
+from schemas.events import Event
 from schemas.settings import Settings
 from workers.ledger.outbox import Message, channels_of
 from workers.ledger.tables import outbox
@@ -43,14 +44,25 @@ class Alerts(NamedTuple):
         return bool(self.leased) or self.waiting
 
 
+class Applied(NamedTuple):
+    """The result of a committed batch: its alerts, and the events that failed although what could be read of them is applied."""
+
+    alerts: Alerts = Alerts()
+    failed: Sequence[tuple[Event, Exception]] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.alerts)
+
+
 @dataclass
 class UnitOfWork:
-    """A connection inside the batch's one transaction, and alerts that are sent if it commits."""
+    """A connection inside the batch's one transaction, alerts that are sent if it commits, and events that failed in part."""
 
     begin: Callable[[], Connection]
     settings: Settings
     now: datetime
     alerts: list[Alert] = field(default_factory=list)
+    failed: list[tuple[Event, Exception]] = field(default_factory=list)
 
     @cached_property
     def connection(self) -> Connection:
@@ -60,6 +72,14 @@ class UnitOfWork:
     def alert(self, alert: Alert) -> None:
         """Send an alert after the commit: at least once, always under the same key."""
         self.alerts.append(alert)
+
+    def fail(self, event: Event, error: Exception) -> None:
+        """Make the event a failure, and commit all the same what this batch wrote, for this event too.
+
+        For an event of which a part cannot be read: raising would take back the rest. The error decides whether it is retried, as
+        if it had been raised.
+        """
+        self.failed.append((event, error))
 
     def write_outbox(self, capacity: int) -> Alerts:
         """Write the alerts of this transaction, one row for each channel, and lease the first `capacity` rows to the caller.

@@ -1,0 +1,40 @@
+"""The decoder of a deployment: it adds to `schemas.decoding` what depends on the settings and on the worker's clock."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import msgspec
+
+from schemas.decoding import decode
+from schemas.events import CLOCK_TOLERANCE, Event, bounded
+from schemas.request_context import NO_CONTEXT, RequestContext
+from schemas.settings import Settings
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EventDecoder:
+    """Decodes inbox entries under a deployment's settings.
+
+    `zone`: where a time without an offset is read. `tolerance`: how far a provider's clock may be ahead of ours. `now`: the
+    worker's clock. A Valkey whose clock is ahead of it stamps receipt too late; that too must not make an event the newest.
+    """
+
+    def __init__(self, zone: tzinfo, tolerance: timedelta = CLOCK_TOLERANCE, now: Callable[[], datetime] = _utc_now) -> None:
+        self._zone, self._tolerance, self._now = zone, tolerance, now
+
+    @classmethod
+    def of(cls, settings: Settings) -> "EventDecoder":
+        """The decoder of a deployment."""
+        return cls(settings.store_timezone, settings.clock_tolerance)
+
+    def decode(self, provider: str, body: bytes, event_id: str, request: RequestContext = NO_CONTEXT) -> Event:
+        """Decode one inbox entry, as `decode` does. Raises `DecodeError`."""
+        event = decode(provider, body, event_id, self._zone, request)
+        receipt = min(event.received_at, self._now())
+        if event.occurred_at <= receipt:
+            return event
+        occurred_at = event.occurred_at if event.has_time else receipt
+        return msgspec.structs.replace(event, ordered_at=bounded(occurred_at, receipt, self._tolerance))
