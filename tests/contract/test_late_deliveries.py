@@ -110,6 +110,38 @@ def test_an_older_lateness_that_arrives_late_writes_no_alert(ledger_fixture: Led
     assert ledger_fixture.alerts() == []
 
 
+def told_keys(ledger_fixture: LedgerFixture) -> list[str]:
+    return [row["idempotency_key"] for row in ledger_fixture.rows("outbox")]
+
+
+def test_an_earlier_promise_that_the_timeline_handles_after_the_lateness_alerts_under_its_key(
+    ledger_fixture: LedgerFixture,
+) -> None:
+    ledger_fixture.apply_each(promise(0, 120))
+    earlier, late = promise(5, 60, Kind.RESCHEDULED), flat(10, 125)
+    ledger_fixture.apply("late_deliveries", late)
+    assert (ledger_fixture.row("late_deliveries")["minutes_late"], told_keys(ledger_fixture)) == (5, [])
+    assert ledger_fixture.apply("timeline", earlier, late)
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] == 65
+    assert told_keys(ledger_fixture) == [f"late_delivery:instacart:{ORDER}:{late.identity}"]
+    assert ledger_fixture.alerts() == [f"Order {ORDER} will be late by 65 minutes"]
+    ledger_fixture.apply("timeline", earlier, late)
+    ledger_fixture.apply("late_deliveries", late)
+    assert len(ledger_fixture.alerts()) == 1
+
+
+@pytest.mark.parametrize("end", [Kind.DELIVERED, Kind.CANCELED])
+def test_an_earlier_promise_makes_no_order_late_that_is_over(ledger_fixture: LedgerFixture, end: Kind) -> None:
+    ledger_fixture.apply_each(promise(0, 120), flat(10, 125), event(end, 11), promise(5, 60, Kind.RESCHEDULED))
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] == 65
+    assert ledger_fixture.alerts() == []
+
+
+def test_an_earlier_promise_that_makes_it_a_little_late_alerts_nobody(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(promise(0, 120), flat(10, 125), promise(5, 111, Kind.RESCHEDULED))
+    assert (ledger_fixture.row("late_deliveries")["minutes_late"], ledger_fixture.alerts()) == (14, [])
+
+
 @pytest.mark.parametrize(("minutes", "is_told"), [(14, False), (14.99, False), (15, True), (16, True)])
 def test_an_alert_is_written_at_the_threshold_and_above(ledger_fixture: LedgerFixture, minutes: float, is_told: bool) -> None:
     ledger_fixture.apply_each(promise(0, 60), flat(10, 60 + minutes))

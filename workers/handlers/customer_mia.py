@@ -6,6 +6,8 @@ An alert is open if it was reported after the order was last delivered or cancel
 - A report handled before the end of its order opens an alert. The end then closes it.
 - A report handled after the end, but received before it, is stored as a closed alert. No alert is sent.
 - A report received and handled after a later end stores nothing.
+- Reports before and after an end, handled before it, are one alert until the timeline has handled the end and the later report.
+  Then the later one has an alert of its own, which is sent (`workers.ledger.mia_alerts`).
 
 Both handlers lock the order's row while they decide, so each sees what the other has written.
 """
@@ -19,13 +21,12 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
-from workers.ledger.ages import age_of, reported
 from workers.ledger.columns import UtcTime
 from workers.ledger.event_order import ordering_key
 from workers.ledger.lookups import Lookup, Name
+from workers.ledger.mia_alerts import Report, alert_of
 from workers.ledger.orders import End, ends_of, lock_orders, names_of
 from workers.ledger.tables import customer_mia_alerts as table
-from workers.ledger.unit_of_work import Alert
 from workers.ledger.upsert import insert_new
 
 _its = table.c
@@ -54,7 +55,7 @@ def customer_mia(work: UnitOfWork, events: Sequence[Event]) -> None:
         ends = [end for end in ends_by_order.get(name, []) if end.at >= event.ordered_at]
         known = alerts_by_order[name]
         if not ends:
-            work.alert(_alert(event, name[1], _report(event, known, None), work.now))
+            work.alert(alert_of(name, _as_report(event), _report(event, known, None), work.now))
         elif not any(end.arrived_before(event.event_id) for end in ends) and not any(each.covers(event) for each in known):
             _report(event, known, ends[0])
     _write(work.connection, alerts_by_order)
@@ -136,22 +137,5 @@ def _extension(name: Name, alert: _AlertRow) -> dict[str, object]:
     return {"of": name[0], "order": name[1], "opened_by": alert.identity, **times}
 
 
-def _alert(event: Event, order_id: str, opened_by: str, now: datetime) -> Alert:
-    """The alert. Each report writes it again under the key of the first: it is sent once, and a crash loses none.
-
-    If the first was too old to be sent (`ALERT_MAX_AGE`), a fresh report sends it.
-    """
-    age = age_of(event.ordered_at, now)
-    return Alert(
-        idempotency_key=f"customer_mia:{event.provider}:{order_id}:{opened_by}",
-        topic="customer_mia",
-        title=f"Customer of order {order_id} cannot be found{reported(age)}",
-        data={
-            "provider": event.provider,
-            "order_id": order_id,
-            "event_id": event.event_id,
-            "occurred_at": event.occurred_at,
-            "age_seconds": int(age.total_seconds()),
-        },
-        happened_at=event.ordered_at,
-    )
+def _as_report(event: Event) -> Report:
+    return Report(event.ordered_at, event.identity, event.event_id, event.occurred_at, event.received_at)

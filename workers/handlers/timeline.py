@@ -2,23 +2,23 @@
 
 Events are ordered by the provider's time, bounded (`workers.ledger.event_order`): an older event never overwrites a newer one,
 and no event rules for ever. The timeline also closes the MIA alerts of orders that were delivered or canceled after the last
-report, and alerts when a promise makes an order late whose late delivery was handled before it.
+report (`workers.ledger.mia_alerts`), and alerts when a promise makes an order late whose late delivery was handled before it.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, func
 
 from schemas.events import Event
 from workers.handler import UnitOfWork, handler
 from workers.ledger.event_order import ordering_key
 from workers.ledger.late_alerts import alert_where_late
 from workers.ledger.lateness import PROMISING, is_estimate, measure_lateness
-from workers.ledger.lookups import Lookup
-from workers.ledger.orders import TERMINAL, names_of
-from workers.ledger.tables import customer_mia_alerts, order_events, orders
+from workers.ledger.mia_alerts import settle_alerts
+from workers.ledger.orders import names_of
+from workers.ledger.tables import order_events, orders
 from workers.ledger.upsert import Assignments, Insert, Row, greatest, insert_new, least, newer, upsert
 
 _GROUPS = {
@@ -30,15 +30,6 @@ _GROUPS = {
 }
 """Columns that are set together, by the column that holds the ordering key of the event that last set them."""
 
-_alert = customer_mia_alerts.c
-_OPEN_ALERTS = Lookup(customer_mia_alerts, select(_alert.provider, _alert.order_id).where(_alert.closed_at.is_(None)))
-_CLOSE = (
-    update(customer_mia_alerts)
-    .where(_alert.provider == bindparam("its_provider"), _alert.order_id == bindparam("its_order"))
-    .where(_alert.closed_at.is_(None), _alert.last_reported_at <= bindparam("at"))
-    .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
-)
-
 
 @handler("timeline")
 def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
@@ -46,7 +37,7 @@ def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
     rows = fold(events)
     upsert(work.connection, orders, rows, _assign)
     insert_new(work.connection, order_events, [row for event in events for row in _history_rows(event)])
-    _close_mia_alerts(work.connection, [event for event in events if event.kind in TERMINAL])
+    settle_alerts(work, events)
     if changed := measure_lateness(work.connection, [name for event in events if _promise(event) for name in names_of(event)]):
         alert_where_late(work, changed)
 
@@ -128,17 +119,3 @@ def _history_rows(event: Event) -> list[Row]:
         }
         for order_id in event.order_ids
     ]
-
-
-def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
-    """Close the alerts that were last reported no later than an end of their order. The earliest such end closes an alert."""
-    names = [name for event in events for name in names_of(event)]
-    if not (alerted := set(_OPEN_ALERTS.rows(connection, names))):
-        return
-    closing = [
-        {"its_provider": name[0], "its_order": name[1], "at": event.ordered_at, "by": event.event_id}
-        for event in sorted(events, key=ordering_key)
-        for name in names_of(event)
-        if name in alerted
-    ]
-    connection.execute(_CLOSE, closing)
