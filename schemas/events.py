@@ -17,6 +17,8 @@ CLOCK_TOLERANCE = timedelta(minutes=10)
 """The default of the setting: how far a provider's clock may be ahead of ours."""
 _EARLIEST_YEAR = 2000
 """A time before it names no time: an unset clock, or a field that holds nothing."""
+_FASTEST_CLOCK = timedelta(hours=36)
+"""A time further ahead of receipt is no clock that runs fast: it names no time."""
 _NOT_BOUNDED = datetime.max.replace(tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -161,6 +163,8 @@ def bounded(occurred_at: datetime, received_at: datetime, tolerance: timedelta =
     """The provider's time, no later than `tolerance` after receipt. A time of another age counts as none: then it is receipt."""
     if occurred_at <= received_at:
         return occurred_at if is_plausible(occurred_at) else received_at
+    if occurred_at - received_at > max(tolerance, _FASTEST_CLOCK):
+        return received_at
     return min(occurred_at, received_at + tolerance)
 
 

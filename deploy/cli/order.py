@@ -1,4 +1,4 @@
-"""`curbside order`: the history of an order, by the provider's time."""
+"""`curbside order`: the history of an order, by the time that orders its events."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,6 +23,8 @@ def order(
 ) -> None:
     """Show an order's state, every event received for it, and what each event changed, by the provider's time.
 
+    A time of receipt is marked as such: the event names no time. Where the provider's time cannot be right, both are shown.
+
     Exit code 1 if nothing was received for this order.
 
     Example: curbside order fc-104233
@@ -44,7 +46,7 @@ def order(
         for each in found:
             state = ", ".join(f"{name} {_text(value)}" for name, value in each.state.items())
             typer.echo(sanitize(f"{each.provider} order {each.order_id}: {state or 'nothing applied yet'}"))
-            rows = [(_text(step.at), step.what, _summary(each.provider, step), step.event_id or "") for step in each.steps]
+            rows = [(_when(step), step.what, _summary(each.provider, step), step.event_id or "") for step in each.steps]
             print_table(("when (UTC)", "what", "details", "event"), rows)
 
 
@@ -55,6 +57,13 @@ def trace(
     """Run `curbside order` under its name in release 0.1."""
     print_error("`curbside trace` is now `curbside order`. The old name is removed in the next release.")
     order(order_id, as_json)
+
+
+def _when(step: "Step") -> str:
+    """The time as sent; and the time by which it is sorted, if that is another or the body names none."""
+    if not step.has_time:
+        return f"{_text(step.ordered_at or step.at)} (time of receipt)"
+    return f"{_text(step.at)} (sorted as {_text(step.ordered_at)})" if step.ordered_at else _text(step.at)
 
 
 def _summary(provider: str, step: "Step") -> str:

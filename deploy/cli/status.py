@@ -73,8 +73,14 @@ def print_status(found: "Status") -> None:
     if found.outbox is not None:
         alerts = found.outbox
         print_table(
-            ("alerts", "sent", "waiting", "failing", "oldest"),
-            [("", str(alerts.sent), str(alerts.waiting), str(alerts.failing), format_age(alerts.oldest_age_seconds))],
+            ("alerts", "sent", "too old", "waiting", "failing", "oldest"),
+            [
+                (
+                    "",
+                    *map(str, (alerts.sent, alerts.too_old, alerts.waiting, alerts.failing)),
+                    format_age(alerts.oldest_age_seconds),
+                )
+            ],
         )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())

@@ -20,6 +20,13 @@ def read_duration(text: str) -> timedelta:
         raise ValueError("expected a duration such as 30s, 15m, 72h or 7d, got one beyond the calendar") from error
 
 
+def duration_text(span: timedelta) -> str:
+    """A duration as `read_duration` reads it, in the largest unit that divides it: `2h`, `90m`, `1500ms`."""
+    whole = milliseconds(span)
+    unit, size = next((name, size) for name, size in reversed(_UNITS_MS.items()) if whole % size == 0)
+    return f"{whole // size}{unit}"
+
+
 def read_size(text: str) -> int:
     """Read `65536`, `64KiB` or `1MiB` as bytes. Raises ValueError saying what was expected."""
     match = _SIZE.match(text.strip())

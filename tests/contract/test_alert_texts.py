@@ -7,7 +7,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from schemas.events import Kind
-from tests.contract.handler_events import ORDER, event
+from tests.contract.handler_events import ORDER, at, event
 from tests.support.alert_worker import SECRET, WEBHOOK, AlertWorker, Receiver, open_alert_worker, webhook_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
@@ -28,6 +28,7 @@ def _alerted(migrated_ledger_url: str, valkey_url: str, receiver: Receiver, orde
 
 
 def _report(alert_worker: AlertWorker, order: str) -> None:
+    alert_worker.ledger_fixture.now = at(1)
     alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1, order))
     alert_worker.run()
     assert all(row["sent_at"] for row in alert_worker.ledger_fixture.rows("outbox"))

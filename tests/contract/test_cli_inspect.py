@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas import keys
+from schemas.events import Kind
+from tests.contract.handler_events import ORDER, at
+from tests.contract.test_wrong_clocks import told, without_time
 from tests.payloads import FLAT_ORDER, FOLDER, recorded
 from tests.support.command_line import CommandResult, curbside, in_process
-from tests.support.ledger_fixture import HANDLERS
+from tests.support.ledger_fixture import HANDLERS, open_ledger_fixture
 from tests.support.settings import environment_for_tests
 from tests.support.stepped_deployment import FailingHandler, SteppedDeployment, open_stepped_deployment
 from workers.failures.retry_policy import NO_RETRY
@@ -105,6 +109,34 @@ def test_order_prints_an_orders_history_in_order(shell: Shell) -> None:
     assert trace["state"]["status"]
     assert "handler_error" in said.output, "what failed is part of the story"
     assert f"instacart order {FLAT_ORDER}: " in said.output.splitlines()[0]
+
+
+def test_order_shows_times_as_sent_sorts_by_what_can_be_meant_and_marks_the_time_of_receipt(shell: Shell) -> None:
+    ledger = shell.stepped_deployment.ledger_fixture
+    ledger.now = at(300)
+    ledger.apply_each(told(Kind.DELIVERING, 0, datetime(2062, 1, 1, tzinfo=UTC)), without_time(Kind.CUSTOMER_MIA, 1))
+    ledger.apply_each(told(Kind.DELIVERED, 2))
+    lines, (trace,) = shell("order", ORDER).output.splitlines(), shell.json("order", ORDER)
+    shown = [line for line in lines if "fulfillment." in line]
+    assert [line.partition("  ")[0] for line in shown] == [
+        "2062-01-01 00:00:00 (sorted as 2026-03-01 12:00:00)",
+        "2026-03-01 12:01:00 (time of receipt)",
+        "2026-03-01 12:02:00",
+    ]
+    steps = {step["details"]["kind"]: step for step in trace["steps"] if step["what"] == "event"}
+    assert (steps["delivering"]["at"], steps["delivering"]["ordered_at"]) == ("2062-01-01T00:00:00Z", "2026-03-01T12:00:00Z")
+    assert steps["customer_mia"]["has_time"] is False
+    assert not {"has_time", "ordered_at"} & set(steps["delivered"])
+
+
+def test_order_and_status_show_an_alert_that_was_too_old(shell: Shell) -> None:
+    shell.environment["ALERT_MAX_AGE"] = "2h"
+    with open_ledger_fixture(shell.environment["DATABASE_URL"], ALERT_MAX_AGE="2h") as ledger:
+        ledger.now = at(300)
+        ledger.apply_each(told(Kind.CUSTOMER_MIA, 1))
+    assert "not sent: 4 h old when handled, ALERT_MAX_AGE is 2h" in shell("order", ORDER).output
+    assert shell.json("status")["outbox"]["too_old"] == 1
+    assert "too old" in shell("status").output
 
 
 def test_an_unknown_order_is_exit_code_1(shell: Shell) -> None:

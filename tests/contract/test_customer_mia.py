@@ -98,6 +98,29 @@ def test_a_report_noted_out_of_order_is_not_noted_again_when_it_is_repeated_afte
     assert ledger_fixture.rows("customer_mia_alerts") == before
 
 
+@pytest.mark.parametrize("arrivals", list(itertools.permutations(range(3))), ids=str)
+def test_a_report_after_an_end_that_is_handled_late_calls_again(
+    ledger_fixture: LedgerFixture, arrivals: tuple[int, ...]
+) -> None:
+    """The timeline handles the events in any order, after both reports; a call for the first report says nothing of the second."""
+    before, over, after = event(MIA, 1), event(Kind.DELIVERED, 5), event(MIA, 9)
+    ledger_fixture.apply("customer_mia", before)
+    ledger_fixture.apply("customer_mia", after)
+    assert len(ledger_fixture.alerts()) == 1
+    for number in arrivals:
+        ledger_fixture.apply("timeline", (before, over, after)[number])
+    rows = {row["identity"]: row for row in ledger_fixture.rows("customer_mia_alerts")}
+    assert (rows[before.identity]["last_reported_at"], rows[before.identity]["closed_by"]) == (at(1), over.event_id)
+    assert open_alerts(ledger_fixture) == [after.identity]
+    assert rows[after.identity]["first_reported_at"] == at(9)
+    keys = {row["idempotency_key"].rpartition(":")[2] for row in ledger_fixture.rows("outbox")}
+    assert keys == {before.identity, after.identity}
+    rows_before = ledger_fixture.rows("customer_mia_alerts")
+    ledger_fixture.apply_each(before, over, after)
+    assert ledger_fixture.rows("customer_mia_alerts") == rows_before
+    assert len(ledger_fixture.alerts()) == 2
+
+
 def test_a_report_without_a_time_is_as_old_as_its_receipt(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(event(Kind.DELIVERED, 5), event(MIA, None))
     assert len(open_alerts(ledger_fixture)) == 1

@@ -50,7 +50,7 @@ def test_a_moved_window_gives_its_own_lateness(ledger_fixture: LedgerFixture) ->
         (Window(at(60), at(90)), None, None),
         (None, Window(at(60), at(90)), None),
         (None, None, None),
-        (Window(datetime.min.replace(tzinfo=ZoneInfo("UTC")), None), Window(None, datetime.max.replace(tzinfo=ZoneInfo("UTC"))), 5258964959),
+        (Window(datetime.min.replace(tzinfo=ZoneInfo("UTC")), None), Window(None, datetime.max.replace(tzinfo=ZoneInfo("UTC"))), None),
     ],
     ids=["ends before they start", "half of each", "no later", "earlier", "old only", "new only", "none", "all of time"],
 )  # fmt: skip
@@ -108,6 +108,38 @@ def test_the_newest_lateness_wins_in_whatever_order_they_arrive(ledger_fixture: 
 def test_an_older_lateness_that_arrives_late_writes_no_alert(ledger_fixture: LedgerFixture) -> None:
     ledger_fixture.apply_each(promise(0, 60), flat(20, 61), flat(10, 120))
     assert ledger_fixture.alerts() == []
+
+
+def told_keys(ledger_fixture: LedgerFixture) -> list[str]:
+    return [row["idempotency_key"] for row in ledger_fixture.rows("outbox")]
+
+
+def test_an_earlier_promise_that_the_timeline_handles_after_the_lateness_alerts_under_its_key(
+    ledger_fixture: LedgerFixture,
+) -> None:
+    ledger_fixture.apply_each(promise(0, 120))
+    earlier, late = promise(5, 60, Kind.RESCHEDULED), flat(10, 125)
+    ledger_fixture.apply("late_deliveries", late)
+    assert (ledger_fixture.row("late_deliveries")["minutes_late"], told_keys(ledger_fixture)) == (5, [])
+    assert ledger_fixture.apply("timeline", earlier, late)
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] == 65
+    assert told_keys(ledger_fixture) == [f"late_delivery:instacart:{ORDER}:{late.identity}"]
+    assert ledger_fixture.alerts() == [f"Order {ORDER} will be late by 65 minutes"]
+    ledger_fixture.apply("timeline", earlier, late)
+    ledger_fixture.apply("late_deliveries", late)
+    assert len(ledger_fixture.alerts()) == 1
+
+
+@pytest.mark.parametrize("end", [Kind.DELIVERED, Kind.CANCELED])
+def test_an_earlier_promise_makes_no_order_late_that_is_over(ledger_fixture: LedgerFixture, end: Kind) -> None:
+    ledger_fixture.apply_each(promise(0, 120), flat(10, 125), event(end, 11), promise(5, 60, Kind.RESCHEDULED))
+    assert ledger_fixture.row("late_deliveries")["minutes_late"] == 65
+    assert ledger_fixture.alerts() == []
+
+
+def test_an_earlier_promise_that_makes_it_a_little_late_alerts_nobody(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(promise(0, 120), flat(10, 125), promise(5, 111, Kind.RESCHEDULED))
+    assert (ledger_fixture.row("late_deliveries")["minutes_late"], ledger_fixture.alerts()) == (14, [])
 
 
 @pytest.mark.parametrize(("minutes", "is_told"), [(14, False), (14.99, False), (15, True), (16, True)])

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 def test_an_alert_goes_to_the_log_the_webhook_and_apprise(
     alert_worker: AlertWorker, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
+    alert_worker.ledger_fixture.now = at(1)
     alert_worker.ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1))
     with caplog.at_level(logging.WARNING, "curbside.alerts"):
         alert_worker.run()
@@ -173,6 +174,6 @@ def test_an_alert_names_the_order_and_the_time_and_no_person(ledger_fixture: Led
     names: dict[str, Any] = {"number": "+31 6 1234", "fulfillment_type": "Jansen, Kade 1"}
     ledger_fixture.apply_each(event(Kind.CUSTOMER_MIA, 1, **names), event(Kind.LATE_DELIVERY, 2, promised_at=at(60), **names))
     said = {row["topic"]: orjson.loads(row["payload"]) for row in ledger_fixture.rows("outbox")}
-    assert set(said["customer_mia"]) == {"provider", "order_id", "event_id", "occurred_at"}
+    assert set(said["customer_mia"]) == {"provider", "order_id", "event_id", "occurred_at", "age_seconds"}
     assert set(said["late_delivery"]) == set(said["customer_mia"]) | {"promised_at", "expected_at", "minutes_late"}
     assert not any(name in str(ledger_fixture.rows("outbox")) for name in names.values())

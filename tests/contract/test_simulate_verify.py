@@ -32,7 +32,8 @@ PLAN = make_plan(
         faults=Faults(duplicates=0.1, reordering=0.2, reverts=0.1, stale=0.1, bad_bodies=0.05, bad_signatures=0.05),
     )
 )
-FIRST_ID = 1_772_345_000_000
+FIRST_ID = 1_772_431_400_000
+"""A day later than the plan: every event is received after it happened."""
 BATCH = 25
 
 

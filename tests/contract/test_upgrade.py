@@ -53,7 +53,9 @@ def of_the_story(upgraded: Upgraded, seen: Seen) -> dict[str, list[list[str]]]:
 def test_before_a_worker_starts_all_data_of_the_old_release_is_readable(upgraded: Upgraded) -> None:
     said = upgraded.release.said
     assert upgraded.said["migrate"].exit_code == 0
-    assert upgraded.before.status == counts(said["status"])
+    old_status = counts(said["status"])
+    old_status["outbox"]["too_old"] = 0  # no release before knows this number
+    assert upgraded.before.status == old_status
     old = {today(row["id"]): {name: value for name, value in row.items() if name != "id"} for row in said["failed --each"]}
     assert {today(name): row for name, row in upgraded.before.failures.items()} == old
 

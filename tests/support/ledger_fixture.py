@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ HANDLERS = {each.name: each for each in registered()}
 
 
 class LedgerFixture:
-    """A ledger to apply events to and to read from."""
+    """A ledger to apply events to and to read from. `now`: the time at which it handles events; None: the real time."""
 
     def __init__(self, url: str, **environment: str) -> None:
         self.settings: Settings = make_settings(DATABASE_URL=url, **environment)
-        self.ledger = Ledger(self.settings)
+        self.now: datetime | None = None
+        self.ledger = Ledger(self.settings, lambda: self.now or datetime.now(UTC))
 
     def apply(self, handler: str, *events: Event) -> bool:
         """Apply a batch with one handler in one transaction. Return whether it wrote an alert."""
@@ -62,8 +64,8 @@ class LedgerFixture:
         return row
 
     def alerts(self) -> list[str]:
-        """The titles of all alerts, as the log channel gets them."""
-        return [row["title"] for row in self.rows("outbox") if row["channel"] == "log"]
+        """The titles of all alerts, as the log channel gets them, without their age."""
+        return [row["title"].partition(" (reported ")[0] for row in self.rows("outbox") if row["channel"] == "log"]
 
     @contextmanager
     def recording_statements(self) -> Iterator[list[str]]:

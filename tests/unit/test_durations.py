@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.parsing.durations import milliseconds, read_duration, read_size
+from schemas.parsing.durations import duration_text, milliseconds, read_duration, read_size
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,8 @@ def test_property_any_text_is_read_or_refused(text: str) -> None:
         else:
             hint = "expected"
         assert hint.startswith("expected")
+
+
+@pytest.mark.parametrize("text", ["1ms", "1500ms", "90s", "90m", "2h", "7d"])
+def test_a_duration_is_written_as_it_is_read(text: str) -> None:
+    assert duration_text(read_duration(text)) == text

@@ -1,11 +1,13 @@
 """Customer MIA: the driver has arrived and cannot find the customer. Each open alert is sent once, at once.
 
-An alert is open if it was reported after the order was last delivered or canceled, by the provider's time. The timeline handler
-closes alerts. Its queue and this one run independently:
+An alert is open if it was reported after the order was last delivered or canceled, by the times that order events
+(`workers.ledger.event_order`). The timeline handler closes alerts. Its queue and this one run independently:
 
 - A report handled before the end of its order opens an alert. The end then closes it.
 - A report handled after the end, but received before it, is stored as a closed alert. No alert is sent.
 - A report received and handled after a later end stores nothing.
+- Reports before and after an end, handled before it, are one alert until the timeline has handled the end and the later report.
+  Then the later one has an alert of its own, which is sent (`workers.ledger.mia_alerts`).
 
 Both handlers lock the order's row while they decide, so each sees what the other has written.
 """
@@ -22,9 +24,9 @@ from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.columns import UtcTime
 from workers.ledger.event_order import ordering_key
 from workers.ledger.lookups import Lookup, Name
+from workers.ledger.mia_alerts import Report, alert_of
 from workers.ledger.orders import End, ends_of, lock_orders, names_of
 from workers.ledger.tables import customer_mia_alerts as table
-from workers.ledger.unit_of_work import Alert
 from workers.ledger.upsert import insert_new
 
 _its = table.c
@@ -50,10 +52,10 @@ def customer_mia(work: UnitOfWork, events: Sequence[Event]) -> None:
     lock_orders(work.connection, names)
     ends_by_order, alerts_by_order = ends_of(work.connection, names), _alerts_of(work.connection, names)
     for event, name in named:
-        ends = [end for end in ends_by_order.get(name, []) if end.occurred_at >= event.occurred_at]
+        ends = [end for end in ends_by_order.get(name, []) if end.at >= event.ordered_at]
         known = alerts_by_order[name]
         if not ends:
-            work.alert(_alert(event, name[1], _report(event, known, None)))
+            work.alert(alert_of(name, _as_report(event), _report(event, known, None), work.now))
         elif not any(end.arrived_before(event.event_id) for end in ends) and not any(each.covers(event) for each in known):
             _report(event, known, ends[0])
     _write(work.connection, alerts_by_order)
@@ -73,7 +75,7 @@ class _AlertRow:
 
     def covers(self, event: Event) -> bool:
         """Whether the row includes this report already."""
-        return self.first_reported_at <= event.occurred_at <= self.last_reported_at
+        return self.first_reported_at <= event.ordered_at <= self.last_reported_at
 
 
 def _alerts_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[_AlertRow]]:
@@ -91,10 +93,10 @@ def _report(event: Event, known: list[_AlertRow], closed: End | None) -> str:
     """
     same = next((each for each in known if (each.closed and each.closed.event_id) == (closed and closed.event_id)), None)
     if same is None:
-        same = _AlertRow(event.identity, event.occurred_at, event.occurred_at, closed, event)
+        same = _AlertRow(event.identity, event.ordered_at, event.ordered_at, closed, event)
         known.append(same)
-    same.first_reported_at = min(same.first_reported_at, event.occurred_at)
-    same.last_reported_at = max(same.last_reported_at, event.occurred_at)
+    same.first_reported_at = min(same.first_reported_at, event.ordered_at)
+    same.last_reported_at = max(same.last_reported_at, event.ordered_at)
     same.changed = True
     return same.identity
 
@@ -116,7 +118,7 @@ def _row(name: Name, alert: _AlertRow, opened_by: Event) -> dict[str, object]:
         "received_at": opened_by.received_at,
         "first_reported_at": alert.first_reported_at,
         "last_reported_at": alert.last_reported_at,
-        "closed_at": alert.closed and alert.closed.occurred_at,
+        "closed_at": alert.closed and alert.closed.at,
         "closed_by": alert.closed and alert.closed.event_id,
     }
 
@@ -135,16 +137,5 @@ def _extension(name: Name, alert: _AlertRow) -> dict[str, object]:
     return {"of": name[0], "order": name[1], "opened_by": alert.identity, **times}
 
 
-def _alert(event: Event, order_id: str, opened_by: str) -> Alert:
-    """The alert. Each report writes it again under the key of the first: it is sent once, and a crash loses none."""
-    return Alert(
-        idempotency_key=f"customer_mia:{event.provider}:{order_id}:{opened_by}",
-        topic="customer_mia",
-        title=f"Customer of order {order_id} cannot be found",
-        data={
-            "provider": event.provider,
-            "order_id": order_id,
-            "event_id": event.event_id,
-            "occurred_at": event.occurred_at,
-        },
-    )
+def _as_report(event: Event) -> Report:
+    return Report(event.ordered_at, event.identity, event.event_id, event.occurred_at, event.received_at)

@@ -2,29 +2,26 @@
 
 The event contains the new estimate or window. The earlier promise is in the event (envelope) or in the order's history (flat).
 While the promise is unknown, so is the lateness, and an alert is sent all the same. No alert is sent for an older event, nor
-for an order that has been delivered or canceled since.
+for an order that has been delivered or canceled since. A promise that the timeline handles later may make the order late: then
+the timeline sends the alert (`workers.ledger.late_alerts`).
 """
 
 from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import RowMapping, select
 
 from schemas.events import Event, Kind
 from workers.handler import URGENT, UnitOfWork, handler
 from workers.ledger.event_order import ordering_key
+from workers.ledger.late_alerts import alert_where_late
 from workers.ledger.lateness import measure_lateness, minutes_between
-from workers.ledger.lookups import Lookup, Name
-from workers.ledger.orders import ends_of, lock_orders, names_of
+from workers.ledger.lookups import Name
+from workers.ledger.orders import lock_orders, names_of
 from workers.ledger.tables import late_deliveries as table
-from workers.ledger.unit_of_work import Alert
 from workers.ledger.upsert import Assignments, Insert, Row, newer, upsert
 
 _COLUMNS = (
     "event_id", "occurred_at", "received_at", "old_window_starts_at", "old_window_ends_at", "new_window_starts_at",
     "new_window_ends_at", "promised_at", "expected_at", "minutes_late",
 )  # fmt: skip
-_STORED = Lookup(table, select(table).order_by(table.c.provider, table.c.order_id))
 
 
 @handler("late_deliveries", Kind.LATE_DELIVERY, retry=URGENT)
@@ -35,23 +32,11 @@ def late_deliveries(work: UnitOfWork, events: Sequence[Event]) -> None:
     rows = [_row(newest[name], name) for name in sorted(newest)]
     upsert(work.connection, table, rows, _assign)
     measure_lateness(work.connection, newest)
-    ends = ends_of(work.connection, newest)
-    for stored in _STORED.rows(work.connection, newest):
-        row = stored._mapping
-        name = row["provider"], row["order_id"]
-        is_over = any(end.occurred_at >= row["occurred_at"] for end in ends.get(name, []))
-        if row["news"] == ordering_key(newest[name]) and not is_over and is_alarming(row, work.settings.late_alert_minutes):
-            work.alert(_alert(row, newest[name].identity))
+    alert_where_late(work, newest)
 
 
 def _assign(statement: Insert) -> Assignments:
     return newer(statement, table, "news", _COLUMNS)
-
-
-def is_alarming(row: "RowMapping | dict[str, Any]", alert_minutes: int) -> bool:
-    """Whether the order is at least `alert_minutes` late, or late by an unknown time. Pure."""
-    minutes = row["minutes_late"]
-    return minutes is None or minutes >= alert_minutes
 
 
 def _row(event: Event, name: Name) -> Row:
@@ -72,22 +57,3 @@ def _row(event: Event, name: Name) -> Row:
         "expected_at": event.promised_at,
         "minutes_late": minutes_between(promised_at, event.promised_at),
     }
-
-
-def _alert(row: RowMapping, identity: str) -> Alert:
-    minutes = row["minutes_late"]
-    by = "by an unknown time" if minutes is None else f"by {minutes} minutes"
-    return Alert(
-        idempotency_key=f"late_delivery:{row['provider']}:{row['order_id']}:{identity}",
-        topic="late_delivery",
-        title=f"Order {row['order_id']} will be late {by}",
-        data={
-            "provider": row["provider"],
-            "order_id": row["order_id"],
-            "event_id": row["event_id"],
-            "occurred_at": row["occurred_at"],
-            "promised_at": row["promised_at"],
-            "expected_at": row["expected_at"],
-            "minutes_late": minutes,
-        },
-    )

@@ -1,22 +1,24 @@
 """Timeline: adds every event to the history of its orders, and keeps the current state in the order's row.
 
-Events are ordered by the provider's time: an older event never overwrites a newer one. The timeline also closes the MIA alerts
-of orders that were delivered or canceled after the last report.
+Events are ordered by the provider's time, bounded (`workers.ledger.event_order`): an older event never overwrites a newer one,
+and no event rules for ever. The timeline also closes the MIA alerts of orders that were delivered or canceled after the last
+report (`workers.ledger.mia_alerts`), and alerts when a promise makes an order late whose late delivery was handled before it.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, func
 
 from schemas.events import Event
 from workers.handler import UnitOfWork, handler
 from workers.ledger.event_order import ordering_key
-from workers.ledger.lateness import PROMISING, measure_lateness
-from workers.ledger.lookups import Lookup
-from workers.ledger.orders import TERMINAL, names_of
-from workers.ledger.tables import customer_mia_alerts, order_events, orders
+from workers.ledger.late_alerts import alert_where_late
+from workers.ledger.lateness import PROMISING, is_estimate, measure_lateness
+from workers.ledger.mia_alerts import settle_alerts
+from workers.ledger.orders import names_of
+from workers.ledger.tables import order_events, orders
 from workers.ledger.upsert import Assignments, Insert, Row, greatest, insert_new, least, newer, upsert
 
 _GROUPS = {
@@ -28,15 +30,6 @@ _GROUPS = {
 }
 """Columns that are set together, by the column that holds the ordering key of the event that last set them."""
 
-_alert = customer_mia_alerts.c
-_OPEN_ALERTS = Lookup(customer_mia_alerts, select(_alert.provider, _alert.order_id).where(_alert.closed_at.is_(None)))
-_CLOSE = (
-    update(customer_mia_alerts)
-    .where(_alert.provider == bindparam("its_provider"), _alert.order_id == bindparam("its_order"))
-    .where(_alert.closed_at.is_(None), _alert.last_reported_at <= bindparam("at"))
-    .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
-)
-
 
 @handler("timeline")
 def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
@@ -44,8 +37,9 @@ def timeline(work: UnitOfWork, events: Sequence[Event]) -> None:
     rows = fold(events)
     upsert(work.connection, orders, rows, _assign)
     insert_new(work.connection, order_events, [row for event in events for row in _history_rows(event)])
-    _close_mia_alerts(work.connection, [event for event in events if event.kind in TERMINAL])
-    measure_lateness(work.connection, [name for event in events if _promise(event) for name in names_of(event)])
+    settle_alerts(work, events)
+    if changed := measure_lateness(work.connection, [name for event in events if _promise(event) for name in names_of(event)]):
+        alert_where_late(work, changed)
 
 
 def fold(events: Sequence[Event]) -> list[Row]:
@@ -62,7 +56,7 @@ def fold(events: Sequence[Event]) -> list[Row]:
 
 
 def _order_row(event: Event, order_id: str, key: str) -> Row:
-    promise = _promise(event)
+    estimate, promise = event.promised_at if is_estimate(event.promised_at) else None, _promise(event)
     return {
         "provider": event.provider,
         "order_id": order_id,
@@ -73,17 +67,17 @@ def _order_row(event: Event, order_id: str, key: str) -> Row:
         "status": event.status,
         "status_at": event.occurred_at if event.status else None,
         "status_news": key if event.status else None,
-        "expected_at": event.promised_at,
-        "expected_news": key if event.promised_at else None,
+        "expected_at": estimate,
+        "expected_news": key if estimate else None,
         "promised_at": promise,
         "promised_news": key if promise else None,
-        "first_event_at": event.occurred_at,
-        "last_event_at": event.occurred_at,
+        "first_event_at": event.ordered_at,
+        "last_event_at": event.ordered_at,
     }
 
 
 def _promise(event: Event) -> datetime | None:
-    return event.promised_at if event.kind in PROMISING else None
+    return event.promised_at if event.kind in PROMISING and is_estimate(event.promised_at) else None
 
 
 def _merge(row: Row, new: Row) -> None:
@@ -120,20 +114,8 @@ def _history_rows(event: Event) -> list[Row]:
             "status": event.status,
             "expected_at": event.promised_at,
             "provider_event_id": event.provider_event_id,
+            "ordered_at": event.ordered_at,
+            "has_time": event.has_time,
         }
         for order_id in event.order_ids
     ]
-
-
-def _close_mia_alerts(connection: Connection, events: Sequence[Event]) -> None:
-    """Close the alerts that were last reported no later than an end of their order. The earliest such end closes an alert."""
-    names = [name for event in events for name in names_of(event)]
-    if not (alerted := set(_OPEN_ALERTS.rows(connection, names))):
-        return
-    closing = [
-        {"its_provider": name[0], "its_order": name[1], "at": event.occurred_at, "by": event.event_id}
-        for event in sorted(events, key=ordering_key)
-        for name in names_of(event)
-        if name in alerted
-    ]
-    connection.execute(_CLOSE, closing)

@@ -1,5 +1,6 @@
 """The ledger's engine: connects, migrates on first use, applies batches in transactions, separates outages from bad rows."""
 
+import logging
 import sqlite3
 import threading
 import time
@@ -28,6 +29,13 @@ _LIMIT_EXCEEDED = "54"
 _READS_ONLY = "curbside_reads_only"
 
 
+log = logging.getLogger("curbside.workers")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class SupportsApply(Protocol):
     """The part of a handler that the ledger uses."""
 
@@ -37,10 +45,10 @@ class SupportsApply(Protocol):
 
 
 class Ledger:
-    """The SQL database. Safe to share between threads."""
+    """The SQL database. Safe to share between threads. `now`: the clock by which the age of alerts is told."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, now: Callable[[], datetime] = _utc_now) -> None:
+        self._settings, self._now = settings, now
         self.engine = open_engine(settings.database_url)
         restrict_permissions(self.engine, settings.data_dir)
         self._lock, self._is_current = threading.Lock(), False
@@ -69,9 +77,12 @@ class Ledger:
         The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
         """
         with ExitStack() as stack:
-            work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, datetime.now(UTC))
+            work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, self._now())
             handler.apply(work, events)
-            return Applied(work.write_outbox(capacity) if work.alerts else Alerts(), work.failed)
+            alerts = work.write_outbox(capacity) if work.alerts else Alerts()
+        for each in alerts.not_sent:  # committed
+            log.warning("alert not sent: %s", each)
+        return Applied(alerts, work.failed)
 
     def close(self) -> None:
         """Close all connections."""

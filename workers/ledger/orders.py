@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from schemas.events import Event, Kind
+from workers.ledger.event_order import stored_time
 from workers.ledger.lookups import Lookup, Name
 from workers.ledger.tables import order_events, orders
 from workers.ledger.upsert import Assignments, Insert, upsert
@@ -18,9 +19,9 @@ TERMINAL = frozenset({Kind.DELIVERED, Kind.CANCELED})
 _its = order_events.c
 _ENDS = Lookup(
     order_events,
-    select(_its.provider, _its.order_id, _its.occurred_at, _its.event_id)
-    .where(_its.kind.in_(sorted(TERMINAL)))
-    .order_by(_its.occurred_at, _its.event_id),
+    select(_its.provider, _its.order_id, _its.event_id, _its.ordered_at, _its.occurred_at, _its.received_at).where(
+        _its.kind.in_(sorted(TERMINAL))
+    ),
 )
 
 
@@ -43,9 +44,9 @@ def _lock(statement: Insert) -> Assignments:
 
 
 class End(NamedTuple):
-    """An event that ended an order."""
+    """An event that ended an order, and the time that orders it."""
 
-    occurred_at: datetime
+    at: datetime
     event_id: str
 
     def arrived_before(self, event_id: str) -> bool:
@@ -54,10 +55,12 @@ class End(NamedTuple):
 
 
 def ends_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[End]]:
-    """The events that ended each of these orders, earliest first, by the provider's time."""
+    """The events that ended each of these orders, earliest first."""
     ends: dict[Name, list[End]] = defaultdict(list)
-    for provider, order_id, occurred_at, event_id in _ENDS.rows(connection, names):
-        ends[provider, order_id].append(End(occurred_at, event_id))
+    for provider, order_id, event_id, *times in _ENDS.rows(connection, names):
+        ends[provider, order_id].append(End(stored_time(*times), event_id))
+    for each in ends.values():
+        each.sort()
     return ends
 
 

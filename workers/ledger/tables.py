@@ -1,8 +1,12 @@
 """The ledger's tables. Their primary keys make every effect happen once, however often it is applied.
 
-`occurred_at` is the provider's time; `received_at` is the time of receipt. `event_id` is the inbox id of the event. A column
-that ends in `_news` holds the ordering key (see `workers.ledger.event_order`) of the event that last set its group of columns:
-an older event never overwrites a newer one.
+`occurred_at` is the provider's time as sent; `received_at` is the time of receipt. `event_id` is the inbox id of the event. A
+column that ends in `news` holds the ordering key (see `workers.ledger.event_order`) of the event that last set its group of
+columns: an older event never overwrites a newer one.
+
+Nothing is ordered or compared by `occurred_at`: a provider's clock may be wrong. `order_events.ordered_at`, the ordering keys,
+`orders.first_event_at` and `last_event_at`, and the times of reports and ends in `customer_mia_alerts` are bounded: no later
+than receipt and `CLOCK_TOLERANCE`, and the time of receipt where the body names no time that can be meant.
 """
 
 from typing import Any
@@ -56,7 +60,8 @@ orders = Table(
     Column("last_event_at", UtcTime),
 )
 """One row for each order. `expected_at`: the newest estimate. `promised_at`: the estimate when the order was created, opened or
-rescheduled; lateness is measured against it. `status` is NULL while no event with a status has been applied."""
+rescheduled; lateness is measured against it. `status` is NULL while no event with a status has been applied. `status_at`: the
+time of its event as sent. Estimates of year 1 or 9999 are kept in `order_events` only."""
 
 order_events = Table(
     "order_events",
@@ -154,8 +159,8 @@ customer_mia_alerts = Table(
     Column("closed_at", UtcTime),
     Column("closed_by", String),
 )
-"""One row for each alert, by the event that opened it, with its earliest and latest report by the provider's time. `closed_by`:
-the event that closed it (delivered, canceled). An order has at most one open alert."""
+"""One row for each alert, by the event that opened it, with its earliest and latest report. `closed_by`: the
+event that closed it (delivered, canceled). An order has at most one open alert."""
 
 Index(
     "uq_customer_mia_alerts_open",
@@ -182,6 +187,7 @@ outbox = Table(
     Column("dropped", Boolean, nullable=False, server_default=text("false")),
     Column("last_error", String),
 )
-"""Alerts to be sent: one row for each alert and channel, written in the same transaction as the effect."""
+"""Alerts to be sent: one row for each alert and channel, written in the same transaction as the effect. `dropped`: it will not be
+sent, and `last_error` says why. If it was too old when it was handled (`ALERT_MAX_AGE`), `attempts` is 0."""
 
 Index("ix_outbox_waiting", outbox.c.due_at, sqlite_where=text("sent_at IS NULL"), postgresql_where=text("sent_at IS NULL"))

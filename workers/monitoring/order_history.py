@@ -1,5 +1,7 @@
 """The history of one order, in time order: its effects in the ledger, its alerts, and its failures in Valkey.
 
+The steps are sorted by the time that orders events (`workers.ledger.event_order`) and show the provider's time as sent.
+
 The request context of an event is in no table. It is shown as long as the inbox or a failure record has it.
 """
 
@@ -14,6 +16,7 @@ from sqlalchemy import Connection, Table, select
 from schemas.events import received_at
 from schemas.request_context import NO_CONTEXT, RequestContext
 from workers.failures.failure_store import FailureStore
+from workers.ledger.event_order import stored_time
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import (
     customer_mia_alerts,
@@ -37,8 +40,9 @@ _EFFECTS: tuple[tuple[str, Table], ...] = (
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of the history. `at`: the provider's time, or ours if there is none. `what`: the kind of step.
+    """One step of the history. `at`: the provider's time as sent, or ours if there is none. `what`: the kind of step.
 
+    `ordered_at`: the time that orders the step, where it is not `at`. `has_time`: whether the event's body names a time.
     `request`: the request context of an event. It is empty for other steps, and when it is no longer stored.
     """
 
@@ -47,6 +51,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     event_id: str | None
     details: dict[str, Any]
     request: RequestContext = NO_CONTEXT
+    ordered_at: datetime | None = None
+    has_time: bool = True
 
 
 class OrderHistory(msgspec.Struct, frozen=True):
@@ -72,7 +78,7 @@ def read_order_history(ledger: Ledger, client: Redis, order_id: str) -> list[Ord
         found.setdefault(provider, OrderHistory(provider, order_id, {}, [])).steps.append(step)
     _add_requests(Store(client), found.values())
     for each in found.values():
-        each.steps.sort(key=lambda step: (step.at, step.what != "event", step.event_id or ""))
+        each.steps.sort(key=lambda step: (step.ordered_at or step.at, step.what != "event", step.event_id or ""))
     return [found[provider] for provider in sorted(found)]
 
 
@@ -90,12 +96,12 @@ def _add_requests(store: Store, histories: Iterable[OrderHistory]) -> None:
 
 
 def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Step]:
+    times: dict[str, datetime] = {}
     for what, table in _EFFECTS:
         its = table.c
         query = select(table).where(its.provider == provider, its.order_id == order_id)
         for row in connection.execute(query).mappings():
-            details = _displayed(dict(row))
-            yield Step(details.pop("occurred_at"), what, details.pop("event_id"), details)
+            yield _step(what, _displayed(dict(row)), times)
     key = outbox.c.idempotency_key
     topics = [f"{topic}:{provider}:{order_id}:" for topic in ("late_delivery", "customer_mia")]
     for prefix in topics:
@@ -106,6 +112,14 @@ def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Ste
                 None,
                 _displayed(dict(row), "idempotency_key", "payload", "leased_until", "created_at"),
             )
+
+
+def _step(what: str, details: dict[str, Any], times: dict[str, datetime]) -> Step:
+    """A step. `times`: the ordering time of each event, by its id; an effect comes after the event that it names."""
+    at, event_id, has_time = details.pop("occurred_at"), details.pop("event_id"), details.pop("has_time", True)
+    ordered_at = stored_time(details.pop("ordered_at", times.get(event_id)), at, details["received_at"])
+    times[event_id] = ordered_at
+    return Step(at, what, event_id, details, ordered_at=ordered_at if ordered_at != at else None, has_time=has_time)
 
 
 def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:

@@ -58,11 +58,12 @@ class HandlerStatus(msgspec.Struct, frozen=True):
 
 
 class OutboxStatus(msgspec.Struct, frozen=True):
-    """Alerts. `failing`: how many of `waiting` have had a failed attempt."""
+    """Alerts. `failing`: how many of `waiting` have had a failed attempt. `too_old`: not sent, because of `ALERT_MAX_AGE`."""
 
     waiting: int
     failing: int
     sent: int
+    too_old: int
     oldest_age_seconds: float | None
 
 
@@ -177,18 +178,20 @@ def _age(stream_id: str | None, now: datetime) -> float | None:
 def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
     """The status of the alerts. Raises `DependencyUnavailableError` if the ledger cannot be read."""
     its = outbox.c
-    waiting = its.sent_at.is_(None)
+    waiting, too_old = its.sent_at.is_(None), its.dropped & (its.attempts == 0)
     with ledger.read() as connection:
         row = connection.execute(
             select(
                 func.count().filter(waiting),
                 func.count().filter(waiting & (its.attempts > 0)),
-                func.count().filter(its.sent_at.is_not(None)),
+                func.count().filter(its.sent_at.is_not(None) & ~too_old),
+                func.count().filter(too_old),
                 func.min(its.created_at).filter(waiting),
             )
         ).one()
-    oldest = row[3]
-    return OutboxStatus(row[0], row[1], row[2], None if oldest is None else max(0.0, (now - oldest).total_seconds()))
+    oldest = row[4]
+    age = None if oldest is None else max(0.0, (now - oldest).total_seconds())
+    return OutboxStatus(row[0], row[1], row[2], row[3], age)
 
 
 def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Status:

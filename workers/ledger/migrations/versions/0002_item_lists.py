@@ -1,12 +1,15 @@
-"""Item lists, withdrawn refunds and replacements, and the time that orders an event.
+"""Item lists, withdrawn refunds and replacements, and the time that orders an event; rows of the future are mended.
 
 Only new tables and new columns that may be NULL: workers of the release before work beside those of this one.
 """
+
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
 
 from workers.ledger.columns import ExactText, UtcTime
+from workers.ledger.migrations.future_times import mend_future_times
 
 revision = "0002"
 down_revision = "0001"
@@ -15,7 +18,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the table and add the columns."""
+    """Create the table, add the columns, and mend what was stored under times of the future."""
     op.create_table(
         "item_lists",
         sa.Column("provider", sa.String(), nullable=False),
@@ -34,3 +37,4 @@ def upgrade() -> None:
     for table in ("refunds", "replacements"):
         op.add_column(table, sa.Column("withdrawn_by", sa.String()))
         op.add_column(table, sa.Column("withdrawn_at", UtcTime))
+    mend_future_times(op.get_bind(), datetime.now(UTC))
