@@ -17,7 +17,7 @@ from schemas.events import Event
 from schemas.settings import Settings
 from workers.errors import DependencyUnavailableError
 from workers.ledger.file_permissions import restrict_permissions
-from workers.ledger.revision import HEAD, revision_of
+from workers.ledger.revision import revision_of
 from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alerts, Applied, UnitOfWork
 
@@ -99,7 +99,7 @@ class Ledger:
                 if not self._is_current:
                     with self.engine.connect() as connection:
                         revision = revision_of(connection)
-                    if revision != HEAD:
+                    if not revision.is_current:
                         from workers.ledger.migrations import upgrade  # noqa: PLC0415 - 7 MB that a worker seldom needs
 
                         upgrade(self.engine)

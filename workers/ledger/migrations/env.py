@@ -2,7 +2,13 @@
 
 from alembic import context
 
+from workers.ledger.revision import APPLIED_IN
 from workers.ledger.tables import metadata
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+    version_table=APPLIED_IN,
+)
 context.run_migrations()
