@@ -6,9 +6,10 @@ from datetime import tzinfo
 
 import msgspec
 
-from schemas.contracts import CONTRACTS
+from schemas.contracts import CONTRACTS, Contract
 from schemas.events import Event
 from schemas.failures import DecodeError, Reason
+from schemas.parsing.tolerant import CANNOT_READ, mended, without_nul
 from schemas.request_context import NO_CONTEXT, RequestContext
 
 _TYPES = re.compile(r"`([^`]*)`")
@@ -34,18 +35,34 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: Req
     if contract is None:
         raise DecodeError(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
     try:
-        event = contract.decode(body, event_id, zone)
-    except msgspec.ValidationError as error:
-        raise DecodeError(Reason.WRONG_TYPE, _name_the_place(error)) from error
-    except msgspec.DecodeError as error:
-        raise DecodeError(Reason.MALFORMED, f"$: expected JSON, got {_name_the_defect(error, body)}") from error
-    except UnicodeDecodeError as error:
-        raise DecodeError(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}") from error
-    except RecursionError as error:
-        raise DecodeError(Reason.MALFORMED, "$: expected JSON, got it nested too deep") from error
+        event = contract.decode(without_nul(body) if b"\\" in body else body, event_id, zone)
+    except CANNOT_READ as error:
+        event = _decode_mended(contract, body, event_id, zone, error)
     if event.provider != provider:
         raise TypeError(f"a bug in the decoder of {provider}: its event names another provider")
     return event if request is NO_CONTEXT else msgspec.structs.replace(event, request=request)
+
+
+def _decode_mended(contract: Contract, body: bytes, event_id: str, zone: tzinfo, error: Exception) -> Event:
+    """Decode a body that a decoder could not read, with the parts mended that kept it from being read, if that helps."""
+    better = mended(body)
+    if better == body:
+        raise _refusal(error, body) from error
+    try:
+        event = contract.decode(better, event_id, zone)
+    except CANNOT_READ:
+        raise _refusal(error, body) from error
+    return msgspec.structs.replace(event, mended=True)
+
+
+def _refusal(error: Exception, body: bytes) -> DecodeError:
+    if isinstance(error, msgspec.ValidationError):
+        return DecodeError(Reason.WRONG_TYPE, _name_the_place(error))
+    if isinstance(error, UnicodeDecodeError):
+        return DecodeError(Reason.MALFORMED, f"$: expected UTF-8, got another byte at {_first_bad_byte(body)}")
+    if isinstance(error, RecursionError):
+        return DecodeError(Reason.MALFORMED, "$: expected JSON, got it nested too deep")
+    return DecodeError(Reason.MALFORMED, f"$: expected JSON, got {_name_the_defect(error, body)}")
 
 
 def _name_the_place(error: msgspec.ValidationError) -> str:
@@ -60,7 +77,7 @@ def _in_json_words(types: re.Match[str]) -> str:
     return " or ".join(dict.fromkeys(name for name in names if name != "null" or len(names) == 1))
 
 
-def _name_the_defect(error: msgspec.DecodeError, body: bytes) -> str:
+def _name_the_defect(error: Exception, body: bytes) -> str:
     if body.startswith(BOM_UTF8):
         return "a byte order mark before it"
     what = str(error)

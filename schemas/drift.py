@@ -7,28 +7,30 @@ personal data.
 
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
+from schemas.events import Unreadable
 from schemas.parsing.lenient import documented
+from schemas.parsing.values import json_type
 
 OTHER_NAME = "(a name that is no field's)"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
-_JSON_TYPES: dict[type, str] = {
-    dict: "object", list: "array", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null",
-}  # fmt: skip
 _PYTHON_TYPES: dict[type, tuple[type, ...]] = {
     inspect.StrType: (str,),
     inspect.IntType: (int,),
-    inspect.FloatType: (int, float),
-    inspect.DecimalType: (int, float, str),
+    inspect.FloatType: (int, float, Decimal),
+    inspect.DecimalType: (int, float, Decimal, str),
     inspect.BoolType: (bool,),
     inspect.NoneType: (type(None),),
     inspect.DictType: (dict,),
 }
+
+_ANY: frozenset[type] = frozenset({dict, list, str, int, float, Decimal, bool, type(None)})
 
 
 class DriftKind(StrEnum):
@@ -40,6 +42,8 @@ class DriftKind(StrEnum):
     """A field that the contract does not name."""
     WRONG_TYPE = "wrong_type"
     """A field that nothing depends on, with another type than documented."""
+    NO_TIME = "no_time"
+    """An event that names neither an id nor a time that can be read: when it is true once more, it looks like a redelivery."""
     MISSING_FIELD = "missing_field"
     """A field that came with this event and no longer does."""
 
@@ -74,10 +78,18 @@ def compare(document: Any, shape: Shape) -> tuple[list[Difference], set[str]]:
     return differences, present
 
 
+_PLACE = re.compile(r"\[\d+\]")
+
+
+def difference_of(part: Unreadable) -> Difference:
+    """The difference that a part which could not be read is."""
+    return Difference(DriftKind.WRONG_TYPE, _PLACE.sub("[]", part.path), part.found)
+
+
 def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[str]) -> None:
     kind = type(value)
     if kind not in shape.types:
-        differences.append(Difference(DriftKind.WRONG_TYPE, shape.path, _JSON_TYPES[kind]))
+        differences.append(Difference(DriftKind.WRONG_TYPE, shape.path, json_type(value)))
     elif kind is list and shape.items is not None:
         for each in value:
             _walk(each, shape.items, differences, present)
@@ -85,7 +97,7 @@ def _walk(value: Any, shape: Shape, differences: list[Difference], present: set[
         for name, each in value.items():
             field = shape.fields.get(name)
             if field is None:
-                differences.append(Difference(DriftKind.UNKNOWN_FIELD, f"{shape.path}.{_told(name)}", _JSON_TYPES[type(each)]))
+                differences.append(Difference(DriftKind.UNKNOWN_FIELD, f"{shape.path}.{_told(name)}", json_type(each)))
             else:
                 present.add(field.path)
                 if type(each) not in field.types or field.fields is not None or field.items is not None:
@@ -102,7 +114,7 @@ def _shape(expected: inspect.Type, path: str) -> Shape:
     items: Shape | None = None
     for each in _alternatives(expected):
         if isinstance(each, inspect.AnyType):
-            return Shape(path, frozenset(_JSON_TYPES))
+            return Shape(path, _ANY)
         if isinstance(each, inspect.StructType):
             types.add(dict)
             fields = {field.encode_name: _shape(field.type, f"{path}.{field.encode_name}") for field in each.fields}

@@ -15,7 +15,7 @@ from schemas.request_context import NO_CONTEXT, RequestContext
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
 """The default of the setting: how far a provider's clock may be ahead of ours."""
-_EARLIEST_YEAR = 2000
+EARLIEST_YEAR = 2000
 """A time before it names no time: an unset clock, or a field that holds nothing."""
 _FASTEST_CLOCK = timedelta(hours=36)
 """A time further ahead of receipt is no clock that runs fast: it names no time."""
@@ -129,6 +129,7 @@ class Event(Struct, frozen=True, gc=False):
     - `promised_at`: by when the delivery is expected now: the estimate, or the end of the window.
     - `window`, `new_window`: the delivery window, and the one that replaces it.
     - `lines`: the lines that could be read. `unreadable`: the parts of the body that could not.
+    - `mended`: whether the body is not as documented in its structure, or nearly JSON only, and had to be mended to be read.
     - `request`: the request context, untrusted text. It is no part of `identity`: that of a redelivery may differ.
     """
 
@@ -152,6 +153,7 @@ class Event(Struct, frozen=True, gc=False):
     unreadable: tuple[Unreadable, ...] = ()
     has_time: bool = True
     ordered_at: datetime = _NOT_BOUNDED
+    mended: bool = False
 
     def __post_init__(self) -> None:
         """Bound the time that orders the event, unless the caller has."""
@@ -170,7 +172,7 @@ def bounded(occurred_at: datetime, received_at: datetime, tolerance: timedelta =
 
 def is_plausible(time: datetime) -> bool:
     """Whether a provider can have meant this time: no clock that was never set, no field that holds nothing."""
-    return time.year >= _EARLIEST_YEAR
+    return time.year >= EARLIEST_YEAR
 
 
 def received_at(event_id: str) -> datetime:

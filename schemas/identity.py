@@ -23,12 +23,12 @@ def identity_of(*parts: str) -> str:
 def identity_of_content(provider: str, body: bytes) -> str:
     """Digest the content of a JSON document: white space and key order do not count, everything else does.
 
-    Fractions keep their literal form, so that no two different ones become the same float. A document with a number beyond any
-    type is digested byte by byte: a duplicate that is handled twice is better than a lost event. Raises `msgspec.DecodeError`.
+    Fractions keep their literal form, so that no two different ones become the same float. A body that cannot be read in full,
+    for a number beyond any type, say, is digested byte by byte: a duplicate that is handled twice is better than a lost event.
     """
     try:
         content = _encode_sorted(_decode_exactly(body))
-    except msgspec.ValidationError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         content = body
     return _digest(provider.encode() + b"\0content\0" + content)
 

@@ -5,9 +5,12 @@ that of a `phone_number` is not.
 """
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import msgspec
+
+from schemas.parsing.tolerant import CANNOT_READ, read_document
 
 MASK = "***"
 MAX_DEPTH = 40
@@ -36,13 +39,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 """A key of this form is a field name. Any other key may be data, such as an address."""
 
 
+_write = msgspec.json.Encoder(decimal_format="number").encode
+
+
 def masked(body: bytes) -> str:
     """A body as indented, masked JSON; only its size if it is no JSON."""
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        document = read_document(body)
+    except CANNOT_READ:
         return f"{len(body)} bytes that are no JSON"
-    return msgspec.json.format(msgspec.json.encode(_masked(document, "", True, 0)), indent=2).decode()
+    return msgspec.json.format(_write(_masked(document, "", True, 0)), indent=2).decode()
 
 
 def _masked(value: Any, key: str, here: bool, depth: int) -> Any:
@@ -69,4 +75,6 @@ def _members(value: dict[str, Any], here: bool, depth: int) -> list[tuple[str, A
 
 def _is_plain(value: Any) -> bool:
     """Whether a value is a number, a code or a time, and not a sentence or an address."""
+    if isinstance(value, Decimal):
+        return value.is_finite()
     return not isinstance(value, str) or bool(_WORD.fullmatch(value) or _TIME.fullmatch(value))

@@ -2,7 +2,8 @@
 
 Bodies are inspected after their batch is committed. For each event name, a body is inspected if none was within the last
 quarter of a second; every thirty-second body is inspected as well. At low load that is every body. At high load it is about 4 %
-of the bodies and takes about 3 % of the dispatcher's time. Unknown event names are all counted.
+of the bodies and takes about 3 % of the dispatcher's time. Counted without exception are unknown event names, parts that could
+not be read, and events with neither an id nor a time. A body that had to be mended to be read is always inspected.
 
 The worker's timer writes the findings to Valkey once a second. All workers share that record, and a new finding is logged once.
 A worker that is killed, or that cannot reach Valkey, loses the findings of its last second.
@@ -22,8 +23,9 @@ from redis import Redis
 
 from schemas import keys
 from schemas.contracts import CONTRACTS
-from schemas.drift import Difference, DriftKind, Finding, compare
+from schemas.drift import Difference, DriftKind, Finding, Shape, compare, difference_of
 from schemas.events import Event, Kind
+from schemas.parsing.tolerant import CANNOT_READ, read_document
 from workers.valkey import scripts
 
 PERIOD_SECONDS = 0.25
@@ -39,7 +41,7 @@ _UNKNOWN = Difference(DriftKind.UNKNOWN_EVENT, "$", "object")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Finding).decode
-_document = msgspec.json.Decoder(float_hook=float).decode
+_TIMES = ("timestamp", "event_timestamp", "triggered_at")
 
 
 @dataclass(slots=True)
@@ -74,18 +76,22 @@ class DriftMonitor:
                 if sample is None:
                     sample = self._samples[event.provider, name] = _Sample()
                 sample.passed += 1
-                if (now >= sample.due or sample.passed % SAMPLE_EVERY == 0) and len(body) <= MAX_INSPECTED_BYTES:
-                    sample.due = now + PERIOD_SECONDS
+                is_due = now >= sample.due or sample.passed % SAMPLE_EVERY == 0
+                if is_due or event.mended or event.unreadable or not event.has_time:
+                    sample.due = now + PERIOD_SECONDS if is_due else sample.due
                     self._inspect(event, name, body, sample)
 
     def _inspect(self, event: Event, name: str, body: bytes, sample: _Sample) -> None:
-        try:
-            document = _document(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return  # decoding skips unknown fields; a skipped part is JSON that Python cannot represent
-        differences, present = compare(document, CONTRACTS[event.provider].shape_for(document))
-        sample.inspected += 1
-        sample.present.update(present)
+        differences = dict.fromkeys(map(difference_of, event.unreadable))
+        document, shape = _document(body) if len(body) <= MAX_INSPECTED_BYTES else None, None
+        if document is not None:
+            shape = CONTRACTS[event.provider].shape_for(document)
+            found, present = compare(document, shape)
+            differences |= dict.fromkeys(found)
+            sample.inspected += 1
+            sample.present.update(present)
+        if not event.has_time and event.provider_event_id is None:
+            differences[_no_time(shape)] = None
         for difference in differences:
             self._note(event, name, difference)
 
@@ -111,6 +117,20 @@ class DriftMonitor:
             new: Any = self._script([keys.DRIFT, keys.DRIFT_COUNTS, keys.DRIFT_FIELDS], args)
             for name in new:
                 _log(findings[name.decode()])
+
+
+def _document(body: bytes) -> Any:
+    """The document; None of a body of a user's own provider whose decoder reads what is no JSON."""
+    try:
+        return read_document(body)
+    except CANNOT_READ:
+        return None
+
+
+def _no_time(shape: Shape | None) -> Difference:
+    """An event with neither an id nor a time, at the place where the time should be."""
+    fields = (shape and shape.fields) or {}
+    return Difference(DriftKind.NO_TIME, next((fields[name].path for name in _TIMES if name in fields), "$"), "nothing")
 
 
 def _finding(provider: str, name: str, difference: Difference, event: Event) -> Finding:

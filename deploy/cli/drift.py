@@ -15,6 +15,7 @@ _WORDS = {
     "unknown_field": "unknown field",
     "wrong_type": "wrong type",
     "missing_field": "no longer sent",
+    "no_time": "neither id nor time",
 }
 _COLUMNS = ("provider", "event", "what", "where", "type found", "times", "first event", "first seen")
 

@@ -1,7 +1,7 @@
 """JSON Schema of the wire models. A lenient field has its documented type. Pure.
 
 No property is required, and others are allowed: providers promise no more, and Curbside accepts all of it. The description of a
-strict field, whose type Curbside depends on, states that it is strict.
+strict field, another type of which fails the event, states that it is strict: only providers of a user's own have such fields.
 """
 
 from inspect import cleandoc

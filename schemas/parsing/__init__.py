@@ -1,1 +1,1 @@
-"""Parsers of texts, durations, times, and of fields that nothing depends on."""
+"""Parsers of texts, durations, times and scalars, of bodies that are nearly JSON, and of documents in another form."""

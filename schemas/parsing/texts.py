@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from schemas.events import Unreadable
 from schemas.failures import DecodeError, Reason
+from schemas.parsing.values import id_of, json_type
 
 MAX_KEY_CHARS = 255
 """The longest order id, line key, event id or event name: the ledger and Valkey use them as keys."""
@@ -25,3 +27,26 @@ def key(text: str, path: str) -> str:
     if len(text) > MAX_KEY_CHARS:
         raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected at most {MAX_KEY_CHARS} characters, got {len(text)}")
     return clean(text)
+
+
+def event_name(value: Any, path: str) -> str:
+    """Check the name of an event, which is not empty. Raises `DecodeError`."""
+    if type(value) is not str:
+        raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected string, got {json_type(value)}")
+    return key(value, path)
+
+
+def event_key(value: Any, path: str, odd: list[Unreadable]) -> str | None:
+    """The provider's id of an event. None if it has none, or one that cannot be one: that is added to `odd`."""
+    if value is None or value == "":
+        return None
+    found = id_of(value)
+    if found is not None and len(found) <= MAX_KEY_CHARS:
+        return clean(found)
+    problem = (
+        f"expected string, got {json_type(value)}"
+        if found is None
+        else f"expected at most {MAX_KEY_CHARS} characters, got {len(found)}"
+    )
+    odd.append(Unreadable(path, problem, json_type(value)))
+    return None

@@ -11,11 +11,12 @@ import pytest
 from openapi_spec_validator import validate
 
 from deploy.documents.files import GENERATORS, is_current, path_of, published
-from deploy.documents.json_schema import STRICT
+from deploy.documents.json_schema import STRICT, Components
 from schemas.contracts import CONTRACTS
 from schemas.events import Provider
 from tests.examples.proofs import PROVIDERS
 from tests.examples.toyshop import PROVIDERS as TOYSHOP
+from tests.examples.toyshop import Notice
 from tests.support.command_line import curbside, in_process
 from tests.support.ingress_client import Serve, bearer
 
@@ -127,7 +128,10 @@ def test_lenient_fields_show_their_documented_type_and_strict_ones_say_so() -> N
     schemas: dict[str, Any] = json.loads(path_of("asyncapi").read_bytes())["components"]["schemas"]
     item = schemas["Item"]["properties"]
     assert item["name"] == {"type": ["string", "null"]}
-    assert item["quantity"] == {"type": ["number", "null"], "description": STRICT}
+    assert item["quantity"] == {"type": ["number", "null"]}
+    components = Components()
+    components.ref(Notice)
+    assert components.schemas["Notice"]["properties"]["id"] == {"type": "string", "description": STRICT}
     assert schemas["DeliveryData"]["properties"]["from"]["anyOf"][0] == {"$ref": "#/components/schemas/Place"}
     assert "required" not in schemas["Item"]
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,16 +17,20 @@ import msgspec
 from schemas.contracts import CONTRACTS
 from schemas.decoding import decode
 from schemas.drift import compare
-from schemas.events import Event
+from schemas.events import Event, Provider
 from schemas.failures import DecodeError
 from schemas.masking import masked
 from schemas.parsing.texts import MAX_KEY_CHARS
 from schemas.parsing.times import read_time
+from schemas.parsing.tolerant import CANNOT_READ, read_document, without_nul
+from schemas.providers.afosto import webhooks as afosto
+from schemas.providers.instacart import callbacks as instacart
 from tests.fuzz.strategies import FIELDS
 
 EVENT_ID = "1732300000123-4"
 ZONE = ZoneInfo("America/New_York")
 DECODED = "decoded"
+provider_models: dict[str, Any] = {Provider.INSTACART: instacart, Provider.AFOSTO: afosto}
 _MESSAGE = re.compile(
     r"(?P<places>\$.*?)(?: \((?:the line's key|the substitute)\))?: (?P<text>expected .+, (?:got|found) .+)", re.DOTALL
 )
@@ -55,17 +60,58 @@ def judged_at(provider: str, body: bytes) -> str:
         event = decode(provider, body, EVENT_ID, ZONE)
     except DecodeError as refused:
         check_refusal(refused, body)
+        check_not_placed(provider, body)
         return refused.reason.value
     check_event(event)
+    for part in event.unreadable:
+        check_message(f"{part.path}: {part.problem}", body)
     check_drift(provider, body)
+    check_slow_path(event, body)
     return DECODED
+
+
+def check_not_placed(provider: str, body: bytes) -> None:
+    """What is refused names no known event, or no order."""
+    try:
+        document = read_document(body)
+    except CANNOT_READ:
+        return
+    model = provider_models.get(provider)
+    if model is None or not isinstance(document, dict):
+        return
+    name = next((each for field in ("event_name", "event") if (each := document.get(field))), None)
+    order = document.get("order_id" if provider == Provider.INSTACART else "entity_id")
+    known = isinstance(name, str) and name in model.KINDS and provider == Provider.INSTACART
+    known = known or (provider == Provider.AFOSTO and document.get("event") in list(model.KINDS))
+    too_long = any(len(each) > MAX_KEY_CHARS for each in _texts(document))
+    assert not (known and isinstance(order, str | int) and order not in ("", True, False)) or too_long, (
+        "a placed event is refused"
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts, and the digits of all numbers."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+    elif value is not None:
+        yield str(value)
+
+
+def check_slow_path(event: Event, body: bytes) -> None:
+    """The slow path of decoding reads the same event as the fast one, where that can read the body."""
+    model = provider_models.get(event.provider)
+    if model is not None and not event.mended:
+        body = without_nul(body)
+        slow = model.decode_document(read_document(body), body, EVENT_ID, ZONE)
+        assert msgspec.structs.replace(slow, mended=False) == event, "two paths, two events"
 
 
 def check_drift(provider: str, body: bytes) -> None:
     """Drift findings name fields by names of the models, or by names that look like one; never by their values."""
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        document = read_document(body)
+    except CANNOT_READ:
         return  # placed without being read in full; the alarm passes over it
     differences, _ = compare(document, CONTRACTS[provider].shape_for(document))
     assert not [each for each in differences if "@" in each.path or "@" in each.found], "an address is shown"
@@ -74,6 +120,11 @@ def check_drift(provider: str, body: bytes) -> None:
 def check_refusal(refused: DecodeError, body: bytes) -> None:
     """A refusal names fields that the models have, and says the rest in our own words."""
     message = str(refused)
+    check_message(message, body)
+
+
+def check_message(message: str, body: bytes) -> None:
+    """A message names a place that the models have, and says the rest in our own words."""
     match = _MESSAGE.fullmatch(message)
     assert match, f"no message of ours: {message}"
     for place in match["places"].split(" or "):

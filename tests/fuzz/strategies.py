@@ -67,6 +67,8 @@ _BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "timestamp": times,
     "event_timestamp": times,
     "entity_type": st.sampled_from(["order", "delivery", "parcel", ""]),
+    **dict.fromkeys(("order_id", "entity_id", "message_id", "event", "event_name"), ids | st.just("")),
+    **dict.fromkeys(("quantity", "qty"), quantities),
     "status": st.sampled_from(["picking", "at_store", "found", "replaced", "refunded", "pending", ""]),
 }
 """Fields whose values say more than their type does."""
@@ -121,6 +123,8 @@ def _of(found: inspect.Type) -> st.SearchStrategy[Any]:
         case inspect.DictType():
             return st.dictionaries(texts, _of(found.value_type), max_size=3)
         case inspect.Metadata():
+            if not isinstance(found.type, inspect.AnyType | inspect.RawType):
+                return _of(found.type)
             lenient = documented(found)
             return _of(lenient) | _of(lenient) | anything if lenient else _of(found.type)
     return _BY_TYPE[type(found)]

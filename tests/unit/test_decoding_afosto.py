@@ -60,7 +60,7 @@ def test_the_published_delivery_example_is_kept_under_its_own_id() -> None:
 
 
 def test_a_delivery_names_each_of_its_orders_once_and_in_order() -> None:
-    items = [{"order": {"id": name}} for name in ("b", "a", "b", "", 7, None)]
+    items = [{"order": {"id": name}} for name in ("b", "a", "b", "", 7.5, None)]
     assert read(delivery([{"items": items}, {"items": [{"order": {"id": "c"}}]}])).order_ids == ("b", "a", "c")
 
 
@@ -118,19 +118,38 @@ def test_an_unknown_event_name_is_kept_and_not_refused() -> None:
 @pytest.mark.parametrize(
     ("milliseconds", "time"),
     [
-        (0, datetime(1970, 1, 1, tzinfo=UTC)),
+        (946684800000, datetime(2000, 1, 1, tzinfo=UTC)),
         (1714050000001, datetime(2024, 4, 25, 13, 0, 0, 1000, UTC)),
-        (-1, datetime(1969, 12, 31, 23, 59, 59, 999000, UTC)),
+        (1714050000, datetime(2024, 4, 25, 13, tzinfo=UTC)),
+        (1714050000000001, datetime(2024, 4, 25, 13, 0, 0, 1, UTC)),
+        ("1714050000001", datetime(2024, 4, 25, 13, 0, 0, 1000, UTC)),
+        (1714050000000.0, datetime(2024, 4, 25, 13, tzinfo=UTC)),
         (253402300799999, datetime(9999, 12, 31, 23, 59, 59, 999000, UTC)),
     ],
 )
-def test_the_time_is_exact_to_the_millisecond(milliseconds: int, time: datetime) -> None:
+def test_the_time_is_exact_to_the_millisecond(milliseconds: object, time: datetime) -> None:
     assert read(order(triggered_at=milliseconds)).occurred_at == time
 
 
 def test_an_event_without_a_time_gets_its_time_of_receipt() -> None:
     event = read(order())
     assert event.occurred_at == event.received_at
+
+
+@pytest.mark.parametrize("at", [0, -1, "soon", {}, True, 10**30, -(10**400)])
+def test_a_time_that_nobody_means_is_the_time_of_receipt(at: object) -> None:
+    event = read(order(triggered_at=at))
+    assert (event.occurred_at, event.has_time) == (event.received_at, False)
+    assert [(part.path, part.effects) for part in event.unreadable] == [("$.triggered_at", ())]
+
+
+@pytest.mark.parametrize(("name", "order_ids"), [("DELIVERED", ("a",)), ("PARCEL_LOST", ("a",)), ("ORDER_UPDATED", ("dlv_1",))])
+@pytest.mark.parametrize("entity_type", [None, "parcel", "", 7])
+def test_without_a_type_the_events_name_says_what_its_entity_is(
+    name: str, order_ids: tuple[str, ...], entity_type: object
+) -> None:
+    body = delivery([{"items": [{"order": {"id": "a"}}]}]) | {"event": name, "entity_type": entity_type}
+    assert read(body).order_ids == order_ids
 
 
 def test_an_empty_message_id_is_no_message_id() -> None:

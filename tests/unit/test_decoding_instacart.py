@@ -67,9 +67,20 @@ def test_every_event_name_has_the_same_meaning_with_and_without_prefix_in_both_d
 
 @pytest.mark.parametrize("name", ["fulfillment.tip_adjustment", "rating_updated", "Picking", "fulfillment.", "other.picking"])
 def test_an_unknown_event_name_is_kept_and_not_refused(name: str) -> None:
-    for body in (flat(name, status="at_store"), envelope(name, status="at_store")):
+    for body in (flat(name, status=" Picking"), envelope(name, status=" Picking")):
         event = read(body)
-        assert (event.kind, event.name, event.status) == (Kind.UNRECOGNISED, name, "at_store")
+        assert (event.kind, event.name, event.status) == (Kind.UNRECOGNISED, name, "picking")
+
+
+@pytest.mark.parametrize("status", ["refunded", "at_store", 7, ["picking"], "", "found"])
+def test_only_a_published_status_is_an_orders(status: object) -> None:
+    for name in ("tip_adjustment", "late_delivery", "customer_mia"):
+        assert read(flat(name, status=status)).status is read(envelope(name, status=status)).status is None
+
+
+def test_an_event_of_items_states_no_status_of_the_order() -> None:
+    for name in ("order_item_refund", "order_item_replacement"):
+        assert read(flat(name, status="picking")).status is read(envelope(name, status="canceled")).status is None
 
 
 def test_the_status_of_a_lifecycle_event_comes_from_its_name() -> None:
@@ -139,4 +150,4 @@ def test_an_empty_event_id_is_no_event_id() -> None:
 def test_nul_never_reaches_the_ledger() -> None:
     event = read(envelope("pick\0ing", order_id="o\0", order_items=[{"line_num": "\0", "name": "\0", "qty_unit": "\0"}]))
     assert (event.name, event.order_ids) == ("pick\ufffding", ("o\ufffd",))
-    assert event.lines == (Line("\ufffd", "\ufffd", unit="\ufffd"),)
+    assert event.lines == (Line("\ufffd", "\ufffd", unit="\ufffd", number="\ufffd"),)

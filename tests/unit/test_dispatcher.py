@@ -77,7 +77,7 @@ def test_a_decode_error_is_kept_with_its_bytes_and_its_reason(worker_parts: Work
         CUT_OFF: Reason.MALFORMED,
         b'{"order_id": "a"}': Reason.NO_EVENT,
         b'{"event": "fulfillment.picking"}': Reason.NO_ORDER,
-        b'{"event": "fulfillment.picking", "order_id": 7}': Reason.WRONG_TYPE,
+        b'{"event": "fulfillment.picking", "order_id": [7]}': Reason.WRONG_TYPE,
     }
     ids = worker_parts.append(*bodies)
     worker_parts.append(status("a"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.decoding import decode
 from schemas.identity import identity_of, identity_of_content
+from schemas.parsing.tolerant import without_nul
 from tests.fuzz.judge import EVENT_ID, ZONE
 from tests.fuzz.mutations import places
 from tests.fuzz.strategies import DELIVERY, ENVELOPE, FLAT, ORDER, Dialect, Document, documents, ids, written
@@ -76,7 +77,7 @@ def test_any_change_anywhere_is_other_content(document: Document, seed: int) -> 
 @given(documents(FLAT))
 @moderate
 def test_a_flat_body_is_known_by_its_content(document: Document) -> None:
-    assert identity(FLAT, written(document)) == content(written(document))
+    assert identity(FLAT, written(document)) == content(without_nul(written(document)))
 
 
 @given(
@@ -102,7 +103,7 @@ def test_an_envelope_is_known_by_its_id_with_its_time_alone(
 @moderate
 def test_an_envelope_without_both_is_known_by_its_content(document: Document) -> None:
     assume(document.get("event_id") in {None, ""} or document.get("event_timestamp") is None)
-    assert identity(ENVELOPE, written(document)) == content(written(document))
+    assert identity(ENVELOPE, written(document)) == content(without_nul(written(document)))
 
 
 @given(documents(ORDER), documents(DELIVERY), ids, ids)
@@ -112,7 +113,7 @@ def test_an_afosto_body_is_known_by_its_message_id_alone(one: Document, other: D
     assert known == identity(DELIVERY, written(other | {"message_id": message}))
     assert (known == identity(ORDER, written(one | {"message_id": another}))) == (message == another)
     assert identity(ORDER, written(one | {"message_id": None})) == identity_of_content(
-        "afosto", written(one | {"message_id": None})
+        "afosto", without_nul(written(one | {"message_id": None}))
     )
 
 

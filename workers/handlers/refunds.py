@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from schemas.events import Event, Kind
+from schemas.events import Effect, Event, Kind
 from workers.handler import UnitOfWork, handler
 from workers.ledger.event_order import ordering_key
 from workers.ledger.tables import refunds as table
+from workers.ledger.unreadable_parts import fail_unreadable
 from workers.ledger.upsert import Assignments, Insert, Row, older, upsert
 
 _REFUND_COLUMNS = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
@@ -15,6 +16,7 @@ _REFUND_COLUMNS = ("event_id", "occurred_at", "received_at", "product", "product
 def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the refunds of these events."""
     upsert(work.connection, table, fold(events), _assign)
+    fail_unreadable(work, events, Effect.REFUND)
 
 
 def _assign(statement: Insert) -> Assignments:

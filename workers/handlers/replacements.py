@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from schemas.events import Event, Kind, Line, Product
+from schemas.events import Effect, Event, Kind, Line, Product
 from workers.handler import UnitOfWork, handler
 from workers.ledger.event_order import ordering_key
 from workers.ledger.orders import lock_orders
 from workers.ledger.tables import replacements as table
+from workers.ledger.unreadable_parts import fail_unreadable
 from workers.ledger.upsert import Assignments, Insert, Row, newer, older, upsert
 
 _FIRST_COLUMNS = (
@@ -43,6 +44,7 @@ _SUPERSEDE = (
 @handler("replacements", Kind.ORDER_ITEM_REPLACEMENT)
 def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
     """Write the replacements of these events, and which substitute is the current one of each line."""
+    fail_unreadable(work, events, Effect.REPLACEMENT)
     if not (rows := fold(events)):
         return
     lock_orders(work.connection, ((row["provider"], row["order_id"]) for row in rows))

@@ -1,28 +1,32 @@
 """Instacart Connect event callbacks, both dialects, as typed wire models and as `Event`s.
 
 *Flat* is the published AsyncAPI 2.6.0 document (`event`, `order_id`, `timestamp`, `items`). *Envelope* is what Instacart's own
-documentation shows (`event_name`, `event_id`, `event_timestamp`, `event_metadata`). Strict where the meaning depends on it
-(event, order, identity, times of the event, quantities, what was refunded or replaced), lenient elsewhere. A parsed document has no
-cycles, hence `gc=False`.
+documentation shows (`event_name`, `event_id`, `event_timestamp`, `event_metadata`). An event needs its name and its order. Each
+other part is read for itself, and fails nothing but what needs it. A parsed document has no cycles, hence `gc=False`.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
-from functools import lru_cache
+from datetime import tzinfo
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from schemas.drift import Shape, shape_of
-from schemas.events import Event, Kind, Provider, Window, received_at
+from schemas.events import Event, Kind, Provider, Unreadable, received_at
 from schemas.failures import DecodeError, Reason
 from schemas.identity import identity_of, identity_of_content
 from schemas.messages import kinds_of
-from schemas.parsing.lenient import ABSENT, Lenient, Unread
-from schemas.parsing.texts import key, text_or_none
-from schemas.parsing.times import read_time
-from schemas.providers.instacart.lines import Item, lines_of
+from schemas.parsing.lenient import ABSENT, Lenient, Straight, Unread
+from schemas.parsing.structure import straightened
+from schemas.parsing.texts import MAX_KEY_CHARS, event_key, event_name, text_or_none
+from schemas.parsing.times import time_of_event
+from schemas.parsing.tolerant import object_in
+from schemas.parsing.values import decimal_of, id_of, json_type
+from schemas.providers.instacart.items import Item
+from schemas.providers.instacart.lines import lines_of
+from schemas.providers.instacart.windows import estimate_of, promise_of, window_of
 
 _NAME = Provider.INSTACART.value
 KINDS = kinds_of(Provider.INSTACART)
@@ -31,12 +35,15 @@ _LIFE_CYCLE = (
 )  # fmt: skip
 _STATUS = {kind: kind.value for kind in _LIFE_CYCLE} | {Kind.ORDER_CREATED: "brand_new"}
 """The status that a life-cycle event states by its name, in the words of the published status enumeration."""
+_STATUSES = frozenset(_STATUS.values())
+_OF_ITEMS = frozenset({Kind.ORDER_ITEM_REPLACEMENT, Kind.ORDER_ITEM_REFUND})
+"""Events of items. A status in them is not the order's."""
 
 
 class FlatOrder(Struct, gc=False):
     """`order` of a flat callback. Published."""
 
-    id: str | None = None
+    id: Lenient[str] = None
     user_id: Unread[str] = ABSENT
     fulfillment_type: Lenient[str] = None
     created_at: Unread[str] = ABSENT
@@ -46,12 +53,12 @@ class FlatOrder(Struct, gc=False):
 class Flat(Struct, gc=False):
     """A callback in the flat dialect: `OrderEventPayload` and `ItemEventPayload` of the published document in one."""
 
-    event: str | None = None
-    order_id: str | None = None
-    timestamp: str | None = None
-    status: str | None = None
-    order: FlatOrder | None = None
-    items: list[Item] | None = None
+    event: Lenient[str] = None
+    order_id: Lenient[str] = None
+    timestamp: Lenient[str] = None
+    status: Lenient[str] = None
+    order: Straight[FlatOrder] = None
+    items: Straight[list[Item]] = None
 
 
 class SentWindow(Struct, gc=False):
@@ -67,10 +74,10 @@ class Metadata(Struct, gc=False):
     `store_location`, `retailer_id`: documented. The others were seen in integrators' test bodies.
     """
 
-    order_id: str | None = None
+    order_id: Lenient[str] = None
     status: Lenient[str] = None
     fulfillment_type: Lenient[str] = None
-    order_items: list[Item] | None = None
+    order_items: Straight[list[Item]] = None
     delivery_window: Lenient[SentWindow] = None
     new_window: Lenient[SentWindow] = None
     store_location: Unread[str] = ABSENT
@@ -85,18 +92,17 @@ class Metadata(Struct, gc=False):
 class Envelope(Struct, gc=False):
     """A callback in the envelope dialect. `event_id` is an integer above 2^53, or the same quoted; it is kept as text."""
 
-    event_name: str | None = None
-    event_id: str | int | None = None
-    event_timestamp: str | None = None
-    event_metadata: Metadata | None = None
-    order_id: str | None = None
+    event_name: Lenient[str] = None
+    event_id: Lenient[str | int] = None
+    event_timestamp: Lenient[str] = None
+    event_metadata: Straight[Metadata] = None
+    order_id: Lenient[str] = None
 
 
 _NO_ORDER = FlatOrder()
 _NO_METADATA = Metadata()
-# float_hook: in a lenient field, a fraction that no float could hold is infinite, and fails no event
-_decode_flat = msgspec.json.Decoder(Flat, float_hook=float).decode
-_decode_envelope = msgspec.json.Decoder(Envelope, float_hook=float).decode
+_decode_flat = msgspec.json.Decoder(Flat, float_hook=decimal_of).decode
+_decode_envelope = msgspec.json.Decoder(Envelope, float_hook=decimal_of).decode
 
 
 _FLAT, _ENVELOPE = shape_of(Flat), shape_of(Envelope)
@@ -110,109 +116,125 @@ def shape_for(document: Mapping[str, Any]) -> Shape:
 def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode a callback; raises `DecodeError` if it cannot be placed, and the errors of msgspec.
 
-    A cheap check chooses the dialect. If the body has no event name in that dialect, it is decoded in the other.
+    A cheap check chooses the dialect. If the body has no event name in that dialect, it is decoded in the other. A body of
+    another structure than documented is read once more, with its structure mended.
     """
-    if b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name:
-        return _from_envelope(envelope, envelope.event_name, body, event_id, zone)
-    if (flat := _decode_flat(body)).event:
-        return _from_flat(flat, flat.event, body, event_id, zone)
-    if (envelope := _decode_envelope(body)).event_name:  # its key contains escapes
-        return _from_envelope(envelope, envelope.event_name, body, event_id, zone)
-    raise DecodeError(Reason.NO_EVENT, "$.event or $.event_name: expected the name of the event, found none")
+    try:
+        if b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name:
+            return _from_envelope(envelope, body, event_id, zone, [])
+        if (flat := _decode_flat(body)).event:
+            return _from_flat(flat, body, event_id, zone, [])
+        if (envelope := _decode_envelope(body)).event_name:  # its key contains escapes
+            return _from_envelope(envelope, body, event_id, zone, [])
+    except msgspec.ValidationError as error:
+        return decode_document(object_in(body, error), body, event_id, zone)
+    raise _no_event()
 
 
-def _from_flat(callback: Flat, name: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
+def _no_event() -> DecodeError:
+    return DecodeError(Reason.NO_EVENT, "$.event or $.event_name: expected the name of the event, found none")
+
+
+def decode_document(document: dict[str, Any], body: bytes, event_id: str, zone: tzinfo) -> Event:
+    """Decode a callback of another structure than documented. It gives the same event for one that is as documented."""
+    odd: list[Unreadable] = []
+    if document.get("event_name") and (b'"event_name"' in body or not document.get("event")):
+        event = _from_envelope(straightened(document, Envelope, odd), body, event_id, zone, odd)
+    elif document.get("event"):
+        event = _from_flat(straightened(document, Flat, odd), body, event_id, zone, odd)
+    else:
+        raise _no_event()
+    force_setattr(event, "mended", True)
+    return event
+
+
+def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: list[Unreadable]) -> Event:
     order = callback.order or _NO_ORDER
     received = received_at(event_id)
-    kind = KINDS.get(name, Kind.UNRECOGNISED)
+    name: Any = callback.event
+    kind = KINDS.get(name) if type(name) is str else None
+    if kind is None:
+        name, kind = event_name(name, "$.event"), Kind.UNRECOGNISED
+    occurred_at = time_of_event(callback.timestamp, "$.timestamp", zone, odd)
     return Event(
         event_id=event_id,
         identity=identity_of_content(Provider.INSTACART, body),
         provider=_NAME,
-        name=key(name, "$.event"),
+        name=name,
         kind=kind,
         order_ids=(_order_id(callback.order_id, "$.order_id", order.id, "$.order.id"),),
-        occurred_at=_time_of_event(callback.timestamp, "$.timestamp", zone, received),
+        occurred_at=occurred_at or received,
         received_at=received,
-        status=_STATUS.get(kind) or text_or_none(callback.status),
+        status=_STATUS.get(kind) or _status(kind, callback.status),
         fulfillment_type=text_or_none(order.fulfillment_type),
-        promised_at=_time(order.estimated_delivery_at, zone),
-        lines=lines_of(callback.items, "$.items") if callback.items else (),
+        promised_at=estimate_of(order.estimated_delivery_at, zone),
+        lines=lines_of(callback.items, "$.items", odd) if callback.items else (),
+        unreadable=tuple(odd) if odd else (),
+        has_time=occurred_at is not None,
     )
 
 
-def _from_envelope(callback: Envelope, name: str, body: bytes, event_id: str, zone: tzinfo) -> Event:
+def _from_envelope(callback: Envelope, body: bytes, event_id: str, zone: tzinfo, odd: list[Unreadable]) -> Event:
     metadata = callback.event_metadata or _NO_METADATA
     received = received_at(event_id)
-    kind = KINDS.get(name, Kind.UNRECOGNISED)
-    theirs = _event_id(callback.event_id)
-    window, new_window = _window(metadata.delivery_window, zone), _window(metadata.new_window, zone)
+    name: Any = callback.event_name
+    kind = KINDS.get(name) if type(name) is str else None
+    if kind is None:
+        name, kind = event_name(name, "$.event_name"), Kind.UNRECOGNISED
+    theirs = str(callback.event_id) if type(callback.event_id) is int else event_key(callback.event_id, "$.event_id", odd)
+    window, new_window = window_of(metadata.delivery_window, zone), window_of(metadata.new_window, zone)
+    occurred_at = time_of_event(callback.event_timestamp, "$.event_timestamp", zone, odd)
     return Event(
         event_id=event_id,
         identity=_identity(theirs, callback.event_timestamp, body),
         provider=_NAME,
-        name=key(name, "$.event_name"),
+        name=name,
         kind=kind,
         order_ids=(_order_id(metadata.order_id, "$.event_metadata.order_id", callback.order_id, "$.order_id"),),
-        occurred_at=_time_of_event(callback.event_timestamp, "$.event_timestamp", zone, received),
+        occurred_at=occurred_at or received,
         received_at=received,
         provider_event_id=theirs,
-        status=_STATUS.get(kind) or text_or_none(metadata.status),
+        status=_STATUS.get(kind) or _status(kind, metadata.status),
         fulfillment_type=text_or_none(metadata.fulfillment_type),
-        promised_at=_promise(new_window or window),
+        promised_at=promise_of(new_window or window),
         window=window,
         new_window=new_window,
-        lines=lines_of(metadata.order_items, "$.event_metadata.order_items") if metadata.order_items else (),
+        lines=lines_of(metadata.order_items, "$.event_metadata.order_items", odd) if metadata.order_items else (),
+        unreadable=tuple(odd) if odd else (),
+        has_time=occurred_at is not None,
     )
 
 
-def _event_id(sent: str | int | None) -> str | None:
-    """The event id as text, whether it was quoted or not: as a number it is above 2^53."""
-    return None if sent is None or sent == "" else key(str(sent), "$.event_id")
-
-
-def _identity(theirs: str | None, timestamp: str | None, body: bytes) -> str:
+def _identity(theirs: str | None, timestamp: Any, body: bytes) -> str:
     """The identity: `event_id` with `event_timestamp`, or the content if one is missing."""
-    if theirs and timestamp:
-        return identity_of(Provider.INSTACART, theirs, timestamp)
+    if theirs and (at := timestamp if type(timestamp) is str else id_of(timestamp)):
+        return identity_of(Provider.INSTACART, theirs, at)
     return identity_of_content(Provider.INSTACART, body)
 
 
-def _order_id(first: str | None, first_path: str, second: str | None, second_path: str) -> str:
-    if first:
-        return key(first, first_path)
-    if second:
-        return key(second, second_path)
-    raise DecodeError(Reason.NO_ORDER, f"{first_path} or {second_path}: expected the order's id, found none")
-
-
-def _time_of_event(text: str | None, path: str, zone: tzinfo, received: datetime) -> datetime:
-    """The event's own time, or the time of receipt if it has none. Raises `DecodeError` for a time that cannot be parsed."""
-    if not text:
-        return received
-    time = read_time(text, zone)
-    if time is None:
-        raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected a date and time (RFC 3339), got other text")
-    return time
-
-
-def _time(value: Any, zone: tzinfo) -> datetime | None:
-    return read_time(value, zone) if isinstance(value, str) else None
-
-
-def _window(value: Any, zone: tzinfo) -> Window | None:
-    if not isinstance(value, dict):
+def _status(kind: Kind, sent: Any) -> str | None:
+    """The status of the order that an event states beside its name: one of those that are published."""
+    if type(sent) is not str or kind in _OF_ITEMS:
         return None
-    starts_at, ends_at = value.get("starts_at"), value.get("ends_at")
-    return _read_window(starts_at if isinstance(starts_at, str) else None, ends_at if isinstance(ends_at, str) else None, zone)
+    status = sent.strip().lower()
+    return status if status in _STATUSES else None
 
 
-@lru_cache(4096)
-def _read_window(starts_at: str | None, ends_at: str | None, zone: tzinfo) -> Window | None:
-    """Parse the times of a window. Cached: a store has a few windows a day, and most callbacks of its orders repeat them."""
-    window = Window(_time(starts_at, zone), _time(ends_at, zone))
-    return window if window.starts_at or window.ends_at else None
+def _order_id(first: Any, first_path: str, second: Any, second_path: str) -> str:
+    """The order's id: the first of two, else the second. Raises `DecodeError` if neither names an order."""
+    if order_id := first if type(first) is str else id_of(first):
+        path = first_path
+    elif order_id := id_of(second):
+        path = second_path
+    else:
+        raise _no_order(((first, first_path), (second, second_path)))
+    if len(order_id) > MAX_KEY_CHARS:
+        raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected at most {MAX_KEY_CHARS} characters, got {len(order_id)}")
+    return order_id
 
 
-def _promise(window: Window | None) -> datetime | None:
-    return (window.ends_at or window.starts_at) if window else None
+def _no_order(sent: tuple[tuple[Any, str], ...]) -> DecodeError:
+    for value, path in sent:
+        if value is not None and value != "":
+            return DecodeError(Reason.WRONG_TYPE, f"{path}: expected string, got {json_type(value)}")
+    return DecodeError(Reason.NO_ORDER, f"{sent[0][1]} or {sent[1][1]}: expected the order's id, found none")
