@@ -16,6 +16,7 @@ from workers.ledger.tables import metadata
 
 BATCH = 250
 """So many bodies share a transaction, and the ledger is empty before each."""
+_SETTINGS = make_settings(DATABASE_URL="sqlite:///:memory:")
 _NEEDED_BY = {"refunds": Effect.REFUND, "replacements": Effect.REPLACEMENT}
 
 
@@ -31,7 +32,7 @@ class Applier:
     """A ledger in memory, for one thread. Close it."""
 
     def __init__(self) -> None:
-        self._ledger, self._handlers = Ledger(make_settings(DATABASE_URL="sqlite:///:memory:")), registered()
+        self._ledger, self._handlers = Ledger(_SETTINGS), registered()
         self._ledger.migrate()
 
     def apply(self, events: Sequence[Event]) -> None:
