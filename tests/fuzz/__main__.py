@@ -89,6 +89,7 @@ def _replay(path: Path) -> None:
     tally = loop.Tally()
     try:
         tally.add(path.read_bytes())
+        tally.finish()
     except loop.MisjudgedError as found:
         _end(found.__cause__, path)
     _console().print(f"{path} is taken as promised: " + ", ".join(f"{who} {what}" for who, what in tally.outcomes))

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from random import Random
 
 from schemas.contracts import CONTRACTS
-from tests.fuzz.judge import judged
+from schemas.events import Event
+from tests.fuzz.applied import BATCH, Applier, WronglyFailedError
+from tests.fuzz.judge import DECODED, judged
 from tests.fuzz.mutations import mutated
 from tests.fuzz.odd import random_bytes
 from tests.payloads import FOLDER
 
 SHARE_OF_RANDOM_BYTES = 0.1
+_FIRST_ID = 1_732_300_000_000
+"""The time of receipt of a batch's first body; each later one is received a millisecond later."""
 
 
 class MisjudgedError(Exception):
@@ -24,19 +28,37 @@ class MisjudgedError(Exception):
 
 @dataclass
 class Tally:
-    """What became of bodies, by provider and outcome."""
+    """What became of bodies, by provider and outcome. Their events are applied in batches; `finish` applies the last."""
 
     bodies: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _applier: Applier = field(default_factory=Applier, compare=False)
+    _waiting: list[bytes] = field(default_factory=list, compare=False)
+    _events: list[Event] = field(default_factory=list, compare=False)
 
     def add(self, body: bytes) -> None:
         """Judge one more. Raises `MisjudgedError`."""
+        event_id = f"{_FIRST_ID + len(self._waiting)}-0"
         try:
-            outcomes = judged(body)
+            outcomes = judged(body, event_id)
         except Exception as error:
             raise MisjudgedError(body) from error
         self.bodies += 1
-        self.outcomes.update(zip(CONTRACTS, outcomes, strict=True))
+        self._waiting.append(body)
+        self._events += [each for each in outcomes if isinstance(each, Event)]
+        words = (each if isinstance(each, str) else DECODED for each in outcomes)
+        self.outcomes.update(zip(CONTRACTS, words, strict=True))
+        if len(self._waiting) >= BATCH:
+            self.finish()
+
+    def finish(self) -> None:
+        """Apply what waits. Raises `MisjudgedError`."""
+        bodies, events = self._waiting, self._events
+        self._waiting, self._events = [], []
+        try:
+            self._applier.apply(events)
+        except WronglyFailedError as error:
+            raise MisjudgedError(bodies[int(error.event_id.partition("-")[0]) - _FIRST_ID]) from error
 
 
 def seeds() -> list[bytes]:
@@ -56,5 +78,6 @@ def run(tally: Tally, seed: int, goes_on: Callable[[], bool]) -> None:
     """Judge bodies as long as `goes_on` says. Raises `MisjudgedError` at the first that is not taken as promised."""
     for body in bodies(seed):
         if not goes_on():
-            return
+            break
         tally.add(body)
+    tally.finish()

@@ -160,3 +160,12 @@ def test_nul_never_reaches_the_ledger() -> None:
     event = read(order(event="A\0", entity_id="o\0", message_id="m\0", data={"number": "\0", "progress": "\0"}))
     assert (event.name, event.order_ids, event.provider_event_id) == ("A\ufffd", ("o\ufffd",), "m\ufffd")
     assert (event.number, event.status) == ("\ufffd", "\ufffd")
+
+
+def test_an_order_whose_id_is_too_long_costs_neither_the_other_orders_nor_the_event() -> None:
+    orders = [{"order": {"id": "o" * 256}}, {"order": {"id": "short"}}]
+    for named, order_ids in ((orders, ("short",)), (orders[:1], ("d",))):
+        body = {"event": "DELIVERED", "entity_type": "delivery", "entity_id": "d", "data": {"parcels": [{"items": named}]}}
+        event = read(body)
+        assert event.order_ids == order_ids
+        assert [part.path for part in event.unreadable] == ["$.data.parcels[].items[].order.id"]

@@ -122,7 +122,7 @@ def _from(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo, odd: list[
         provider=_NAME,
         name=name,
         kind=kind,
-        order_ids=_order_ids(webhook, data, is_delivery),
+        order_ids=_order_ids(webhook, data, is_delivery, odd),
         occurred_at=occurred_at or received,
         received_at=received,
         provider_event_id=theirs,
@@ -149,12 +149,16 @@ def _status(kind: Kind, data: Data, is_delivery: bool) -> str | None:
     return progress.lower() if progress else _STATUS.get(kind)
 
 
-def _order_ids(webhook: Webhook, data: Data, is_delivery: bool) -> tuple[str, ...]:
+def _order_ids(webhook: Webhook, data: Data, is_delivery: bool, odd: list[Unreadable]) -> tuple[str, ...]:
     """The orders that a delivery names, in sequence and each once; else the delivery's own id."""
     if is_delivery:
-        named = tuple(dict.fromkeys(key(name, "$.data.parcels[].items[].order.id") for name in _named_orders(data.parcels)))
-        if named:
-            return named
+        named = dict.fromkeys(_named_orders(data.parcels))
+        short = tuple(name for name in named if len(name) <= MAX_KEY_CHARS)
+        if len(short) < len(named):
+            problem = f"expected at most {MAX_KEY_CHARS} characters, got another number"
+            odd.append(Unreadable("$.data.parcels[].items[].order.id", problem, "string"))
+        if short:
+            return short
     entity_id = webhook.entity_id
     if entity_id := entity_id if type(entity_id) is str else id_of(entity_id):
         return (key(entity_id, "$.entity_id"),)

@@ -221,16 +221,17 @@ def _status(kind: Kind, sent: Any) -> str | None:
 
 
 def _order_id(first: Any, first_path: str, second: Any, second_path: str) -> str:
-    """The order's id: the first of two, else the second. Raises `DecodeError` if neither names an order."""
-    if order_id := first if type(first) is str else id_of(first):
-        path = first_path
-    elif order_id := id_of(second):
-        path = second_path
-    else:
-        raise _no_order(((first, first_path), (second, second_path)))
-    if len(order_id) > MAX_KEY_CHARS:
-        raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected at most {MAX_KEY_CHARS} characters, got {len(order_id)}")
-    return order_id
+    """The order's id: the first of two that can be one. Raises `DecodeError` if neither can."""
+    order_id = first if type(first) is str else id_of(first)
+    if order_id and len(order_id) <= MAX_KEY_CHARS:
+        return order_id
+    other_id = id_of(second)
+    if other_id and len(other_id) <= MAX_KEY_CHARS:
+        return other_id
+    for each, path in ((order_id, first_path), (other_id, second_path)):
+        if each:
+            raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected at most {MAX_KEY_CHARS} characters, got {len(each)}")
+    raise _no_order(((first, first_path), (second, second_path)))
 
 
 def _no_order(sent: tuple[tuple[Any, str], ...]) -> DecodeError:
