@@ -6,6 +6,7 @@ from http import HTTPStatus
 import orjson
 from starlette.types import Send
 
+from schemas.content_codings import KNOWN, MAX_CODINGS
 from schemas.refusals import Cause
 
 _TYPE = (b"content-type", b"application/problem+json")
@@ -78,6 +79,12 @@ CLOSE = (b"connection", b"close")
 """The header that closes the connection after the answer."""
 _CLOSE = (CLOSE,)
 EMPTY = Problem(HTTPStatus.BAD_REQUEST, "the body is empty: an event was expected", Cause.EMPTY)
+UNKNOWN_CODING = Problem(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    f"the Content-Encoding is not one of {', '.join(KNOWN)}, or names more than {MAX_CODINGS}",
+    Cause.CODING,
+    ((b"accept-encoding", ", ".join(KNOWN).encode()),),
+)
 TOO_SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", Cause.TOO_SLOW, _CLOSE)
 OVERLOADED = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,

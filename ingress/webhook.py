@@ -12,11 +12,13 @@ from ingress.authentication import Authenticator
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox, InboxUnavailableError
 from ingress.notifier import Notifier
-from ingress.problems import HttpProblemError, Problem, unavailable
+from ingress.problems import UNKNOWN_CODING, HttpProblemError, Problem, unavailable
 from ingress.refusals import Refusals
 from ingress.request_contexts import ContextEncoder
+from schemas.content_codings import codings_of
 
 _JSON = (b"content-type", b"application/json")
+_CODING = b"content-encoding"
 
 
 class Webhook:
@@ -63,8 +65,21 @@ class Webhook:
         authenticator.check_headers(headers)
         body = await self._bodies.read(headers.get(b"content-length", b""), self._limit_bytes, receive)
         authenticator.check_body(headers, body)
+        if _CODING in headers:
+            headers[_CODING] = _checked_coding(scope)
         return body, self._contexts[provider].encode(scope["client"], headers)
 
     async def _refuse(self, provider: str, problem: Problem, send: Send) -> None:
         self._refusals.add(provider, problem.status, problem.cause)
         await problem.send(send)
+
+
+def _checked_coding(scope: Scope) -> bytes:
+    """The Content-Encoding; repeated headers are one list (RFC 9110, 5.3). Raises `HttpProblemError` if it is none that we read.
+
+    It is checked after the proof: a stranger learns nothing of it.
+    """
+    joined = b", ".join(value for name, value in scope["headers"] if name == _CODING)
+    if codings_of(joined.decode("latin-1")) is None:
+        raise HttpProblemError(UNKNOWN_CODING)
+    return joined

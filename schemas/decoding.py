@@ -6,11 +6,15 @@ from datetime import tzinfo
 
 import msgspec
 
+from schemas.compression import decompress, is_plain
 from schemas.contracts import CONTRACTS, Contract
 from schemas.events import Event
 from schemas.failures import DecodeError, Reason
 from schemas.parsing.tolerant import CANNOT_READ, mended, without_nul
 from schemas.request_context import NO_CONTEXT, RequestContext
+
+MAX_BODY_BYTES = 1 << 20
+"""The default limit of a body, also after decompression."""
 
 _TYPES = re.compile(r"`([^`]*)`")
 _JSON_WORDS = {"decimal": "number", "int": "integer", "float": "number", "str": "string", "bool": "boolean"}
@@ -24,16 +28,26 @@ _REWORDED = {
 """Messages of msgspec that do not name both what it expected and what it found, each with a better one."""
 
 
-def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: RequestContext = NO_CONTEXT) -> Event:
+def decode(
+    provider: str,
+    body: bytes,
+    event_id: str,
+    zone: tzinfo,
+    request: RequestContext = NO_CONTEXT,
+    *,
+    limit_bytes: int = MAX_BODY_BYTES,
+) -> Event:
     """Decode one inbox entry.
 
-    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the request context. Raises
-    `DecodeError`, whose text names the place in the document (`$.items[2].quantity: expected number, got array`) and quotes no
-    value.
+    `event_id` is its stream id, `zone` the time zone of times without an offset, `request` the request context.
+    `limit_bytes` is how large a compressed body may become. Raises `DecodeError`, whose text names the place in the document
+    (`$.items[2].quantity: expected number, got array`) and quotes no value.
     """
     contract = CONTRACTS.get(provider)
     if contract is None:
         raise DecodeError(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
+    if not is_plain(body):
+        body = decompress(body, request.content_encoding, limit_bytes).body
     try:
         event = contract.decode(without_nul(body) if b"\\" in body else body, event_id, zone)
     except CANNOT_READ as error:
@@ -46,13 +60,23 @@ def decode(provider: str, body: bytes, event_id: str, zone: tzinfo, request: Req
 def _decode_mended(contract: Contract, body: bytes, event_id: str, zone: tzinfo, error: Exception) -> Event:
     """Decode a body that a decoder could not read, with the parts mended that kept it from being read, if that helps."""
     better = mended(body)
-    if better == body:
-        raise _refusal(error, body) from error
     try:
+        if better == body:
+            raise error
         event = contract.decode(better, event_id, zone)
     except CANNOT_READ:
-        raise _refusal(error, body) from error
+        first = _first_error(contract, body, event_id, zone, error)
+        raise _refusal(first, body) from first
     return msgspec.structs.replace(event, mended=True)
+
+
+def _first_error(contract: Contract, body: bytes, event_id: str, zone: tzinfo, error: Exception) -> Exception:
+    """The error of the body as it came, whose places are those of the body: the one that was tried had no NUL."""
+    try:
+        contract.decode(body, event_id, zone)
+    except CANNOT_READ as first:
+        return first
+    return error
 
 
 def _refusal(error: Exception, body: bytes) -> DecodeError:

@@ -12,6 +12,8 @@ class Reason(StrEnum):
 
     MALFORMED = "malformed"
     """The body is not JSON in UTF-8."""
+    COMPRESSION = "compression"
+    """The body is compressed, and its data are damaged or grow too large."""
     WRONG_TYPE = "wrong_type"
     """A field that an effect depends on has another type or form than the provider documents."""
     NO_EVENT = "no_event"

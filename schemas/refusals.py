@@ -47,6 +47,8 @@ class Cause(StrEnum):
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
+    CODING = "coding"
+    """The Content-Encoding is none that we read."""
     TOO_SLOW = "too_slow"
     """The body did not arrive in time."""
 
@@ -116,6 +118,7 @@ _EXPLANATIONS = {
     Cause.METHOD: ("a method other than POST", "was a provider set up wrongly?"),
     Cause.EMPTY: ("an empty body", "was a provider set up wrongly?"),
     Cause.TOO_LARGE: ("too large a body", "is MAX_BODY_BYTES too small?"),
+    Cause.CODING: ("an unknown Content-Encoding", "does the provider, or a proxy, compress bodies in another way?"),
     Cause.TOO_SLOW: ("a body that did not arrive in time", "is the network in trouble?"),
     Cause.OVERLOADED: (
         "too many connections, or unfinished bodies, at once",

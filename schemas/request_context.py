@@ -23,8 +23,8 @@ COMMON = {
 }
 """Headers kept for every provider, each with its field of `RequestContext`."""
 
-LEAST_FIRST = ("tracestate", "user_agent", "content_type", "content_encoding", "traceparent")
-"""The order in which fields are dropped."""
+LEAST_FIRST = ("tracestate", "user_agent", "content_type", "traceparent")
+"""The order in which fields are dropped, before `headers`. Never dropped: `peer`, and `content_encoding`, without which a body cannot be read."""
 
 _CREDENTIAL = re.compile(
     r"authorization|\bauth\b|cookie|credential|signature|\bsig\b|hmac|jwt|token|secret|passw|api-?key", re.IGNORECASE

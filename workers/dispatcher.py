@@ -40,7 +40,7 @@ class Router:
 
 
 class DecodedBatch(NamedTuple):
-    """The decoded events of a batch with their bodies, the route of each, and a failure for each undecodable entry."""
+    """The decoded events of a batch with their decompressed bodies, the route of each, and a failure for each undecodable entry."""
 
     events: list[tuple[Event, bytes]]
     routed: list[Routed]
@@ -51,11 +51,10 @@ def decode_batch(entries: Sequence[Entry], router: Router, decoder: EventDecoder
     """Decode a batch."""
     found = DecodedBatch([], [], [])
     for entry in entries:
-        provider, body = provider_of(entry.fields), entry.fields.get(FIELD_BODY, b"")
         try:
             if not entry.fields:
                 raise DecodeError(Reason.BODY_MISSING, "the inbox entry was deleted before it was read")
-            event = decoder.decode(provider, body, entry.id)
+            event, body = decoder.decode_entry(entry)
             found.routed.append(router.routed(event))
             found.events.append((event, body))
         except Exception as error:  # also a bug in a decoder: one event must not stop the others

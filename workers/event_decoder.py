@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 
-from schemas.decoding import decode
+from schemas.compression import decompress, is_plain
+from schemas.decoding import MAX_BODY_BYTES, decode
 from schemas.events import CLOCK_TOLERANCE, Event, bounded
+from schemas.keys import FIELD_BODY
 from schemas.request_context import NO_CONTEXT, RequestContext
 from schemas.settings import Settings
+from workers.valkey.entries import Entry, provider_of, request_of
 
 
 def _utc_now() -> datetime:
@@ -20,21 +23,36 @@ class EventDecoder:
 
     `zone`: where a time without an offset is read. `tolerance`: how far a provider's clock may be ahead of ours. `now`: the
     worker's clock. A Valkey whose clock is ahead of it stamps receipt too late; that too must not make an event the newest.
+    `limit_bytes`: how large a compressed body may become.
     """
 
-    def __init__(self, zone: tzinfo, tolerance: timedelta = CLOCK_TOLERANCE, now: Callable[[], datetime] = _utc_now) -> None:
-        self._zone, self._tolerance, self._now = zone, tolerance, now
+    def __init__(
+        self,
+        zone: tzinfo,
+        tolerance: timedelta = CLOCK_TOLERANCE,
+        now: Callable[[], datetime] = _utc_now,
+        *,
+        limit_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._zone, self._tolerance, self._now, self._limit_bytes = zone, tolerance, now, limit_bytes
 
     @classmethod
     def of(cls, settings: Settings) -> "EventDecoder":
         """The decoder of a deployment."""
-        return cls(settings.store_timezone, settings.clock_tolerance)
+        return cls(settings.store_timezone, settings.clock_tolerance, limit_bytes=settings.max_body_bytes)
 
     def decode(self, provider: str, body: bytes, event_id: str, request: RequestContext = NO_CONTEXT) -> Event:
         """Decode one inbox entry, as `decode` does. Raises `DecodeError`."""
-        event = decode(provider, body, event_id, self._zone, request)
+        event = decode(provider, body, event_id, self._zone, request, limit_bytes=self._limit_bytes)
         receipt = min(event.received_at, self._now())
         if event.occurred_at <= receipt:
             return event
         occurred_at = event.occurred_at if event.has_time else receipt
         return msgspec.structs.replace(event, ordered_at=bounded(occurred_at, receipt, self._tolerance))
+
+    def decode_entry(self, entry: Entry) -> tuple[Event, bytes]:
+        """Decode an inbox entry as routing needs it, without its request context. Returns the decompressed body as well."""
+        body = entry.fields.get(FIELD_BODY, b"")
+        if not is_plain(body):
+            body = decompress(body, request_of(entry.fields).content_encoding, self._limit_bytes).body
+        return self.decode(provider_of(entry.fields), body, entry.id), body

@@ -20,7 +20,7 @@ from workers.event_decoder import EventDecoder
 from workers.handler import Handler
 from workers.housekeeping import stream_id
 from workers.valkey import scripts
-from workers.valkey.entries import Entry, provider_of
+from workers.valkey.entries import Entry
 from workers.valkey.store import Routed, Store
 
 PAGE = 500
@@ -112,7 +112,7 @@ class Replay:
 
     def _select(self, entry: Entry, criteria: ReplayFilter) -> Routed | None:
         try:
-            event = self._decoder.decode(provider_of(entry.fields), entry.fields.get(keys.FIELD_BODY, b""), entry.id)
+            event, _ = self._decoder.decode_entry(entry)
         except Exception:  # a decode error or a bug in a decoder: the dispatcher has recorded the failure
             return None
         return routed if criteria.matches(event) and (routed := self._router.routed(event)).routes else None

@@ -89,7 +89,7 @@ def show(
     if len(found) > 1:
         ids = ", ".join(each.field for each in found)
         raise CommandError(f"{failure_id} failed in several handlers: name one of {ids}.", NOT_DONE)
-    details = _details(found[0], unmask)
+    details = _details(found[0], unmask, deployment.settings.max_body_bytes)
     if as_json:
         print_json(details)
         return
@@ -132,12 +132,13 @@ def _one(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
+def _details(failure: Failure, unmask: bool, limit_bytes: int) -> dict[str, Any]:
     import msgspec  # noqa: PLC0415 - quick start
 
     from schemas.masking import masked  # noqa: PLC0415 - quick start
     from workers.failures.error_report import redact  # noqa: PLC0415 - quick start
 
+    body, compressed = _decompressed(failure, limit_bytes)
     return {
         **_one(failure),
         "first": _time(failure.first_at_ms),
@@ -147,8 +148,22 @@ def _details(failure: Failure, unmask: bool) -> dict[str, Any]:
         "request": msgspec.to_builtins(failure.request) or None,
         "message": failure.message if unmask else redact(failure).message,
         "traceback": failure.traceback if unmask else redact(failure).traceback,
-        "body": failure.body.decode("utf-8", "backslashreplace") if unmask else masked(failure.body),
+        "compressed": compressed,
+        "body": body.decode("utf-8", "backslashreplace") if unmask else masked(body),
     }
+
+
+def _decompressed(failure: Failure, limit_bytes: int) -> tuple[bytes, str | None]:
+    """Return the body as the provider wrote it, and how it was compressed. An unreadable one is returned as it came."""
+    from schemas.compression import decompress  # noqa: PLC0415 - quick start
+    from schemas.failures import DecodeError  # noqa: PLC0415 - quick start
+
+    size = f"{len(failure.body)} bytes"
+    try:
+        body, codings = decompress(failure.body, failure.request.content_encoding, limit_bytes)
+    except DecodeError:
+        return failure.body, f"unreadable, {size}"
+    return body, f"{', '.join(codings)}, {size}" if codings else None
 
 
 def _value(name: str, text: str) -> str:

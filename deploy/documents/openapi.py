@@ -12,6 +12,7 @@ Answers = dict[str, Any]
 _PROBLEM = "#/components/schemas/Problem"
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "What is missing or wrong.", "schema": {"type": "string"}}}
+_ACCEPTS = {"Accept-Encoding": {"description": "The codings that are accepted.", "schema": {"type": "string"}}}
 _CACHED = {
     "ETag": {"description": "Version of this document, for `If-None-Match`.", "schema": {"type": "string"}},
     "Cache-Control": {"schema": {"type": "string"}},
@@ -148,11 +149,15 @@ def _event(operation: str, provider: str, contract: Contract, components: Compon
         "401": ("Token, signature or login is missing, wrong or expired.", _CHALLENGE),
         "408": ("The body did not arrive in time.", {}),
         "413": ("The body is larger than MAX_BODY_BYTES.", {}),
+        "415": ("The Content-Encoding is none that `Accept-Encoding` lists, or names more than two.", _ACCEPTS),
     }
     return {
         "operationId": operation,
         "summary": f"Receive an event of {_TITLES.get(provider, provider)}.",
-        "description": "The body is decoded after the answer: an undecodable one is accepted, and kept as a failure.",
+        "description": (
+            "The body may be compressed, as `Content-Encoding` says. It is decoded after the answer: an undecodable one is accepted, "
+            "and kept as a failure."
+        ),
         "security": [{str(provider): []}],
         "parameters": parameters(contract.proof),
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},

@@ -77,7 +77,9 @@ class Settings:
         "10000",
         "connections of one ingress; past it the one that has waited longest is closed",
     )
-    max_body_bytes: int = _setting("MAX_BODY_BYTES", values.size, "1MiB", "a larger body is answered 413")
+    max_body_bytes: int = _setting(
+        "MAX_BODY_BYTES", values.size, "1MiB", "a larger body is answered 413; a compressed body may not become larger either"
+    )
     trusted_proxies: tuple[str, ...] = _setting(
         "TRUSTED_PROXIES",
         values.networks,

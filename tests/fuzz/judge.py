@@ -14,15 +14,17 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from schemas.compression import decompress
+from schemas.content_codings import KNOWN, MAX_CODINGS
 from schemas.contracts import CONTRACTS
-from schemas.decoding import decode
+from schemas.decoding import MAX_BODY_BYTES, decode
 from schemas.drift import compare
 from schemas.events import Event, Provider
-from schemas.failures import DecodeError
+from schemas.failures import DecodeError, Reason
 from schemas.masking import masked
 from schemas.parsing.texts import MAX_KEY_CHARS
 from schemas.parsing.times import read_time
-from schemas.parsing.tolerant import CANNOT_READ, read_document, without_nul
+from schemas.parsing.tolerant import CANNOT_READ, mended, read_document
 from schemas.providers.afosto import webhooks as afosto
 from schemas.providers.instacart import callbacks as instacart
 from tests.fuzz.placed import placed
@@ -32,6 +34,8 @@ EVENT_ID = "1732300000123-4"
 ZONE = ZoneInfo("America/New_York")
 DECODED = "decoded"
 provider_models: dict[str, Any] = {Provider.INSTACART: instacart, Provider.AFOSTO: afosto}
+HEADERS = (*KNOWN, "gzip, br", "a coding of tomorrow")
+"""Content-Encoding headers, each of which any body may have."""
 _MESSAGE = re.compile(
     r"(?P<places>\$.*?)(?: \((?:the line's key|the substitute)\))?: (?P<text>expected .+, (?:got|found) .+)", re.DOTALL
 )
@@ -42,6 +46,7 @@ _WORDS = """
     array boolean integer null number object string text decimal date time quantity milliseconds since characters digits body id name
     order s event delivery JSON UTF utf 8 16 RFC 3339 1970 60 255 byte mark keys must be strings invalid trailing comma character unicode
     escape escaped hex surrogate pair unexpected end nested
+    gzip deflate br zstd damaged data after decompression more window MiB KiB 1 2 100 codings parts
 """
 """All words of all messages, and the numbers that stand in them by themselves."""
 _OUR_WORDS = frozenset(_WORDS.split())
@@ -52,6 +57,8 @@ def judged(body: bytes, event_id: str = EVENT_ID) -> list[Event | str]:
     """What becomes of a body at every provider: its event, or the reason of its refusal. Raises if something else does."""
     check_masked(masked(body), body)
     read_time(body[:40].decode("utf-8", "replace"), ZONE)
+    for header in HEADERS:
+        check_decompressed(body, header)
     return [judged_at(provider, body, event_id) for provider in CONTRACTS]
 
 
@@ -61,11 +68,12 @@ def judged_at(provider: str, body: bytes, event_id: str = EVENT_ID) -> Event | s
     try:
         event = decode(provider, body, event_id, ZONE)
     except DecodeError as refused:
-        check_refusal(refused, body)
+        check_refusal(refused, _decompressed(body))
         if must is not None:
             raise AssertionError(f"refused, but names an order and a known kind: {refused}") from refused
         return refused.reason.value
     check_event(event)
+    body = _decompressed(body)
     if must is not None:
         assert event.kind in must.kinds, f"read as {event.kind}, not as one of {sorted(must.kinds)}"
     for part in event.unreadable:
@@ -78,10 +86,27 @@ def judged_at(provider: str, body: bytes, event_id: str = EVENT_ID) -> Event | s
 def check_slow_path(event: Event, body: bytes) -> None:
     """The slow path of decoding reads the same event as the fast one, where that can read the body."""
     model = provider_models.get(event.provider)
-    if model is not None and not event.mended:
-        body = without_nul(body)
+    if model is not None and mended(body) == body:
         slow = model.decode_document(read_document(body), body, event.event_id, ZONE)
-        assert msgspec.structs.replace(slow, mended=False) == event, "two paths, two events"
+        assert msgspec.structs.replace(slow, mended=event.mended) == event, "two paths, two events"
+
+
+def _decompressed(body: bytes) -> bytes:
+    try:
+        return decompress(body, "", MAX_BODY_BYTES).body
+    except DecodeError:
+        return body
+
+
+def check_decompressed(body: bytes, header: str) -> None:
+    """Whatever a header says of a body, it is read within the limit, or refused for its compression."""
+    try:
+        plain, codings = decompress(body, header, MAX_BODY_BYTES)
+    except DecodeError as refused:
+        check_refusal(refused, body, Reason.COMPRESSION)
+    else:
+        assert len(codings) <= MAX_CODINGS, "more codings than two"
+        assert plain is body if not codings else len(plain) <= MAX_BODY_BYTES, "more than the limit"
 
 
 def check_drift(provider: str, body: bytes) -> None:
@@ -94,8 +119,9 @@ def check_drift(provider: str, body: bytes) -> None:
     assert not [each for each in differences if "@" in each.path or "@" in each.found], "an address is shown"
 
 
-def check_refusal(refused: DecodeError, body: bytes) -> None:
+def check_refusal(refused: DecodeError, body: bytes, reason: Reason | None = None) -> None:
     """A refusal names fields that the models have, and says the rest in our own words."""
+    assert refused.reason is (reason or refused.reason), "refused for another reason"
     message = str(refused)
     check_message(message, body)
 

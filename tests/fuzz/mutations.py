@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from tests.fuzz.odd import BAD_UTF8, CANARY, odd_value
+from tests.support.compressed import COMPRESS, raw_deflate
 
 _read = msgspec.json.Decoder(Any, float_hook=Raw).decode
 _write = msgspec.json.encode
@@ -148,6 +149,10 @@ def _recode(body: bytes, rng: Random) -> bytes:
     return body.decode("utf-8", "replace").encode(rng.choice(CHARSETS), "replace")
 
 
+def _compress(body: bytes, rng: Random) -> bytes:
+    return rng.choice((*COMPRESS.values(), raw_deflate))(body)
+
+
 def _space(body: bytes, rng: Random) -> bytes:
     return body.replace(b",", rng.choice((b" ,\n", b",\t", b"\r\n,", b",\x0c", b",\xc2\xa0")))
 
@@ -156,5 +161,5 @@ _OF_DOCUMENTS: tuple[Callable[[Any, Any, Random], None], ...] = (
     _drop, _rename, _retype, _retype, _retype, _retype_as_text, _wrap, _add_unknown, _give_twice, _nest, _copy_over,
 )  # fmt: skip
 _OF_BYTES: tuple[Callable[[bytes, Random], bytes], ...] = (
-    _truncate, _mark, _spoil_utf8, _insert_odd, _flip, _cut_out, _repeat, _recode, _space,
+    _truncate, _mark, _spoil_utf8, _insert_odd, _flip, _cut_out, _repeat, _recode, _space, _compress,
 )  # fmt: skip

@@ -46,13 +46,17 @@ PURE |= {
 """All that `schemas` may import: nothing that reads a clock, the environment, a file or the network."""
 MAY_IMPORT_BY_NAME = {"provider_modules.py"}
 """Of `schemas`: where a user's own modules are imported, as the settings name them."""
-PURE_IN = {"log_records.py": {"logging", "traceback"}}
-"""It says what a log record of every part is, and writes none."""
+PURE_IN = {
+    "log_records.py": {"logging", "traceback"},
+    "compression.py": {"zlib", "brotli", "backports", "compression", "sys"},
+}
+"""The first says what a log record of every part is, and writes none. The second decompresses bytes in memory, and asks `sys` for
+Python's version only."""
 FLOORS = {
     "schemas": (
-        {"identity", "keys", "processes", "proofs", "refusals", "request_context", "sanitizing"},
+        {"content_codings", "identity", "keys", "processes", "proofs", "refusals", "request_context", "sanitizing"},
         {"events", "failures", "log_records", "tasks"},
-        {"messages", "parsing"},
+        {"compression", "messages", "parsing"},
         {"drift", "masking"},
         {"providers"},
         {"contracts"},

@@ -69,4 +69,11 @@ def test_the_same_seed_makes_the_same_bodies_of_every_outcome() -> None:
     for tally in (one, other):
         loop.run(tally, 7, lambda tally=tally: tally.bodies < 1500)  # type: ignore[misc]
     assert one == other
-    assert {outcome for _, outcome in one.outcomes} == {"decoded", "malformed", "wrong_type", "no_event", "no_order"}
+    assert {outcome for _, outcome in one.outcomes} == {
+        "decoded",
+        "malformed",
+        "wrong_type",
+        "no_event",
+        "no_order",
+        "compression",
+    }

@@ -60,7 +60,7 @@ def test_every_field_comes_back_as_it_was_sent() -> None:
 
 def test_each_field_is_filled_from_a_header_or_is_the_peer_or_the_provider_s_own() -> None:
     assert {*COMMON.values(), "peer", "headers"} == set(RequestContext.__struct_fields__)
-    assert sorted(LEAST_FIRST) == sorted(COMMON.values())
+    assert sorted([*LEAST_FIRST, "content_encoding"]) == sorted(COMMON.values()), "a body cannot be read without its coding"
 
 
 def test_no_other_header_is_kept() -> None:
@@ -97,10 +97,13 @@ def test_kept_values_are_bounded_and_printable_whatever_is_sent(headers: dict[by
 @pytest.mark.parametrize("junk", [b'"', b"\\", b"\0", b"\x1b[31m", b"\xff", b"\r\n", b"a,"])
 def test_sixty_kilobytes_in_every_header_are_bounded_and_the_most_important_stays(junk: bytes) -> None:
     long = junk * (60_000 // len(junk))
-    encoded = AFOSTO.encode(CLIENT, dict.fromkeys(NAMES, long))
+    encoded = AFOSTO.encode(CLIENT, dict.fromkeys(NAMES, long) | {b"content-encoding": b"gzip, br"})
     context = decode_context(encoded)
     assert len(encoded) <= MAX_BYTES
     assert (context.peer, context.user_agent, context.tracestate) == ("203.0.113.9", "", "")
+    assert context.content_encoding == "gzip, br", (
+        "the ingress accepts no longer one, and without it no worker could read the body"
+    )
     expected = "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in long[:MAX_VALUE_BYTES])
     assert context.headers["x-afosto-tenant"] == expected
 
