@@ -5,7 +5,7 @@ of any size. A model of the documented rules says after every batch which alerts
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,11 +75,11 @@ def _newest(events: list[Event]) -> Event | None:
     return max(events, key=ordering_key, default=None)
 
 
-def life_of(chance: random.Random, order: str) -> list[Event]:
+def life_of(chance: random.Random, order: str, kinds: Sequence[Kind] = KINDS) -> list[Event]:
     """The events of an order in the order of arrival; some have the same time, some none."""
     events = []
     for number in range(chance.randrange(2, 9)):
-        kind, minute = chance.choice(KINDS), chance.randrange(30)
+        kind, minute = chance.choice(kinds), chance.randrange(30)
         fields: dict[str, object] = {}
         if kind in PROMISES or kind is LATE:
             fields["promised_at"] = at(chance.randrange(60, 120))
@@ -141,13 +141,13 @@ def _check_missing(order: str, model: Model, rows: list[dict[str, object]], told
         assert still_open[0]["identity"] in told & {each.identity for each in after}, order
 
 
-def live(ledger: LedgerFixture, orders: int, start: int = 0) -> dict[str, Model]:
+def live(ledger: LedgerFixture, orders: int, start: int = 0, kinds: Sequence[Kind] = KINDS) -> dict[str, Model]:
     """Let these orders live, each on its own."""
     models = {}
     for seed in range(start, start + orders):
         chance, order = random.Random(seed), f"order-{seed}"  # noqa: S311 - the same lives in every run
         model = models[order] = Model()
-        for lane, batch in out_of_step(chance, life_of(chance, order)):
+        for lane, batch in out_of_step(chance, life_of(chance, order, kinds)):
             ledger.apply(lane, *batch)
             model.handle(lane, [each for each in batch if each not in model.done[lane]])
     return models
@@ -161,6 +161,27 @@ def test_a_thousand_orders_get_every_alert_once_and_no_other(migrated_sqlite: Pa
         assert sum(len(model.late_keys) for model in models.values()) > 500
         assert sum(bool(model.reports_after_the_end) for model in models.values()) > 300
         check(ledger, models)
+
+
+def test_an_alert_that_is_split_twice_leaves_one_open(ledger_fixture: LedgerFixture) -> None:
+    reports = {minute: event(MIA, minute) for minute in (0, 2, 4)}
+    ends = {minute: event(Kind.DELIVERED, minute) for minute in (1, 3)}
+    for minute in (4, 0, 2):
+        ledger_fixture.apply("customer_mia", reports[minute])
+    ledger_fixture.apply("timeline", ends[1], reports[2])
+    ledger_fixture.apply("timeline", reports[0], ends[3], reports[4])
+    rows = sorted(ledger_fixture.rows("customer_mia_alerts"), key=lambda row: row["first_reported_at"])
+    assert [(row["first_reported_at"], row["closed_at"]) for row in rows] == [(at(0), at(1)), (at(2), at(3)), (at(4), None)]
+    assert [row["identity"] for row in rows] == [reports[minute].identity for minute in (0, 2, 4)]
+    assert len(ledger_fixture.alerts()) == 2, "the reports that opened an alert: the second and the third"
+
+
+def test_customers_who_are_missing_again_and_again_get_their_alerts(migrated_sqlite: Path, tmp_path: Path) -> None:
+    """Lives of reports and ends only: an alert is split more than once."""
+    database = tmp_path / "ledger.db"
+    database.write_bytes(migrated_sqlite.read_bytes())
+    with open_ledger_fixture(f"sqlite:///{database}", **WEBHOOK) as ledger:
+        check(ledger, live(ledger, 400, start=20_000, kinds=(MIA, MIA, Kind.DELIVERED)))
 
 
 def test_so_do_orders_on_either_database(migrated_ledger_url: str) -> None:

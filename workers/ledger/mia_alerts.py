@@ -42,6 +42,9 @@ _CLOSE = (
     .where(_its.closed_at.is_(None), _its.last_reported_at <= bindparam("at"))
     .values(closed_at=bindparam("at"), closed_by=bindparam("by"))
 )
+_ALL = select(_its.identity, _its.first_reported_at, _its.last_reported_at, _its.closed_by).where(
+    _its.provider == bindparam("its_provider"), _its.order_id == bindparam("its_order")
+)
 _CHANGE = update(table).where(
     _its.provider == bindparam("its_provider"),
     _its.order_id == bindparam("its_order"),
@@ -124,8 +127,25 @@ def _split(work: UnitOfWork, rows: dict[Name, Any]) -> None:
         else:
             _change(work.connection, name, row.identity, **_closed(before, row, ends))
             still_open = {"first_reported_at": after[0].at, "last_reported_at": row.last_reported_at}
+            _free_identity(work.connection, name, after[0].identity, reports[name])
             insert_new(work.connection, table, [_row(name, after[0], **still_open)])
             work.alert(alert_of(name, after[0], after[0].identity, work.now))
+
+
+def _free_identity(connection: Connection, name: Name, identity: str, reports: Sequence[Report]) -> None:
+    """Let a closed alert give up the identity of a report that now opens an alert of its own.
+
+    The alert was opened by that report and has been split since: what is left of it are earlier reports. It takes the identity of
+    one of them; while the history has none, that of the end that closed it.
+    """
+    rows = connection.execute(_ALL, {"its_provider": name[0], "its_order": name[1]}).all()
+    for row in rows:
+        if row.identity == identity:
+            taken = {each.identity for each in rows}
+            left = (each for each in reports if row.first_reported_at <= each.at <= row.last_reported_at)
+            other = next((each for each in left if each.identity not in taken), None)
+            about = {} if other is None else _about(other)
+            _change(connection, name, identity, **{"identity": f"{identity}:{row.closed_by}"} | about)
 
 
 def _closed(reports: Sequence[Report], row: Any, ends: Sequence[End]) -> dict[str, Any]:
@@ -141,19 +161,21 @@ def _closed(reports: Sequence[Report], row: Any, ends: Sequence[End]) -> dict[st
 
 
 def _row(name: Name, opened_by: Report, **values: Any) -> Row:
+    return {"provider": name[0], "order_id": name[1], **_about(opened_by), **values}
+
+
+def _about(opened_by: Report) -> Row:
+    """The columns that say which report opened an alert."""
     return {
-        "provider": name[0],
-        "order_id": name[1],
         "identity": opened_by.identity,
         "event_id": opened_by.event_id,
         "occurred_at": opened_by.occurred_at,
         "received_at": opened_by.received_at,
-        **values,
     }
 
 
-def _change(connection: Connection, name: Name, identity: str, **values: object) -> None:
-    connection.execute(_CHANGE, {"its_provider": name[0], "its_order": name[1], "its_identity": identity, **values})
+def _change(connection: Connection, name: Name, opened_by: str, /, **values: object) -> None:
+    connection.execute(_CHANGE, {"its_provider": name[0], "its_order": name[1], "its_identity": opened_by, **values})
 
 
 def _reports_of(connection: Connection, names: Collection[Name]) -> dict[Name, list[Report]]:
