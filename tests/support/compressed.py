@@ -4,6 +4,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import brotli
 
@@ -35,6 +36,7 @@ def compressed(body: bytes, *codings: str) -> bytes:
     return body
 
 
+@cache
 def zeros(coding: str, mib: int) -> bytes:
     """So many MiB of nothing, compressed piece by piece, so that the test itself needs no memory for them."""
     return b"".join(_pieces(coding, mib))
