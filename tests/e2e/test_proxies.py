@@ -11,6 +11,7 @@ from ingress.body_reader import BODY_TIMEOUT_SECONDS
 from tests.e2e.proxy_fixtures import HOST, POST, ask, status_of
 from tests.e2e.proxy_programs import FOLDER, NAME, Proxy
 from tests.e2e.recording_upstream import RecordingUpstream
+from tests.support.compressed import COMPRESS, compressed
 from tests.support.settings import LOOPBACK, make_settings
 from tests.support.waiting import wait_for
 
@@ -103,6 +104,17 @@ def test_a_body_is_complete_before_the_ingress_gets_the_request(proxy: Proxy, up
         slow.sendall(b"body")
         assert status_of(slow.recv(65536)) == 200
     assert upstream.requests[-1].body == b"slowbody"
+
+
+def test_a_compressed_body_and_its_coding_arrive_as_they_were_sent(proxy: Proxy, upstream: RecordingUpstream) -> None:
+    for coding in COMPRESS:
+        body = compressed(b'{"event":"picking"}', coding)
+        head = b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(body))
+        assert status_of(ask(proxy, POST + head + body)) == 200
+    assert [request.values("Content-Encoding") for request in upstream.requests] == [[coding] for coding in COMPRESS]
+    assert [request.body for request in upstream.requests] == [
+        compressed(b'{"event":"picking"}', coding) for coding in COMPRESS
+    ]
 
 
 def test_the_log_has_the_path_and_neither_query_nor_headers(proxy: Proxy) -> None:

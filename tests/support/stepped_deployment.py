@@ -75,8 +75,9 @@ class SteppedDeployment:
             celery.task(_nothing, name=retry_task_name(name), shared=False)
         notifier = Notifier(celery, self.store)
         self.scheduler = RetryScheduler(celery, self.failures)
+        self.drift = DriftMonitor(self.client)
         self._dispatcher = Dispatcher(
-            self.store, notifier, Router(handlers), decoder=EventDecoder(self.zone), seen_ms=self.seen_ms
+            self.store, notifier, Router(handlers), decoder=EventDecoder(self.zone), seen_ms=self.seen_ms, drift=self.drift
         )
         self._channels = Channels(ledger_fixture.settings)
         self._relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, self._channels)
@@ -85,8 +86,9 @@ class SteppedDeployment:
             each.name: HandlerRunner(each, self.store, ledger_fixture.ledger, self._relay, EventDecoder(self.zone))
             for each in handlers
         }
-        drift = DriftMonitor(self.client)
-        resources = Resources(ledger_fixture.settings, handlers, self.store, notifier, self.failures, self.scheduler, drift)
+        resources = Resources(
+            ledger_fixture.settings, handlers, self.store, notifier, self.failures, self.scheduler, self.drift
+        )
         self.executor = RetryExecutor(resources, ledger_fixture.ledger, self._relay)
         self._now_ms = int(time.time() * 1000)
 
