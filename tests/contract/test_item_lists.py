@@ -3,15 +3,20 @@
 import itertools
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import text
 
 from schemas.events import Effect, Event, Kind
 from tests.contract.handler_events import ORDER, at, event, line
 from tests.support.ledger_fixture import LedgerFixture
+from tests.support.waiting import wait_for
+from workers.handlers.refunds import refunds
+from workers.ledger.unit_of_work import UnitOfWork
 from workers.testing import load_event
 
 Item = dict[str, Any]
@@ -227,3 +232,17 @@ def test_a_list_that_a_newer_release_reads_in_full_replaces_what_was_read_before
     whole = event(Kind.ORDER_ITEM_REFUND, 1, lines=(line("milk", refunded=True), line("eggs", refunded=True)))
     ledger_fixture.apply_each(replace(whole, lines=whole.lines[:1]), whole)
     assert [row["line"] for row in ledger_fixture.rows("refunds")] == ["eggs", "milk"]
+
+
+def test_of_two_workers_the_second_sees_the_list_of_the_first(ledger_fixture: LedgerFixture) -> None:
+    """Their lists name the line by different keys, so that no unique key makes the second wait."""
+    first, second = listed(Effect.REFUND, 1, R | {"yes": 1}), listed(Effect.REFUND, 2, R | Q | {"yes": 1})
+    with ThreadPoolExecutor(1) as pool:
+        with ledger_fixture.ledger.begin() as connection:
+            refunds(UnitOfWork(lambda: connection, ledger_fixture.settings, at(3)), [first])
+            done = pool.submit(ledger_fixture.apply, "refunds", second)
+            if connection.dialect.name == "postgresql":
+                waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                wait_for(lambda: done.done() or connection.execute(waiting).scalar_one() > 0, 30, "the second to wait")
+        done.result(30)
+    assert [(row["line"], row["event_id"]) for row in ledger_fixture.rows("refunds")] == [("R", first.event_id)]
