@@ -4,16 +4,18 @@ Lists are read by their ordering keys. `workers.ledger.line_matching` says which
 does not show a line says nothing of it, nor does one in which the line's state could not be read.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from schemas.events import Event, Line
 from schemas.identity import identity_of
 from schemas.parsing.texts import MAX_KEY_CHARS
 from workers.ledger.event_order import ordering_key
 from workers.ledger.item_lines import ListedLine, State, TrackedLine
-from workers.ledger.line_matching import match
+from workers.ledger.line_matching import codes_told_apart, match, numbers_are_places
 from workers.ledger.upsert import Row
 
 _OF_ROW = "row:"
@@ -82,11 +84,13 @@ def histories(lists: Iterable[ItemList], state_of: StateOf) -> list[LineHistory]
     found: list[LineHistory] = []
     by_row: dict[str, LineHistory] = {}
     ordered = sorted(lists, key=lambda each: (not each.is_row, each.news, each.identity))
+    shown = [each.lines for each in ordered if not each.is_row]
+    are_places, apart = numbers_are_places(shown), codes_told_apart(shown)
     for each in ordered:
         if each.is_row:
             _add_row(each, state_of, found, by_row)
         else:
-            _add(each, state_of, found)
+            _add(each._replace(lines=_without_numbers(each.lines)) if are_places else each, state_of, found, apart)
     with_effect = [each for each in found if each.tracked.has_effect]
     if by_row:
         for history in with_effect:
@@ -94,11 +98,21 @@ def histories(lists: Iterable[ItemList], state_of: StateOf) -> list[LineHistory]
     return sorted(with_effect, key=lambda each: each.first.by.news)
 
 
-def _add(by: ItemList, state_of: StateOf, found: list[LineHistory]) -> None:
+def _without_numbers(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines without their numbers, and with the keys that they would have then."""
+    return tuple(
+        line
+        if line.number is None
+        else replace(line, number=None, line=line.codes[0][1] if line.codes else line.name or line.line)
+        for line in lines
+    )
+
+
+def _add(by: ItemList, state_of: StateOf, found: list[LineHistory], apart: Set[str]) -> None:
     keys = {line.line for line in by.lines}
     history_of = {id(each.tracked): each for each in found}
     lines = [ListedLine(line, state_of(line), keys) for line in by.lines]
-    for listed, tracked in match([each.tracked for each in found], lines):
+    for listed, tracked in match([each.tracked for each in found], lines, apart):
         if tracked is None:
             found.append(history := LineHistory(TrackedLine(listed), []))
         else:

@@ -4,9 +4,9 @@ A provider lists the whole order each time: in any order, with codes that come a
 list's lines are matched one to one with the known lines. The first of these rules that ties two lines decides:
 
 1. the same line number, and the strongest code of the list's line was the strongest of the known line;
-2. the same strongest code, likewise;
+2. the same strongest code, likewise; not if numbers tell lines of that code apart (see below);
 3. the same line number and a code in common, of whatever kinds;
-4. a code in common, of whatever kinds;
+4. a code in common, of whatever kinds; likewise;
 5. the same line number and name, unless codes of one kind differ;
 6. the same name, unless codes of one kind differ;
 7. the same line number, unless codes of one kind differ;
@@ -17,12 +17,17 @@ Rules 1 to 4 first tie lines of one quantity and unit, then others: a quantity t
 line to several, one with equal quantity and unit goes first, then one with equal quantity, then one that stands alike (refunded or not, replaced by the same
 product or not). Then a line that is refunded or replaced takes one that has been before, and any other line one that has not.
 The place in the list decides nothing. Lines that no rule ties are two lines.
+
+All lists of an order say what its line numbers are worth. Two lines of one code with different numbers in one list: numbers tell
+lines of that code apart. A product under different numbers, and one of them with different products: numbers are places, and
+decide nothing.
 """
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
+from schemas.events import Line
 from workers.ledger.item_lines import ANY_KIND, ListedLine, TrackedLine
 
 Pair = tuple[ListedLine, TrackedLine | None]
@@ -38,8 +43,37 @@ class _Rule(NamedTuple):
     of_listed: Callable[[ListedLine], _Keys]
 
 
-def match(known: Sequence[TrackedLine], lines: Sequence[ListedLine]) -> list[Pair]:
-    """Each line of a list with the known line that it is, or None. The order depends on what the lines say alone."""
+def numbers_are_places(lists: Iterable[Sequence[Line]]) -> bool:
+    """Whether the line numbers of an order are places in its lists."""
+    numbers_of: dict[tuple[str, str], set[str]] = defaultdict(set)
+    codes_of: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for line in (line for lines in lists for line in lines):
+        if line.number and line.codes and line.substitute is None:
+            kind, value = line.codes[0]
+            numbers_of[kind, value].add(line.number)
+            codes_of[line.number, kind].add(value)
+    return any(
+        len(numbers) > 1 and any(len(codes_of[number, kind]) > 1 for number in numbers)
+        for (kind, _), numbers in numbers_of.items()
+    )
+
+
+def codes_told_apart(lists: Iterable[Sequence[Line]]) -> frozenset[str]:
+    """The codes of which one list shows several lines, each with a number of its own."""
+    apart: set[str] = set()
+    for lines in lists:
+        number_of: dict[str, str] = {}
+        for line in lines:
+            if line.number:
+                apart.update(value for _, value in line.codes if number_of.setdefault(value, line.number) != line.number)
+    return frozenset(apart)
+
+
+def match(known: Sequence[TrackedLine], lines: Sequence[ListedLine], apart: Set[str] = frozenset()) -> list[Pair]:
+    """Each line of a list with the known line that it is, or None. The order depends on what the lines say alone.
+
+    `apart`: the codes of which numbers tell lines apart.
+    """
     free = sorted(lines, key=ListedLine.sort_key)
     if not known:
         return [(each, None) for each in free]
@@ -47,7 +81,7 @@ def match(known: Sequence[TrackedLine], lines: Sequence[ListedLine]) -> list[Pai
         each.is_taken = False
     candidates = [each for each in known if not each.has_effect] + [each for each in reversed(known) if each.has_effect]
     pairs: list[Pair] = []
-    for rule in _rules(known, lines):
+    for rule in _rules(known, lines, apart):
         pairs += _apply(rule, candidates, free)
         free = [each for each in free if not each.is_taken]
         candidates = [each for each in candidates if not each.is_taken]
@@ -124,11 +158,11 @@ _PREFERENCES: Sequence[_Preference] = (
 )
 
 
-def _rules(known: Sequence[TrackedLine], lines: Sequence[ListedLine]) -> Iterator[_Rule]:
+def _rules(known: Sequence[TrackedLine], lines: Sequence[ListedLine], apart: Set[str]) -> Iterator[_Rule]:
     """The rules that can tie anything here."""
     values = {value for line in lines for _, value in line.codes}
     if not all(values.isdisjoint(each.values) for each in known):
-        yield from _BY_CODE
+        yield from _by_code(apart) if apart else _BY_CODE
     yield from _by_name(known)
     in_list, in_known = (Counter(each.number for each in side) for side in (lines, known))
     yield _Rule(lambda each: _unique(each, in_known), lambda each: _unique(each, in_list))
@@ -173,12 +207,24 @@ def _nothing(line: _Line) -> _Keys:
     return () if line.number or codes or line.name else [None]
 
 
-_CODES = (
-    _Rule(lambda each: _numbered(each, each.strongest), lambda each: _numbered(each, _values(each)[:1])),
-    _Rule(lambda each: [*each.strongest], lambda each: _values(each)[:1]),
-    _Rule(lambda each: _numbered(each, each.values), lambda each: _numbered(each, _values(each))),
-    _Rule(lambda each: [*each.values], _values),
-)
+def _not_apart(line: _Line, values: Iterable[str], apart: Set[str]) -> _Keys:
+    """Keys of codes. A code whose lines numbers tell apart ties no two lines of different numbers."""
+    keys: list[Hashable] = [value for value in values if value not in apart]
+    for value in values:
+        if value in apart:
+            is_known = isinstance(line, TrackedLine)
+            keys += [(value, "numberless")] if line.number is None or is_known else []
+            keys += [(value, "numbered")] if line.number is None or not is_known else []
+    return keys
+
+
+def _codes(apart: Set[str]) -> tuple[_Rule, ...]:
+    return (
+        _Rule(lambda each: _numbered(each, each.strongest), lambda each: _numbered(each, _values(each)[:1])),
+        _Rule(lambda each: _not_apart(each, each.strongest, apart), lambda each: _not_apart(each, _values(each)[:1], apart)),
+        _Rule(lambda each: _numbered(each, each.values), lambda each: _numbered(each, _values(each))),
+        _Rule(lambda each: _not_apart(each, each.values, apart), lambda each: _not_apart(each, _values(each), apart)),
+    )
 
 
 def _of_one_amount(rule: _Rule) -> _Rule:
@@ -189,4 +235,9 @@ def _with_amount(line: _Line, keys: _Keys) -> _Keys:
     return () if line.amount[0] is None else [(key, line.amount) for key in keys]
 
 
-_BY_CODE = (*map(_of_one_amount, _CODES), *_CODES)
+def _by_code(apart: Set[str]) -> tuple[_Rule, ...]:
+    rules = _codes(apart)
+    return (*map(_of_one_amount, rules), *rules)
+
+
+_BY_CODE = _by_code(frozenset())
