@@ -82,7 +82,7 @@ class Unreadable(Struct, frozen=True, gc=False):
     line: str | None = None
 
 
-class Product(Struct, frozen=True, gc=False):
+class Product(Struct, frozen=True, gc=False, omit_defaults=True):
     """A product that replaces another. `codes`: all codes that the provider gives it, as in `Line`."""
 
     product: str
@@ -91,7 +91,7 @@ class Product(Struct, frozen=True, gc=False):
     codes: tuple[tuple[str, str], ...] = ()
 
 
-class Line(Struct, frozen=True, gc=False):
+class Line(Struct, frozen=True, gc=False, omit_defaults=True):
     """One line of an order as an item event lists it.
 
     `line` is the provider's own key of the line, or the product's where there is none; a second line of the same product

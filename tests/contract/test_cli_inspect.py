@@ -10,7 +10,7 @@ import pytest
 
 from schemas import keys
 from schemas.events import Kind
-from tests.contract.handler_events import ORDER, at
+from tests.contract.handler_events import ORDER, at, event, line
 from tests.contract.test_wrong_clocks import told, without_time
 from tests.payloads import FLAT_ORDER, FOLDER, recorded
 from tests.support.command_line import CommandResult, curbside, in_process
@@ -127,6 +127,19 @@ def test_order_shows_times_as_sent_sorts_by_what_can_be_meant_and_marks_the_time
     assert (steps["delivering"]["at"], steps["delivering"]["ordered_at"]) == ("2062-01-01T00:00:00Z", "2026-03-01T12:00:00Z")
     assert steps["customer_mia"]["has_time"] is False
     assert not {"has_time", "ordered_at"} & set(steps["delivered"])
+
+
+def test_order_shows_what_a_later_list_takes_back(shell: Shell) -> None:
+    ledger = shell.stepped_deployment.ledger_fixture
+    first, last = (event(Kind.ORDER_ITEM_REFUND, minute, lines=(line("milk", refunded=minute == 1),)) for minute in (1, 2))
+    ledger.apply_each(last, first)
+    lines, (trace,) = shell("order", ORDER).output.splitlines(), shell.json("order", ORDER)
+    steps = {step["what"]: step for step in trace["steps"]}
+    assert (steps["refund"]["event_id"], steps["refund"]["details"]["withdrawn_by"]) == (first.event_id, last.event_id)
+    taken_back = steps["refund_withdrawn"]
+    assert (taken_back["event_id"], taken_back["at"]) == (last.event_id, "2026-03-01T12:02:00Z")
+    assert taken_back["details"] == {"line": "milk", "product": "milk"}
+    assert [said.split()[2] for said in lines if "refund" in said.split()[2:3][0]] == ["refund", "refund_withdrawn"]
 
 
 def test_order_and_status_show_an_alert_that_was_too_old(shell: Shell) -> None:

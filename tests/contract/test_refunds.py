@@ -64,10 +64,15 @@ def test_a_refund_without_a_quantity_is_stored_without_one(ledger_fixture: Ledge
     assert ledger_fixture.row("refunds")["quantity"] is None
 
 
-def test_a_large_batch_of_refunds_costs_one_statement(ledger_fixture: LedgerFixture) -> None:
-    ledger_fixture.apply("refunds", event(REFUND, 0, "other", lines=(line("1", refunded=True),)))
-    batch = [event(REFUND, n, f"order-{n}", lines=tuple(line(str(i), refunded=True) for i in range(3))) for n in range(100)]
-    with ledger_fixture.recording_statements() as statements:
-        ledger_fixture.apply("refunds", *batch)
-    assert len([text for text in statements if not text.startswith("BEGIN")]) == 1
-    assert len(ledger_fixture.rows("refunds")) == 301
+def test_a_large_batch_costs_as_many_statements_as_a_small_one(ledger_fixture: LedgerFixture) -> None:
+    ledger_fixture.apply_each(event(REFUND, 0, "other", lines=(line("1", refunded=True),)))
+    counts = []
+    for minutes in (1, 2):
+        for size in (1, 100):
+            lines = tuple(line(str(number), refunded=number < 2 * minutes) for number in range(5))
+            batch = [event(REFUND, minutes, f"{size}-{number}", lines=lines) for number in range(size)]
+            with ledger_fixture.recording_statements() as statements:
+                ledger_fixture.apply("refunds", *batch)
+            counts.append(len([text for text in statements if not text.startswith("BEGIN")]))
+    assert counts == [5] * 4, "the lock, two reads, the lists and the rows"
+    assert len(ledger_fixture.rows("refunds")) == 1 + 101 * 4

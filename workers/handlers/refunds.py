@@ -1,47 +1,74 @@
-"""Refunds: one row for each order and line, from the first event that lists it. Every event carries the whole item list."""
+"""Refunds: one row for each line that a list has shown as refunded, from the first list that does.
 
-from collections.abc import Sequence
+Every event carries the whole item list, in any order of its lines. The rows are worked out from all lists of refund events of
+the order (`workers.ledger.item_lists`), so their order of arrival does not count. A line that the newest list that shows it
+shows as not refunded is withdrawn: the row says by which event and when, and stays. What the list of an event of another kind
+says of refunds does not count.
+"""
 
-from schemas.events import Effect, Event, Kind
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from schemas.events import Effect, Event, Kind, Line
 from workers.handler import UnitOfWork, handler
-from workers.ledger.event_order import ordering_key
+from workers.ledger.item_effects import ItemList, LineHistory, histories, list_of_row, row_keys
+from workers.ledger.item_lines import State
+from workers.ledger.item_lists import ItemEffect, lists_by_order
 from workers.ledger.tables import refunds as table
 from workers.ledger.unreadable_parts import fail_unreadable
-from workers.ledger.upsert import Assignments, Insert, Row, older, upsert
-
-_REFUND_COLUMNS = ("event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit")
+from workers.ledger.upsert import Assignments, Insert, Row
 
 
 @handler("refunds", Kind.ORDER_ITEM_REFUND)
 def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Write the refunds of these events."""
-    upsert(work.connection, table, fold(events), _assign)
+    """Write the refunds of these events' orders."""
+    if lists := lists_by_order(events):
+        _REFUNDS.apply(work.connection, lists)
     fail_unreadable(work, events, Effect.REFUND)
 
 
-def _assign(statement: Insert) -> Assignments:
-    return older(statement, table, "first_news", _REFUND_COLUMNS)
+def fold(events: Iterable[Event]) -> list[Row]:
+    """The rows that these events alone ask for, sorted by order. Pure."""
+    rows = []
+    for (provider, order_id), lists in sorted(lists_by_order(events).items()):
+        rows += [{"provider": provider, "order_id": order_id, **row} for row in rows_of(lists.values())]
+    return rows
 
 
-def fold(events: Sequence[Event]) -> list[Row]:
-    """One row for each refunded line, as the first event has it; sorted. Pure."""
-    rows: dict[tuple[str, str, str], Row] = {}
-    for event in sorted(events, key=ordering_key):
-        for order_id in event.order_ids:
-            for line in event.lines:
-                if line.refunded:
-                    row = {
-                        "provider": event.provider,
-                        "order_id": order_id,
-                        "line": line.line,
-                        "event_id": event.event_id,
-                        "occurred_at": event.occurred_at,
-                        "received_at": event.received_at,
-                        "first_news": ordering_key(event),
-                        "product": line.product,
-                        "product_name": line.name,
-                        "quantity": line.quantity,
-                        "unit": line.unit,
-                    }
-                    rows.setdefault((event.provider, order_id, line.line), row)
-    return [rows[key] for key in sorted(rows)]
+def rows_of(lists: Iterable[ItemList]) -> list[Row]:
+    """The rows of an order with these lists. Pure."""
+    found = histories(lists, _state)
+    return [_row(history, key) for history, key in zip(found, row_keys(found), strict=True)]
+
+
+def _state(line: Line) -> State | None:
+    return None if Effect.REFUND in line.unknown else (line.refunded, "")
+
+
+def _row(history: LineHistory, key: str) -> Row:
+    first, withdrawal = history.first, history.withdrawal()
+    return {
+        "line": key,
+        "event_id": first.by.event_id,
+        "occurred_at": first.by.occurred_at,
+        "received_at": first.by.received_at,
+        "first_news": first.by.news,
+        "product": first.line.product,
+        "product_name": first.line.name,
+        "quantity": first.line.quantity,
+        "unit": first.line.unit,
+        "withdrawn_by": withdrawal and withdrawal.event_id,
+        "withdrawn_at": withdrawal and withdrawal.occurred_at,
+    }
+
+
+def _lists_of_row(row: Row, lists: Collection[ItemList]) -> Iterator[ItemList]:
+    if row["event_id"] not in {each.event_id for each in lists if not each.is_row}:
+        line = Line(row["line"], row["product_name"], row["product"], row["quantity"], row["unit"], refunded=True)
+        yield list_of_row(row, row["first_news"], line)
+
+
+def _overwrite(statement: Insert) -> Assignments:
+    return {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+
+
+_REFUNDS = ItemEffect(Effect.REFUND, table, rows_of, _lists_of_row, _overwrite)

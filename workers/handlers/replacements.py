@@ -1,85 +1,115 @@
-"""Replacements: one row for each order, line and substitute. A newer substitute supersedes the older ones of its line.
+"""Replacements: one row for each line and substitute that a list has shown, from the first list that does.
 
-Every event carries the whole item list, so only a substitute that is new to its line is a new replacement. A superseded
-substitute that a newer event lists again becomes the line's substitute again.
+Every event carries the whole item list, in any order of its lines. The rows are worked out from all lists of replacement events
+of the order (`workers.ledger.item_lists`), so their order of arrival does not count.
+
+- Another substitute of a line supersedes those before. One that a newer list shows again is the line's substitute again.
+- A line that the newest list that shows it shows as not replaced is withdrawn: the row of its last substitute says by which event
+  and when, and stays.
+- Two substitutes of a line are one if the strongest kind of code that both have is equal. Without such a kind, any equal
+  code makes them one; without any code of one of them, the name does.
 """
 
-from collections.abc import Sequence
-
-from sqlalchemy import Connection, bindparam, func, select, update
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from schemas.events import Effect, Event, Kind, Line, Product
 from workers.handler import UnitOfWork, handler
-from workers.ledger.event_order import ordering_key
-from workers.ledger.orders import lock_orders
+from workers.ledger.item_effects import ItemList, LineHistory, Shown, free_key, histories, list_of_row, row_keys
+from workers.ledger.item_lines import State
+from workers.ledger.item_lists import ItemEffect, lists_by_order
 from workers.ledger.tables import replacements as table
 from workers.ledger.unreadable_parts import fail_unreadable
-from workers.ledger.upsert import Assignments, Insert, Row, newer, older, upsert
+from workers.ledger.upsert import Assignments, Insert, Row
 
-_FIRST_COLUMNS = (
-    "event_id", "occurred_at", "received_at", "product", "product_name", "quantity", "unit", "substitute_name",
-    "substitute_quantity",
-)  # fmt: skip
-
-
-_its, _rival = table.c, table.alias("rival").c
-_SUPERSEDE = (
-    update(table)
-    .where(_its.provider == bindparam("its_provider"), _its.order_id == bindparam("its_order"))
-    .where(_its.line == bindparam("its_line"))
-    .values(
-        superseded_by=func.nullif(
-            select(_rival.substitute)
-            .where(_rival.provider == _its.provider, _rival.order_id == _its.order_id, _rival.line == _its.line)
-            .order_by(_rival.last_news.desc(), _rival.substitute.desc())
-            .limit(1)
-            .correlate(table)
-            .scalar_subquery(),
-            _its.substitute,
-        )
-    )
-)
+_UNKNOWN = "unknown"
+"""The product of a substitute of which the provider says nothing."""
 
 
 @handler("replacements", Kind.ORDER_ITEM_REPLACEMENT)
 def replacements(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Write the replacements of these events, and which substitute is the current one of each line."""
+    """Write the replacements of these events' orders, and which substitute is the current one of each line."""
+    if lists := lists_by_order(events):
+        _REPLACEMENTS.apply(work.connection, lists)
     fail_unreadable(work, events, Effect.REPLACEMENT)
-    if not (rows := fold(events)):
-        return
-    lock_orders(work.connection, ((row["provider"], row["order_id"]) for row in rows))
-    upsert(work.connection, table, rows, _assign)
-    _supersede(work.connection, rows)
 
 
-def _assign(statement: Insert) -> Assignments:
-    return older(statement, table, "first_news", _FIRST_COLUMNS) | newer(statement, table, "last_news", ())
+def rows_of(lists: Iterable[ItemList]) -> list[Row]:
+    """The rows of an order with these lists. Pure."""
+    found = histories(lists, _state)
+    return [row for history, key in zip(found, row_keys(found), strict=True) for row in _rows_of_line(history, key)]
 
 
-def fold(events: Sequence[Event]) -> list[Row]:
-    """One row for each line and substitute: the first event's values, and the newest event's ordering key; sorted. Pure."""
-    rows: dict[tuple[str, str, str, str], Row] = {}
-    for event in sorted(events, key=ordering_key):
-        for order_id in event.order_ids:
-            for line in event.lines:
-                if line.substitute is not None:
-                    row = _row(event, order_id, line, line.substitute)
-                    key = (event.provider, order_id, line.line, line.substitute.product)
-                    rows.setdefault(key, row)["last_news"] = row["last_news"]
-    return [rows[key] for key in sorted(rows)]
+def _state(line: Line) -> State | None:
+    if Effect.REPLACEMENT in line.unknown:
+        return None
+    return (False, "") if line.substitute is None else (True, line.substitute.product)
 
 
-def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
+class _Substitute:
+    """A product that has replaced a line, and what shows it, oldest first."""
+
+    def __init__(self, product: Product) -> None:
+        self.product, self.codes, self.shown = product.product, dict[str, str](), list[Shown]()
+        self.names = set[str]()
+
+    def add(self, shown: Shown, product: Product) -> None:
+        """Add a list that shows it."""
+        self.shown.append(shown)
+        self.codes.update(product.codes)
+        self.names.update(_names(product))
+
+    def is_same(self, product: Product) -> bool:
+        """Whether the product is this one."""
+        for kind, value in product.codes:
+            if kind in self.codes:
+                return self.codes[kind] == value
+        if self.codes and product.codes:
+            return not {value for _, value in product.codes}.isdisjoint(self.codes.values())
+        return not _names(product).isdisjoint(self.names)
+
+
+def _names(product: Product) -> set[str]:
+    """What names a product where codes of a kind are missing."""
+    return {product.product, product.name or product.product, *(value for _, value in product.codes)}
+
+
+def _rows_of_line(history: LineHistory, key: str) -> Iterator[Row]:
+    recent: list[_Substitute] = []  # the current one last
+    found: list[_Substitute] = []
+    for shown in history.shown:
+        if (product := shown.line.substitute) is not None:
+            says_nothing = product.product == _UNKNOWN and not product.codes
+            same = next((each for each in reversed(recent) if says_nothing or each.is_same(product)), None)
+            if same is None:
+                found.append(same := _Substitute(product))
+            else:
+                recent.remove(same)
+            recent.append(same)
+            same.add(shown, product)
+    taken: set[str | None] = set()
+    names = {id(each): free_key(each.product, taken) for each in found}
+    for each in found:
+        is_current = each is recent[-1]
+        withdrawal = history.withdrawal() if is_current else None
+        yield {
+            **_first_values(each.shown[0], key, names[id(each)]),
+            "last_news": each.shown[-1].by.news,
+            "superseded_by": None if is_current else names[id(recent[-1])],
+            "withdrawn_by": withdrawal and withdrawal.event_id,
+            "withdrawn_at": withdrawal and withdrawal.occurred_at,
+        }
+
+
+def _first_values(first: Shown, key: str, name: str) -> Row:
+    by, line = first.by, first.line
+    substitute = line.substitute or Product(name)
     return {
-        "provider": event.provider,
-        "order_id": order_id,
-        "line": line.line,
-        "substitute": substitute.product,
-        "event_id": event.event_id,
-        "occurred_at": event.occurred_at,
-        "received_at": event.received_at,
-        "first_news": ordering_key(event),
-        "last_news": ordering_key(event),
+        "line": key,
+        "substitute": name,
+        "event_id": by.event_id,
+        "occurred_at": by.occurred_at,
+        "received_at": by.received_at,
+        "first_news": by.news,
         "product": line.product,
         "product_name": line.name,
         "quantity": line.quantity,
@@ -89,7 +119,20 @@ def _row(event: Event, order_id: str, line: Line, substitute: Product) -> Row:
     }
 
 
-def _supersede(connection: Connection, rows: Sequence[Row]) -> None:
-    """On each line, let the substitute with the newest ordering key supersede the others."""
-    lines = sorted({(row["provider"], row["order_id"], row["line"]) for row in rows})
-    connection.execute(_SUPERSEDE, [dict(zip(("its_provider", "its_order", "its_line"), line, strict=True)) for line in lines])
+def _lists_of_row(row: Row, lists: Collection[ItemList]) -> Iterator[ItemList]:
+    """What the row says of the first list that shows the substitute, and of the last one."""
+    known = [each for each in lists if not each.is_row]
+    substitute = Product(row["substitute"], row["substitute_name"], row["substitute_quantity"])
+    line = Line(row["line"], row["product_name"], row["product"], row["quantity"], row["unit"], substitute=substitute)
+    is_first_known = row["event_id"] in {each.event_id for each in known}
+    if not is_first_known:
+        yield list_of_row(row, row["first_news"], line)
+    if row["last_news"] not in {each.news for each in known} and (is_first_known or row["last_news"] != row["first_news"]):
+        yield list_of_row(row, row["last_news"], line)
+
+
+def _overwrite(statement: Insert) -> Assignments:
+    return {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+
+
+_REPLACEMENTS = ItemEffect(Effect.REPLACEMENT, table, rows_of, _lists_of_row, _overwrite)

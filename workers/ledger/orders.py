@@ -11,7 +11,7 @@ from schemas.events import Event, Kind
 from workers.ledger.event_order import stored_time
 from workers.ledger.lookups import Lookup, Name
 from workers.ledger.tables import order_events, orders
-from workers.ledger.upsert import Assignments, Insert, upsert
+from workers.ledger.upsert import insert_and_lock
 
 TERMINAL = frozenset({Kind.DELIVERED, Kind.CANCELED})
 """Kinds that end an order, unless it reverts."""
@@ -36,11 +36,7 @@ def lock_orders(connection: Connection, names: Iterable[Name]) -> None:
     It locks their rows in `orders`, and inserts the missing ones. The sorted order prevents deadlocks.
     """
     rows = [{"provider": provider, "order_id": order_id} for provider, order_id in sorted(set(names))]
-    upsert(connection, orders, rows, _lock)
-
-
-def _lock(statement: Insert) -> Assignments:
-    return {"provider": statement.excluded.provider}
+    insert_and_lock(connection, orders, rows)
 
 
 class End(NamedTuple):

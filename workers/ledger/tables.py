@@ -114,7 +114,8 @@ replacements = Table(
     Column("superseded_by", String),
     *_withdrawal(),
 )
-"""One row for each order, line and substitute, from the first event that lists it. `superseded_by`: the newer substitute."""
+"""One row for each order, line and substitute, from the first event that lists it. `superseded_by`: the newer substitute.
+`withdrawn_by`: the event since which the line is listed as not replaced."""
 
 refunds = Table(
     "refunds",
@@ -129,7 +130,8 @@ refunds = Table(
     Column("unit", String),
     *_withdrawal(),
 )
-"""One row for each order and line, from the first event that lists the refund."""
+"""One row for each order and line, from the first event that lists the refund. `withdrawn_by`: the event since which the line is
+listed as not refunded."""
 
 late_deliveries = Table(
     "late_deliveries",

@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    false,
     func,
     select,
 )
@@ -49,6 +50,18 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row], assign: As
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert the rows whose primary key does not exist yet. All rows have the same columns."""
     _run(connection, table, rows, None)
+
+
+def insert_and_lock(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert the rows whose primary key does not exist yet. Lock the others until the transaction ends, and write nothing.
+
+    PostgreSQL locks a row before it asks the condition of the update, which is never met.
+    """
+    _run(connection, table, rows, _nothing)
+
+
+def _nothing(statement: Insert) -> Assignments:
+    return {}
 
 
 def inserted(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Key]:
@@ -114,6 +127,10 @@ def _postgresql_text(table: Table, columns: Sequence[str], assign: Assign | None
 def _completed(statement: Insert, table: Table, assign: Assign | None, returning: bool) -> Insert | ReturningInsert[Any]:
     if assign is None:
         statement = statement.on_conflict_do_nothing()
+    elif assign is _nothing:
+        key = next(iter(table.primary_key)).name
+        same = {key: statement.excluded[key]}
+        statement = statement.on_conflict_do_update(index_elements=table.primary_key, set_=same, where=false())
     else:
         statement = statement.on_conflict_do_update(index_elements=table.primary_key, set_=assign(statement))
     return statement.returning(*table.primary_key) if returning else statement

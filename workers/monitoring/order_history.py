@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from redis import Redis
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, RowMapping, Table, select
 
 from schemas.events import received_at
 from schemas.request_context import NO_CONTEXT, RequestContext
@@ -102,6 +102,8 @@ def _steps(connection: Connection, provider: str, order_id: str) -> Iterator[Ste
         query = select(table).where(its.provider == provider, its.order_id == order_id)
         for row in connection.execute(query).mappings():
             yield _step(what, _displayed(dict(row)), times)
+            if row.get("withdrawn_by"):
+                yield _withdrawal(what, row, times)
     key = outbox.c.idempotency_key
     topics = [f"{topic}:{provider}:{order_id}:" for topic in ("late_delivery", "customer_mia")]
     for prefix in topics:
@@ -120,6 +122,14 @@ def _step(what: str, details: dict[str, Any], times: dict[str, datetime]) -> Ste
     ordered_at = stored_time(details.pop("ordered_at", times.get(event_id)), at, details["received_at"])
     times[event_id] = ordered_at
     return Step(at, what, event_id, details, ordered_at=ordered_at if ordered_at != at else None, has_time=has_time)
+
+
+def _withdrawal(what: str, row: RowMapping, times: dict[str, datetime]) -> Step:
+    """The step that takes a refund or a replacement back. Its details name what it takes back."""
+    named = {name: row[name] for name in ("line", "substitute", "product", "product_name") if row.get(name) is not None}
+    at, event_id = row["withdrawn_at"], row["withdrawn_by"]
+    ordered_at = times.get(event_id, at)
+    return Step(at, f"{what}_withdrawn", event_id, named, ordered_at=ordered_at if ordered_at != at else None)
 
 
 def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
