@@ -72,7 +72,7 @@ def _read_deployment(
     try:
         with open_deployment() as deployment:
             status = wait_until_idle(deployment, timeout_seconds or 0)
-            return status, None if timeout_seconds is None else audit(deployment, plan.events, results, status)
+            return status, None if timeout_seconds is None else audit(deployment, plan, results, status)
     except CommandError as error:
         if timeout_seconds is not None:
             raise

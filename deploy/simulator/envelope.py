@@ -5,14 +5,15 @@ delivery window on the first event or none. Windows are written without a zone, 
 """
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import msgspec
 
 from deploy.simulator.flat import rfc3339
-from deploy.simulator.instacart_lifecycle import Step, Window
-from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent
+from deploy.simulator.instacart_lifecycle import Step
+from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent, Window
 
 _NAMES = {"order_created": "brand_new", "staging": "staged", "customer_mia": "customer_missing"}
 _ORDER_KINDS = ("order_created", "acknowledged", "picking", "staging", "delivering", "delivered", "canceled", "rescheduled")
@@ -37,7 +38,7 @@ class Envelope:
         event_id, self._next_id = self._next_id, self._next_id + 1
         old, new = self._windows(step)
         stated = new or old
-        content = {
+        content: dict[str, Any] = {
             "event_id": str(event_id) if self._in_quotes else event_id,
             "event_name": name,
             "event_timestamp": rfc3339(step.at),
@@ -51,11 +52,13 @@ class Envelope:
             at=step.at,
             body=_encode(content),
             provider_event_id=str(event_id),
+            identified_by=(str(event_id), content["event_timestamp"]),
             status=step.status if step.kind in _ORDER_KINDS else None,
             fulfillment_type=self._type,
             expected_at=stated.ends_at if stated else None,
-            stated_promise=old.ends_at if old and new else None,
-            lines=step.lines if step.kind in _ITEMS else (),
+            old_window=old if step.kind == "late_delivery" else None,
+            new_window=new if step.kind == "late_delivery" else None,
+            lines=tuple(map(_unnamed, step.lines)) if step.kind in _ITEMS else (),
         )
 
     def _windows(self, step: Step) -> tuple[Window | None, Window | None]:
@@ -89,6 +92,11 @@ class Envelope:
         text = f"{local:%Y-%m-%d %H:%M:%S}"
         again = datetime.fromisoformat(text).replace(tzinfo=self._zone).astimezone(UTC)
         return text if again == time else rfc3339(time)
+
+
+def _unnamed(line: Line) -> Line:
+    """Return what the body states of a line: no names."""
+    return replace(line, name=None, substitute=line.substitute and replace(line.substitute, name=None))
 
 
 def _item(line: Line) -> dict[str, Any]:

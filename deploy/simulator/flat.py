@@ -57,7 +57,7 @@ class Flat:
 
 def _item(line: Line) -> dict[str, Any]:
     status = "refunded" if line.refunded else "replaced" if line.substitute else "found"
-    item = {"product_id": line.product, "name": line.name, "quantity": _whole(line.quantity), "status": status}
+    item: dict[str, Any] = {"product_id": line.product, "name": line.name, "quantity": _whole(line.quantity), "status": status}
     item |= {"refunded": line.refunded}
     if line.substitute is not None:
         new = line.substitute

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from deploy.simulator.catalog import substitute_for
-from deploy.simulator.provider_events import Line
+from deploy.simulator.provider_events import Line, Window
 
 TYPES = ("delivery", "delivery", "pickup", "last_mile")
 _STATUS = {
@@ -19,18 +19,8 @@ _STATUS = {
 }
 _BY_TYPE = {"delivery": "at_store", "pickup": "customer_acknowledged", "last_mile": "bags_verified"}
 _CANCELED, _RESCHEDULED, _REPLACED, _AGAIN, _REFUNDED, _LATE, _MISSING, _GENERIC = 0.06, 0.08, 0.4, 0.4, 0.3, 0.15, 0.08, 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A delivery window."""
-
-    starts_at: datetime
-    ends_at: datetime
-
-    def later(self, minutes: int) -> "Window":
-        """The same window, this many minutes later."""
-        return Window(self.starts_at + timedelta(minutes=minutes), self.ends_at + timedelta(minutes=minutes))
+_STILL_OPEN = 0.25
+"""The share of late orders whose delivery is not in the plan: only of these can be told that somebody must be alerted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +99,8 @@ class OrderLifecycle:
         if self._happens(_MISSING):
             self._miss_the_customer()
             return
+        if self.steps[-1].kind == "late_delivery" and self._happens(_STILL_OPEN):
+            return
         self._step("delivered", after=before)
         if self._happens(_GENERIC):
             self._step(self._rng.choice(("tip_adjustment", "rating_reminder", "rating_updated")))
@@ -117,7 +109,7 @@ class OrderLifecycle:
         """Report a missing customer once or twice. Then the order is delivered, canceled, or still open when the plan ends."""
         for _ in range(self._rng.randint(1, 2)):
             self._step("customer_mia")
-        match self._rng.choices(("delivered", "canceled", None), (6, 3, 1))[0]:
+        match self._rng.choices(("delivered", "canceled", None), (5, 2, 3))[0]:
             case str(end):
                 self._step(end)
             case None:

@@ -41,20 +41,25 @@ class OrderGenerator:
                 yield self._instacart(rng, number), orders
             number += orders
 
+    def instacart_ids(self, number: int) -> tuple[str, str]:
+        """Return the ids that an order has in each dialect, if it is Instacart's."""
+        order_id = f"fc-{self._run}-{number}"
+        return order_id, str(uuid.uuid5(_NAMESPACE, order_id))
+
     def _afosto(self, rng: random.Random, number: int, orders: int) -> list[ProviderEvent]:
         numbers = range(1000 + number, 1000 + number + orders)
         return OrderGroup(rng, self._start_of(number), numbers, _ids(f"{self._run}-{number}")).generate()
 
     def _instacart(self, rng: random.Random, number: int) -> list[ProviderEvent]:
-        order_id, start = f"fc-{self._run}-{number}", self._start_of(number)
+        (flat_id, envelope_id), start = self.instacart_ids(number), self._start_of(number)
         fulfillment_type, is_flat = rng.choice(TYPES), rng.random() < _FLAT_SHARE
         lines = flat_lines(rng) if is_flat else envelope_lines(rng)
         dialect: Flat | Envelope
         if is_flat:
-            dialect = Flat(rng, order_id, fulfillment_type, start)
+            dialect = Flat(rng, flat_id, fulfillment_type, start)
         else:
             first_id = self._first_event_id + number * _EVENT_IDS_PER_ORDER
-            dialect = Envelope(rng, str(uuid.uuid5(_NAMESPACE, order_id)), fulfillment_type, first_id, self._zone)
+            dialect = Envelope(rng, envelope_id, fulfillment_type, first_id, self._zone)
         return [dialect.encode(step) for step in OrderLifecycle(rng, start, lines, fulfillment_type, self._reverts).generate()]
 
     def _start_of(self, number: int) -> datetime:

@@ -68,11 +68,12 @@ class PlanOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All events, and the posts that carry them, in sending order."""
+    """All events, and the posts that carry them, in sending order. `id_space`: order ids that the run has or could have."""
 
     events: list[ProviderEvent]
     posts: list[Post]
     orders: int
+    id_space: tuple[str, ...] = ()
 
 
 def make_plan(options: PlanOptions) -> Plan:
@@ -80,14 +81,14 @@ def make_plan(options: PlanOptions) -> Plan:
     rng = random.Random(f"{options.seed} faults")  # noqa: S311 - the same in every run
     plan = Plan([], [], 0)
     count = 0
-    for events, orders in OrderGenerator(options.seed, options.start, options.zone, options.faults.reverts).generate(
-        options.orders
-    ):
+    generator = OrderGenerator(options.seed, options.start, options.zone, options.faults.reverts)
+    for events, orders in generator.generate(options.orders):
         plan.posts.extend(_posts_of(events, plan.events, options.faults, rng))
         count += orders
         if options.posts is not None and len(plan.posts) >= options.posts:
             break
-    return replace(plan, posts=sorted(plan.posts, key=attrgetter("moment")), orders=count)
+    id_space = tuple(order_id for number in range(count) for order_id in generator.instacart_ids(number))
+    return replace(plan, posts=sorted(plan.posts, key=attrgetter("moment")), orders=count, id_space=id_space)
 
 
 def _posts_of(
@@ -123,7 +124,7 @@ def _stale(original: Post, moment: datetime, events: list[ProviderEvent], rng: r
     old = events[original.event_index]
     message_id = f"{old.provider_event_id}-again"
     body = stale_copy(old, message_id)
-    events.append(replace(old, body=body, provider_event_id=message_id))
+    events.append(replace(old, body=body, provider_event_id=message_id, identified_by=(message_id,)))
     return replace(stale, body=body, event_index=len(events) - 1)
 
 

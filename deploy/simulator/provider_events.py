@@ -1,7 +1,7 @@
 """Provider events as values: each with its body, and with what the body states, in Curbside's terms."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 INSTACART, AFOSTO = "instacart", "afosto"
@@ -11,21 +11,33 @@ PROMISES = frozenset({"order_created", "rescheduled"})
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A delivery window."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+    def later(self, minutes: int) -> "Window":
+        """The same window, this many minutes later."""
+        return Window(self.starts_at + timedelta(minutes=minutes), self.ends_at + timedelta(minutes=minutes))
+
+
+@dataclass(frozen=True, slots=True)
 class Substitute:
-    """A substitute for a product."""
+    """A substitute for a product. `name` is None where the body does not state it."""
 
     product: str
-    name: str
+    name: str | None
     quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The current state of an order's line. `line` is its key; `quantity` is exact."""
+    """The current state of an order's line. `line` is its key; `quantity` is exact; `name` is None where it is not stated."""
 
     line: str
     product: str
-    name: str
+    name: str | None
     quantity: Decimal
     unit: str | None = None
     refunded: bool = False
@@ -38,8 +50,9 @@ class ProviderEvent:
 
     - `name`: the name in the body; `kind`: its meaning, the same for both dialects.
     - `status`, `fulfillment_type`, `number`, `expected_at`: what the body states of the order; None if it does not.
-    - `stated_promise`: the earlier promise, if a late delivery's body states it.
+    - `old_window`, `new_window`: the windows that a late delivery's body states.
     - `lines`: the whole item list of a replacement or refund.
+    - `identified_by`: the provider's ids and times that make up its identity; empty if its content does.
     - `reencoded`: another encoding of the same body, still the same event.
     """
 
@@ -54,6 +67,8 @@ class ProviderEvent:
     fulfillment_type: str | None = None
     number: str | None = None
     expected_at: datetime | None = None
-    stated_promise: datetime | None = None
+    old_window: Window | None = None
+    new_window: Window | None = None
     lines: tuple[Line, ...] = ()
+    identified_by: tuple[str, ...] = ()
     reencoded: bytes | None = None

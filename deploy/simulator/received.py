@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploy.simulator.applied import AcknowledgedEvent, EventId
 from deploy.simulator.client import PostResult
-from deploy.simulator.expected import AcknowledgedEvent
-from deploy.simulator.plan import PostType
+from deploy.simulator.ledger_reader import Run
+from deploy.simulator.plan import Plan, PostType
 from deploy.simulator.provider_events import ProviderEvent
 
 
@@ -16,8 +17,8 @@ class Received:
 
     acknowledged: dict[str, list[AcknowledgedEvent]]
     unclear: set[str]
-    good: dict[tuple[int, int], str]
-    bad: dict[tuple[int, int], str]
+    good: dict[EventId, str]
+    bad: dict[EventId, str]
     forged: dict[str, int | None]
 
 
@@ -39,12 +40,17 @@ def read_responses(events: Sequence[ProviderEvent], results: Sequence[PostResult
     return received
 
 
+def run_of(plan: Plan, received: Received) -> Run:
+    """Return the orders and the events of a run: also the orders of which nothing was accepted."""
+    planned = {order_id for event in plan.events for order_id in event.order_ids}
+    return Run(sorted({*plan.id_space, *planned, *received.forged}), received.good.keys() | received.bad.keys())
+
+
 def _add_event(received: Received, event: ProviderEvent, results: Sequence[PostResult]) -> None:
-    ids = [attempt.event_id for result in results for attempt in result.attempts if attempt.event_id]
+    ids = frozenset(attempt.event_id for result in results for attempt in result.attempts if attempt.event_id)
     is_unclear = any(attempt.is_unclear for result in results for attempt in result.attempts)
     if not ids and is_unclear:
         received.unclear.update(event.order_ids)
     elif ids:
-        bounds = (None, None) if is_unclear else (min(ids), max(ids))
         for order_id in event.order_ids:
-            received.acknowledged[order_id].append(AcknowledgedEvent(event, *bounds))
+            received.acknowledged[order_id].append(AcknowledgedEvent(event, ids, not is_unclear))
