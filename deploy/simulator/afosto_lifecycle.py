@@ -87,7 +87,7 @@ class OrderGroup:
         body = orjson.dumps(content)
         ids: dict[str, Any] = {"provider_event_id": message_id, "identified_by": (message_id,)}
         self._events.append(ProviderEvent(AFOSTO, event.lower(), event, at=at, body=body, **ids, **stated))
-        self._at += timedelta(milliseconds=self._rng.randint(60_000, 3_600_000))
+        self._at += timedelta(milliseconds=self._rng.randint(60_000, 600_000))
 
 
 def _items(rng: random.Random) -> tuple[dict[str, Any], ...]:

@@ -17,7 +17,7 @@ EventId = tuple[int, int]
 Row = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST_YEAR = 2000
+_EARLIEST_YEAR, _FASTEST_CLOCK = 2000, timedelta(hours=36)
 _PROGRESS = (
     {"brand_new", "opened", "open"}, {"rescheduled"}, {"acknowledged"}, {"picking"}, {"staging"}, {"delivering", "in_transit"},
     {"delivered"}, {"canceled"}, {"closed"},
@@ -44,8 +44,8 @@ class AppliedEvent:
 
     @property
     def occurred_at(self) -> datetime:
-        """The provider's time."""
-        return self.event.at
+        """The provider's time as sent, or the time of receipt."""
+        return self.event.at if self.event.has_time else received_at(self.id)
 
     @property
     def order(self) -> tuple[datetime, int, str]:
@@ -108,18 +108,20 @@ def _applied(acknowledged: AcknowledgedEvent, row: Row | None, tolerance: timede
     named = _parsed(row["event_id"]) if row else None
     event_id = named if named and (named in ids or not acknowledged.has_all_ids) else min(ids)
     identity = known_identity(event) or (row["identity"] if row else "")
-    return AppliedEvent(event, event_id, identity, _bounded(event.at, received_at(event_id), tolerance), row)
+    return AppliedEvent(event, event_id, identity, _ordered_at(event, received_at(event_id), tolerance), row)
 
 
-def _bounded(time: datetime, received: datetime, tolerance: timedelta) -> datetime:
-    """Return the time by which an event is ordered: the provider's, if it is plausible, and never far after receipt."""
-    return min(time, received + tolerance) if time.year >= _EARLIEST_YEAR else received
+def _ordered_at(event: ProviderEvent, received: datetime, tolerance: timedelta) -> datetime:
+    """Return the time by which an event is ordered: the provider's, if it can be meant, and never far after receipt."""
+    if not event.has_time or event.at.year < _EARLIEST_YEAR or event.at - received > max(tolerance, _FASTEST_CLOCK):
+        return received
+    return min(event.at, received + tolerance)
 
 
 def _is_alike(event: ProviderEvent, row: Row) -> bool:
     stated = (event.name, event.provider_event_id, event.status)
     return stated == (row["name"], row["provider_event_id"], row["status"]) and (
-        event.provider_event_id is not None or row["occurred_at"] == event.at
+        event.provider_event_id is not None or not event.has_time or row["occurred_at"] == event.at
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from deploy.simulator.alert_comparison import mia_differences, outbox_differences
 from deploy.simulator.applied import AcknowledgedEvent, EventId, Row, as_text, find_applied
-from deploy.simulator.differences import ABSENT, Difference, as_words, row_differences
+from deploy.simulator.differences import ABSENT, Difference, as_words, content_differences, row_differences
 from deploy.simulator.expected import expect, history_key
 from deploy.simulator.ledger_reader import NO_ROWS, Rows
 from deploy.simulator.received import Received
@@ -75,11 +75,12 @@ def _order_differences(
     for what, its_expected, its_found in (
         ("order", expected.state, _only(rows["orders"])),
         ("history:", expected.history, {history_key(events, index): each.row for index, each in enumerate(events)}),
-        ("replacement", expected.replacements, {(row["line"], row["substitute"]): row for row in rows["replacements"]}),
-        ("refund", expected.refunds, {row["line"]: row for row in rows["refunds"]}),
         ("late delivery", expected.late, _only(rows["late_deliveries"])),
     ):
         yield from row_differences(order_id, what, its_expected, its_found)
+    names = ("product", "product_name")
+    yield from content_differences(order_id, "refund", expected.refunds, rows["refunds"], names)
+    yield from content_differences(order_id, "replacement", expected.replacements, rows["replacements"], (*names, "substitute"))
     for row in others:
         yield Difference(order_id, f"history: {as_words((row['name'], row['occurred_at']))}", ABSENT, "a row")
     differences, outcomes = mia_differences(order_id, events, rows["customer_mia_alerts"])

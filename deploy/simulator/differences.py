@@ -1,6 +1,6 @@
 """A difference between expected and found rows, in one line. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,6 +33,27 @@ def row_differences(
             for column, value in expected[key].items():
                 if _comparable(row.get(column)) != _comparable(value):
                     yield Difference(order_id, f"{named}: {column}", as_words(value), as_words(row.get(column)))
+
+
+def content_differences(
+    order_id: str, what: str, expected: Sequence[Row], found: Sequence[Row], names: Sequence[str]
+) -> Iterator[Difference]:
+    """Yield what differs between rows without a common key. Each expected row is compared with the row that is most like it.
+
+    `names`: the columns that a row is called by.
+    """
+    left = list(found)
+    pairs: dict[int, Row] = {}
+    for most in range(max(map(len, expected), default=0), 0, -1):
+        for index, row in enumerate(expected):
+            likeness = [sum(_comparable(each.get(name)) == _comparable(value) for name, value in row.items()) for each in left]
+            if index not in pairs and most in likeness and 2 * most >= len(row):
+                pairs[index] = left.pop(likeness.index(most))
+    for index, row in enumerate(expected):
+        named = f"{what} {as_words([row.get(name) for name in names])}"
+        yield from row_differences(order_id, named, {"": row}, {"": pairs.get(index)})
+    for row in left:
+        yield Difference(order_id, f"{what} {as_words([row[name] for name in names])}", ABSENT, "a row")
 
 
 def as_words(value: Any) -> str:

@@ -1,9 +1,8 @@
 """The rows that the ledger must hold for an order, worked out from the applied events by the documented rules. Pure.
 
-Rules: the newest value by the provider's time is current. Each event is one line of history. Only the first refund of a line
-counts. The substitute listed last is current, and the others are superseded. Lateness is measured against the promise of that
-time. Each row names the event that it comes from. What depends on how the queues keep pace with each other is in
-`missing_customer` and `late_alerts`.
+Rules: the newest value by the provider's time is current. Each event is one line of history. Lateness is measured against
+the promise of that time. Each row names the event that it comes from. Refunds and replacements are in `expected_items`; what
+depends on how the queues keep pace with each other is in `missing_customer` and `expected_alerts`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from deploy.simulator.applied import AppliedEvent, known_identity
-from deploy.simulator.provider_events import PROMISES, Line, Substitute, Window
+from deploy.simulator.expected_items import expected_refunds, expected_replacements
+from deploy.simulator.provider_events import PROMISES, Window
 from schemas.events import Kind
 
 Values = dict[str, Any]
@@ -21,12 +21,12 @@ _STATED = ("status", "fulfillment_type", "number", "expected_at")
 
 
 class Expected(NamedTuple):
-    """The rows of one order, by key."""
+    """The rows of one order, by key; those of lines without one, since a line's key depends on what is sent of it."""
 
     state: dict[Any, Values]
     history: dict[Any, Values]
-    replacements: dict[Any, Values]
-    refunds: dict[Any, Values]
+    replacements: list[Values]
+    refunds: list[Values]
     late: dict[Any, Values]
 
 
@@ -35,8 +35,8 @@ def expect(events: Sequence[AppliedEvent]) -> Expected:
     return Expected(
         state={"": _state(events)},
         history={history_key(events, index): _history(each) for index, each in enumerate(events)},
-        replacements=_replacements([each for each in events if each.event.kind == "order_item_replacement"]),
-        refunds=_refunds([each for each in events if each.event.kind == "order_item_refund"]),
+        replacements=expected_replacements(events),
+        refunds=expected_refunds(events),
         late=_late(events),
     )
 
@@ -56,7 +56,7 @@ def _state(events: Sequence[AppliedEvent]) -> Values:
         stated = {name: getattr(event, name) for name in _STATED} | {"status_at": event.status and each.occurred_at}
         stated |= {"promised_at": event.expected_at if event.kind in PROMISES else None}
         state |= {name: value for name, value in stated.items() if value is not None}
-    times = [each.occurred_at for each in events]
+    times = [each.ordered_at for each in events]
     return state | {"provider": events[0].event.provider, "first_event_at": min(times), "last_event_at": max(times)}
 
 
@@ -69,39 +69,10 @@ def _history(its: AppliedEvent) -> Values:
         "status": event.status,
         "expected_at": event.expected_at,
         "provider_event_id": event.provider_event_id,
+        "ordered_at": its.ordered_at,
+        "has_time": event.has_time,
     }
     return its.source | stated | ({"identity": identity} if identity else {})
-
-
-def _line(its: AppliedEvent, line: Line) -> Values:
-    stated: Values = {"product": line.product, "product_name": line.name, "quantity": line.quantity, "unit": line.unit}
-    return stated | {"provider": its.event.provider} | its.source
-
-
-def _replacements(events: Sequence[AppliedEvent]) -> dict[Any, Values]:
-    found: dict[Any, Values] = {}
-    current: dict[str, str] = {}
-    for each in events:
-        for line in each.event.lines:
-            if (new := line.substitute) is not None:
-                found.setdefault((line.line, new.product), _line(each, line) | _substitute(new))
-                current[line.line] = new.product
-    for (line_key, product), row in found.items():
-        row["superseded_by"] = current[line_key] if current[line_key] != product else None
-    return found
-
-
-def _substitute(new: Substitute) -> Values:
-    return {"substitute_name": new.name, "substitute_quantity": new.quantity}
-
-
-def _refunds(events: Sequence[AppliedEvent]) -> dict[Any, Values]:
-    found: dict[Any, Values] = {}
-    for each in events:
-        for line in each.event.lines:
-            if line.refunded:
-                found.setdefault(line.line, _line(each, line))
-    return found
 
 
 def _late(events: Sequence[AppliedEvent]) -> dict[Any, Values]:

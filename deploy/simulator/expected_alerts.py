@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from deploy.simulator.applied import AppliedEvent, Row
-from deploy.simulator.expected import Values, minutes_late, promise_at
+from deploy.simulator.applied import AppliedEvent
+from deploy.simulator.expected import minutes_late, promise_at
 from deploy.simulator.missing_customer import Outcome
 from deploy.simulator.provider_events import ENDS
 
-_LATE, _MISSING = "late_delivery", "customer_mia"
+_LATE, MISSING = "late_delivery", "customer_mia"
 
 
 class ExpectedAlert(NamedTuple):
@@ -34,13 +34,6 @@ class ExpectedAlert(NamedTuple):
     def name(self) -> tuple[object, ...]:
         """What it is called in a difference."""
         return f"alert {self.topic}", self.its.occurred_at
-
-    @property
-    def content(self) -> Values:
-        """What its row and its payload must say."""
-        source = self.its.source
-        about = {"topic": self.topic, "provider": self.its.event.provider, "order_id": self.order_id}
-        return about | {"event_id": source["event_id"], "occurred_at": source["occurred_at"]}
 
 
 def expect_alerts(
@@ -66,15 +59,5 @@ def _late(events: Sequence[AppliedEvent], alert_minutes: int) -> Iterator[tuple[
 def _missing(events: Sequence[AppliedEvent], outcomes: Sequence[Outcome]) -> Iterator[tuple[AppliedEvent, bool]]:
     for each in events:
         told = [each.identity in outcome.told for outcome in outcomes]
-        if each.event.kind == _MISSING and any(told):
+        if each.event.kind == MISSING and any(told):
             yield each, all(told)
-
-
-def state_of(row: Row | None) -> str:
-    """Return what became of an alert's row in the outbox, in one word; with the error, if there is one."""
-    if row is None:
-        return "-"
-    state = "waiting" if row["sent_at"] is None else "dropped" if row["dropped"] else "sent"
-    if state == "waiting" and row["attempts"]:
-        state = "failing"
-    return f"{state}: {row['last_error']}" if row["last_error"] and state != "sent" else state

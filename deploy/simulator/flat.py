@@ -1,6 +1,7 @@
 """Instacart's flat dialect, as its AsyncAPI document (2.6.0) defines it: turns a step into an event with its body."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,10 +9,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from deploy.simulator.instacart_lifecycle import Step
+from deploy.simulator.instacart_lifecycle import ITEM_KINDS, Step
 from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent
-
-_ITEMS = ("order_item_replacement", "order_item_refund")
 
 
 class Flat:
@@ -24,7 +23,7 @@ class Flat:
     def encode(self, step: Step) -> ProviderEvent:
         """Return the event, with its body."""
         name = f"fulfillment.{step.kind}"
-        about_items = step.kind in _ITEMS
+        about_items = step.kind in ITEM_KINDS
         head = {"event": name, "order_id": self._order_id}
         content = head | (self._items(step) if about_items else self._order(step))
         return ProviderEvent(
@@ -32,12 +31,14 @@ class Flat:
             kind=step.kind,
             name=name,
             order_ids=(self._order_id,),
-            at=step.at,
+            at=step.sent_at or step.at,
+            has_time=step.sent_at is not None,
+            moment=step.at,
             body=orjson.dumps(content),
             status=None if about_items else step.status,
             fulfillment_type=None if about_items else self._type,
             expected_at=None if about_items else step.expected.ends_at,
-            lines=step.lines if about_items else (),
+            lines=tuple(_stated(line, step) for line in step.lines),
             reencoded=msgspec.json.format(orjson.dumps(dict(reversed(content.items()))), indent=1),
         )
 
@@ -49,24 +50,35 @@ class Flat:
             "created_at": rfc3339(self._created_at),
             "estimated_delivery_at": rfc3339(step.expected.ends_at),
         }
-        return {"status": step.status, "timestamp": rfc3339(step.at), "order": order}
+        return {"status": step.status, **_time(step), "order": order}
 
     def _items(self, step: Step) -> dict[str, Any]:
-        return {"timestamp": rfc3339(step.at), "items": [_item(line) for line in step.lines]}
+        return {**_time(step), "items": [_item(_stated(line, step)) for line in step.lines]}
+
+
+def _time(step: Step) -> dict[str, Any]:
+    return {"timestamp": rfc3339(step.sent_at)} if step.sent_at else {}
+
+
+def _stated(line: Line, step: Step) -> Line:
+    """Return what the body states of a line: without its code it is known by its name."""
+    return line if step.has_all_codes else replace(line, line=None, product=None)
 
 
 def _item(line: Line) -> dict[str, Any]:
     status = "refunded" if line.refunded else "replaced" if line.substitute else "found"
     item: dict[str, Any] = {"product_id": line.product, "name": line.name, "quantity": _whole(line.quantity), "status": status}
     item |= {"refunded": line.refunded}
+    if line.product is None:
+        del item["product_id"]
     if line.substitute is not None:
         new = line.substitute
         item |= {"replacement": {"product_id": new.product, "name": new.name, "quantity": _whole(new.quantity)}}
     return item
 
 
-def _whole(quantity: Decimal) -> int:
-    return int(quantity)
+def _whole(quantity: Decimal | None) -> int:
+    return int(quantity or 0)
 
 
 def rfc3339(time: datetime) -> str:

@@ -10,6 +10,7 @@ from deploy.simulator.catalog import envelope_lines, flat_lines
 from deploy.simulator.envelope import Envelope
 from deploy.simulator.flat import Flat
 from deploy.simulator.instacart_lifecycle import TYPES, OrderLifecycle
+from deploy.simulator.oddities import oddities_of_order
 from deploy.simulator.provider_events import ProviderEvent
 
 ORDERS_EVERY = timedelta(seconds=6)
@@ -21,10 +22,14 @@ _NAMESPACE = uuid.UUID("6d0c7a55-93a1-4c0b-8f0e-7b2f5a1d9c42")
 
 
 class OrderGenerator:
-    """Generates orders and their events. `zone` is the store's, `reverts` the share of steps reverted and repeated."""
+    """Generates orders and their events. `zone` is the store's. Two orders start `every` so often, on the provider's clock.
 
-    def __init__(self, seed: int, start: datetime, zone: tzinfo, reverts: float) -> None:
-        self._seed, self._start, self._zone, self._reverts = seed, start, zone, reverts
+    `reverts` is the share of steps reverted and repeated, `oddities` the share of Instacart's orders that are odd.
+    """
+
+    def __init__(self, seed: int, start: datetime, zone: tzinfo, every: timedelta, reverts: float, oddities: float) -> None:
+        self._seed, self._start, self._zone, self._every, self._reverts = seed, start, zone, every, reverts
+        self._oddities = oddities
         self._run = f"{round(start.timestamp() * 1000):x}-{seed}"
         self._first_event_id = _FIRST_EVENT_ID + uuid.uuid5(_NAMESPACE, self._run).int % 2**61
 
@@ -53,17 +58,19 @@ class OrderGenerator:
     def _instacart(self, rng: random.Random, number: int) -> list[ProviderEvent]:
         (flat_id, envelope_id), start = self.instacart_ids(number), self._start_of(number)
         fulfillment_type, is_flat = rng.choice(TYPES), rng.random() < _FLAT_SHARE
-        lines = flat_lines(rng) if is_flat else envelope_lines(rng)
+        oddities = oddities_of_order(rng, self._oddities)
+        lines = (flat_lines if is_flat else envelope_lines)(rng, oddities)
         dialect: Flat | Envelope
         if is_flat:
             dialect = Flat(rng, flat_id, fulfillment_type, start)
         else:
             first_id = self._first_event_id + number * _EVENT_IDS_PER_ORDER
             dialect = Envelope(rng, envelope_id, fulfillment_type, first_id, self._zone)
-        return [dialect.encode(step) for step in OrderLifecycle(rng, start, lines, fulfillment_type, self._reverts).generate()]
+        lifecycle = OrderLifecycle(rng, start, lines, fulfillment_type, self._reverts, oddities)
+        return [dialect.encode(step) for step in lifecycle.generate()]
 
     def _start_of(self, number: int) -> datetime:
-        return (self._start + number * ORDERS_EVERY).replace(microsecond=0)
+        return (self._start + number * self._every).replace(microsecond=0)
 
 
 def _ids(name: str) -> Callable[[], uuid.UUID]:

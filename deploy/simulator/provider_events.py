@@ -28,17 +28,22 @@ class Substitute:
 
     product: str
     name: str | None
-    quantity: Decimal
+    quantity: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The current state of an order's line. `line` is its key; `quantity` is exact; `name` is None where it is not stated."""
+    """An order's line as a list states it.
 
-    line: str
-    product: str
+    `number`: which line of the order it truly is; no body says so. `line`: its key in the ledger, None where that cannot be foretold.
+    `quantity` is exact. What a list does not state is None.
+    """
+
+    number: int
+    line: str | None
+    product: str | None
     name: str | None
-    quantity: Decimal
+    quantity: Decimal | None
     unit: str | None = None
     refunded: bool = False
     substitute: Substitute | None = None
@@ -46,14 +51,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
-    """One event and its body. No two events of an order have the same time, except stale copies.
+    """One event and its body.
 
     - `name`: the name in the body; `kind`: its meaning, the same for both dialects.
+    - `at`: the time in the body. `has_time`: whether there is one. `moment`: when the event truly happened, if `at` is not that.
     - `status`, `fulfillment_type`, `number`, `expected_at`: what the body states of the order; None if it does not.
     - `old_window`, `new_window`: the windows that a late delivery's body states.
     - `lines`: the whole item list of a replacement or refund.
     - `identified_by`: the provider's ids and times that make up its identity; empty if its content does.
     - `reencoded`: another encoding of the same body, still the same event.
+    - `fails_in`: the handlers for which a part that they need cannot be read.
     """
 
     provider: str
@@ -72,3 +79,6 @@ class ProviderEvent:
     lines: tuple[Line, ...] = ()
     identified_by: tuple[str, ...] = ()
     reencoded: bytes | None = None
+    has_time: bool = True
+    moment: datetime | None = None
+    fails_in: frozenset[str] = frozenset()

@@ -82,7 +82,7 @@ def test_a_wrong_value_is_reported(trade: PostedPlan, table: Table, column: str,
 def test_a_duplicated_effect_is_reported(trade: PostedPlan) -> None:
     doubled = {
         trade.invent(order_events, identity="another"): "history: ",
-        trade.invent(refunds, line="another"): "refund another",
+        trade.invent(refunds, line="another"): "refund ",
         trade.invent(replacements, substitute="another"): "replacement ",
         trade.invent(customer_mia_alerts, identity="another", closed_at=NOON): "customer MIA",
     }
