@@ -25,10 +25,13 @@ BadBodies = Annotated[float, typer.Option(min=0, max=1, help="Share of additiona
 BadSignatures = Annotated[float, typer.Option(min=0, max=1, help="Share of additional posts without valid credentials.")]
 Oddities = Annotated[float, typer.Option(min=0, max=1, help="Share of Instacart's orders that are odd in some ways.")]
 Tries = Annotated[int, typer.Option(min=1, help="Attempts per post, with pauses that double.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="With --start and --every: repeats the bodies of a run (default: random).")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="With --start and --every: repeats the bodies of a run (default: random).")
+]
 Start = Annotated[str | None, typer.Option(help="The providers' time of the first order, RFC 3339 (default: 100 minutes ago).")]
 Every = Annotated[
-    float | None, typer.Option(min=0.001, help="Seconds between two orders, by the providers' clocks (default: as they are sent).")
+    float | None,
+    typer.Option(min=0.001, help="Seconds between two orders, by the providers' clocks (default: as they are sent)."),
 ]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare each effect with the ledger.")]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds that --verify waits for events to be handled.")]

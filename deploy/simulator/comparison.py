@@ -31,7 +31,8 @@ def compare(
     for order_id, acknowledged in received.acknowledged.items():
         if order_id not in received.unclear:
             comparison.orders += 1
-            comparison.differences.extend(_order_differences(order_id, acknowledged, found.get(order_id, NO_ROWS), rules))
+            rows = found.get(order_id, NO_ROWS)
+            comparison.differences.extend(_order_differences(order_id, acknowledged, rows, failures, rules))
     comparison.differences.extend(_of_untold(received, found))
     comparison.differences.extend(_of_forged(received, found))
     comparison.differences.extend(_of_failures(received, failures))
@@ -62,13 +63,19 @@ def _of_failures(received: Received, failures: Mapping[EventId, Sequence[Failure
             yield Difference(order_id, f"bad body {as_text(event_id)}", "on record as undecodable", "not on record")
     for event_id, order_id in received.good.items():
         for failure in failures.get(event_id, ()):
+            if failure.handler in received.in_part.get(event_id, ()):
+                continue
             yield Difference(
                 order_id, f"event {as_text(event_id)}", "applied", f"failed in {failure.handler}: {failure.reason.value}"
             )
 
 
 def _order_differences(
-    order_id: str, acknowledged: Sequence[AcknowledgedEvent], rows: Rows, rules: Rules
+    order_id: str,
+    acknowledged: Sequence[AcknowledgedEvent],
+    rows: Rows,
+    failures: Mapping[EventId, Sequence[Failure]],
+    rules: Rules,
 ) -> Iterator[Difference]:
     events, others = find_applied(acknowledged, rows["order_events"], rules.clock_tolerance)
     expected = expect(events)
@@ -81,6 +88,10 @@ def _order_differences(
     names = ("product", "product_name")
     yield from content_differences(order_id, "refund", expected.refunds, rows["refunds"], names)
     yield from content_differences(order_id, "replacement", expected.replacements, rows["replacements"], (*names, "substitute"))
+    for each in events:
+        missing = each.event.fails_in - {failure.handler for failure in failures.get(each.id, ())}
+        for handler in sorted(missing):
+            yield Difference(order_id, f"event {as_text(each.id)}", f"failed in {handler}: a line cannot be read", "no failure")
     for row in others:
         yield Difference(order_id, f"history: {as_words((row['name'], row['occurred_at']))}", ABSENT, "a row")
     differences, outcomes = mia_differences(order_id, events, rows["customer_mia_alerts"])

@@ -14,6 +14,8 @@ import msgspec
 
 from deploy.simulator.flat import rfc3339
 from deploy.simulator.instacart_lifecycle import ITEM_KINDS, Step
+from deploy.simulator.odd_parts import encoded, junk_items, odd_list, with_note
+from deploy.simulator.oddities import Oddities, Oddity
 from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent, Window
 
 _NAMES = {"order_created": "brand_new", "staging": "staged", "customer_mia": "customer_missing"}
@@ -24,8 +26,17 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 class Envelope:
     """Encodes the events of one order. `first_id` is the id of its first event; the next ones count up."""
 
-    def __init__(self, rng: random.Random, order_id: str, fulfillment_type: str, first_id: int, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        order_id: str,
+        fulfillment_type: str,
+        first_id: int,
+        zone: tzinfo,
+        oddities: Oddities = frozenset(),
+    ) -> None:
         self._order_id, self._type, self._next_id, self._zone = order_id, fulfillment_type, first_id, zone
+        self._rng, self._has_odd_parts = rng, Oddity.PARTS in oddities
         self._prefix = "" if rng.random() < 0.1 else "fulfillment."
         self._in_quotes = rng.random() < 0.2
         self._is_unnumbered = rng.random() < 0.5
@@ -45,7 +56,7 @@ class Envelope:
             **({"event_timestamp": rfc3339(step.sent_at)} if step.sent_at else {}),
             "event_metadata": self._metadata(step, old, new),
         }
-        return ProviderEvent(
+        event = ProviderEvent(
             provider=INSTACART,
             kind=step.kind,
             name=name,
@@ -53,7 +64,7 @@ class Envelope:
             at=step.sent_at or step.at,
             has_time=step.sent_at is not None,
             moment=step.at,
-            body=_encode(content),
+            body=b"",
             provider_event_id=str(event_id),
             identified_by=(str(event_id), content["event_timestamp"]) if step.sent_at else (),
             status=step.status if step.kind in _ORDER_KINDS else None,
@@ -63,6 +74,22 @@ class Envelope:
             new_window=new if step.kind == "late_delivery" else None,
             lines=tuple(_stated(line, step) for line in step.lines),
         )
+        if self._has_odd_parts:
+            content, event = self._odd(step, content, event)
+        return replace(event, body=encoded(_encode(content)))
+
+    def _odd(self, step: Step, content: dict[str, Any], event: ProviderEvent) -> tuple[dict[str, Any], ProviderEvent]:
+        """Make parts of the body odd."""
+        content, metadata = with_note(content, self._rng), content["event_metadata"]
+        if self._order_id.isdecimal() and self._rng.random() < 0.5:
+            metadata["order_id"] = int(self._order_id)
+        if step.kind == "customer_mia":
+            metadata["order_items"] = junk_items(self._rng)
+        elif step.kind in ITEM_KINDS:
+            odd = odd_list(step.kind, metadata["order_items"], event.lines, self._rng)
+            metadata["order_items"] = odd.items
+            event = replace(event, lines=odd.lines, fails_in=odd.fails_in)
+        return content, event
 
     def _windows(self, step: Step) -> tuple[Window | None, Window | None]:
         """Return the window in the body, and the new window in it."""

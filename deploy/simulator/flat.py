@@ -10,23 +10,34 @@ import msgspec
 import orjson
 
 from deploy.simulator.instacart_lifecycle import ITEM_KINDS, Step
+from deploy.simulator.odd_parts import encoded, odd_list, with_note
+from deploy.simulator.oddities import Oddities, Oddity
 from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent
 
 
 class Flat:
     """Encodes the events of one order."""
 
-    def __init__(self, rng: random.Random, order_id: str, fulfillment_type: str, created_at: datetime) -> None:
-        self._order_id, self._type, self._created_at = order_id, fulfillment_type, created_at
+    def __init__(
+        self,
+        rng: random.Random,
+        order_id: str,
+        fulfillment_type: str,
+        created_at: datetime,
+        oddities: Oddities = frozenset(),
+    ) -> None:
+        self._order_id, self._type, self._created_at, self._rng = order_id, fulfillment_type, created_at, rng
         self._user_id = f"customer-{rng.randrange(10**8)}"
+        self._has_odd_parts = Oddity.PARTS in oddities
 
     def encode(self, step: Step) -> ProviderEvent:
         """Return the event, with its body."""
         name = f"fulfillment.{step.kind}"
         about_items = step.kind in ITEM_KINDS
-        head = {"event": name, "order_id": self._order_id}
-        content = head | (self._items(step) if about_items else self._order(step))
-        return ProviderEvent(
+        lines = tuple(_stated(line, step) for line in step.lines)
+        content: dict[str, Any] = {"event": name, "order_id": self._order_id}
+        content |= {**_time(step), "items": list(map(_item, lines))} if about_items else self._order(step)
+        event = ProviderEvent(
             provider=INSTACART,
             kind=step.kind,
             name=name,
@@ -34,13 +45,31 @@ class Flat:
             at=step.sent_at or step.at,
             has_time=step.sent_at is not None,
             moment=step.at,
-            body=orjson.dumps(content),
+            body=b"",
             status=None if about_items else step.status,
             fulfillment_type=None if about_items else self._type,
             expected_at=None if about_items else step.expected.ends_at,
-            lines=tuple(_stated(line, step) for line in step.lines),
-            reencoded=msgspec.json.format(orjson.dumps(dict(reversed(content.items()))), indent=1),
+            lines=lines,
         )
+        if self._has_odd_parts:
+            content, event = self._odd(step, content, event)
+        body = orjson.dumps(content)
+        again = msgspec.json.format(orjson.dumps(dict(reversed(content.items()))), indent=1)
+        return replace(event, body=encoded(body), reencoded=encoded(again))
+
+    def _odd(self, step: Step, content: dict[str, Any], event: ProviderEvent) -> tuple[dict[str, Any], ProviderEvent]:
+        """Make parts of the body odd."""
+        content = with_note(content, self._rng)
+        if self._order_id.isdecimal() and self._rng.random() < 0.5:
+            content["order_id"] = int(self._order_id)
+        if step.kind == "customer_mia":
+            content |= {"status": 7, "order": []}
+            event = replace(event, status=None, fulfillment_type=None, expected_at=None)
+        elif step.kind in ITEM_KINDS:
+            odd = odd_list(step.kind, content["items"], event.lines, self._rng)
+            content["items"] = odd.items
+            event = replace(event, lines=odd.lines, fails_in=odd.fails_in)
+        return content, event
 
     def _order(self, step: Step) -> dict[str, Any]:
         order = {
@@ -51,9 +80,6 @@ class Flat:
             "estimated_delivery_at": rfc3339(step.expected.ends_at),
         }
         return {"status": step.status, **_time(step), "order": order}
-
-    def _items(self, step: Step) -> dict[str, Any]:
-        return {**_time(step), "items": [_item(_stated(line, step)) for line in step.lines]}
 
 
 def _time(step: Step) -> dict[str, Any]:

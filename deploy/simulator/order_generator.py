@@ -10,7 +10,7 @@ from deploy.simulator.catalog import envelope_lines, flat_lines
 from deploy.simulator.envelope import Envelope
 from deploy.simulator.flat import Flat
 from deploy.simulator.instacart_lifecycle import TYPES, OrderLifecycle
-from deploy.simulator.oddities import oddities_of_order
+from deploy.simulator.oddities import Oddity, oddities_of_order
 from deploy.simulator.provider_events import ProviderEvent
 
 ORDERS_EVERY = timedelta(seconds=6)
@@ -46,26 +46,28 @@ class OrderGenerator:
                 yield self._instacart(rng, number), orders
             number += orders
 
-    def instacart_ids(self, number: int) -> tuple[str, str]:
-        """Return the ids that an order has in each dialect, if it is Instacart's."""
+    def instacart_ids(self, number: int) -> tuple[str, str, str]:
+        """Return the ids that an order has if it is Instacart's: in the flat dialect, as envelopes, and where ids are numbers."""
         order_id = f"fc-{self._run}-{number}"
-        return order_id, str(uuid.uuid5(_NAMESPACE, order_id))
+        unique = uuid.uuid5(_NAMESPACE, order_id)
+        return order_id, str(unique), str(10**15 + unique.int % 10**15)
 
     def _afosto(self, rng: random.Random, number: int, orders: int) -> list[ProviderEvent]:
         numbers = range(1000 + number, 1000 + number + orders)
         return OrderGroup(rng, self._start_of(number), numbers, _ids(f"{self._run}-{number}")).generate()
 
     def _instacart(self, rng: random.Random, number: int) -> list[ProviderEvent]:
-        (flat_id, envelope_id), start = self.instacart_ids(number), self._start_of(number)
+        (flat_id, envelope_id, number_id), start = self.instacart_ids(number), self._start_of(number)
         fulfillment_type, is_flat = rng.choice(TYPES), rng.random() < _FLAT_SHARE
         oddities = oddities_of_order(rng, self._oddities)
         lines = (flat_lines if is_flat else envelope_lines)(rng, oddities)
+        order_id = number_id if Oddity.PARTS in oddities else flat_id if is_flat else envelope_id
         dialect: Flat | Envelope
         if is_flat:
-            dialect = Flat(rng, flat_id, fulfillment_type, start)
+            dialect = Flat(rng, order_id, fulfillment_type, start, oddities)
         else:
             first_id = self._first_event_id + number * _EVENT_IDS_PER_ORDER
-            dialect = Envelope(rng, envelope_id, fulfillment_type, first_id, self._zone)
+            dialect = Envelope(rng, order_id, fulfillment_type, first_id, self._zone, oddities)
         lifecycle = OrderLifecycle(rng, start, lines, fulfillment_type, self._reverts, oddities)
         return [dialect.encode(step) for step in lifecycle.generate()]
 

@@ -13,19 +13,23 @@ from deploy.simulator.provider_events import ProviderEvent
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Acknowledged events by order id; orders with unclear posts; order ids by event id; forged orders with their status."""
+    """Acknowledged events by order id; orders with unclear posts; order ids by event id; forged orders with their status.
+
+    `in_part`: the handlers that an acknowledged post fails in, if it is the one that was applied; by event id.
+    """
 
     acknowledged: dict[str, list[AcknowledgedEvent]]
     unclear: set[str]
     good: dict[EventId, str]
     bad: dict[EventId, str]
     forged: dict[str, int | None]
+    in_part: dict[EventId, frozenset[str]]
 
 
 def read_responses(events: Sequence[ProviderEvent], results: Sequence[PostResult]) -> Received:
     """Collect what the responses state."""
     by_event: dict[int, list[PostResult]] = defaultdict(list)
-    received = Received(defaultdict(list), set(), {}, {}, {})
+    received = Received(defaultdict(list), set(), {}, {}, {}, {})
     for result in results:
         post = result.post
         ids = [attempt.event_id for attempt in result.attempts if attempt.event_id]
@@ -35,6 +39,7 @@ def read_responses(events: Sequence[ProviderEvent], results: Sequence[PostResult
             received.forged.update(dict.fromkeys(post.order_ids, result.attempts[-1].status))
         if post.event_index is not None:
             by_event[post.event_index].append(result)
+            received.in_part.update(dict.fromkeys(ids, events[post.event_index].fails_in))
     for index, its_results in by_event.items():
         _add_event(received, events[index], its_results)
     return received

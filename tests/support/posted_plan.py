@@ -1,6 +1,7 @@
 """A plan of the simulator, posted and handled without processes in the order of the posts, and what `compare` says of it."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ from deploy.simulator.rules import rules_of
 from schemas.decoding import decode
 from schemas.events import Event
 from schemas.failures import Failure, Reason
-from tests.support.ledger_fixture import LedgerFixture
+from tests.support.ledger_fixture import HANDLERS, LedgerFixture
 from workers.ledger.tables import outbox
 
 PLAN = make_plan(
@@ -60,8 +61,17 @@ class PostedPlan:
                 seen.setdefault(event.identity, event)
         events = list(seen.values())
         for first in range(0, len(events), BATCH):
-            self.ledger_fixture.apply_in_batches(*events[first : first + BATCH])
+            self._apply(events[first : first + BATCH])
         self.execute(update(outbox).values(sent_at=outbox.c.due_at, leased_until=None))
+
+    def _apply(self, events: Sequence[Event]) -> None:
+        """Apply these events as one batch for each handler. An event that fails in part becomes a failure."""
+        for handler in HANDLERS.values():
+            if batch := [each for each in events if handler.wants(each.kind)]:
+                for event, _error in self.ledger_fixture.ledger.apply(handler, batch).failed:
+                    milliseconds, _, sequence = event.event_id.partition("-")
+                    event_id = int(milliseconds), int(sequence)
+                    self.failures[event_id].append(failure(event_id, handler.name, Reason.WRONG_TYPE))
 
     @property
     def received(self) -> Received:
