@@ -45,7 +45,12 @@ class AppliedEvent:
     @property
     def occurred_at(self) -> datetime:
         """The provider's time as sent, or the time of receipt."""
-        return self.event.at if self.event.has_time else received_at(self.id)
+        return self.event.at if self.has_time else received_at(self.id)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the body states a time that can be meant."""
+        return _has_time(self.event)
 
     @property
     def order(self) -> tuple[datetime, int, str]:
@@ -113,15 +118,19 @@ def _applied(acknowledged: AcknowledgedEvent, row: Row | None, tolerance: timede
 
 def _ordered_at(event: ProviderEvent, received: datetime, tolerance: timedelta) -> datetime:
     """Return the time by which an event is ordered: the provider's, if it can be meant, and never far after receipt."""
-    if not event.has_time or event.at.year < _EARLIEST_YEAR or event.at - received > max(tolerance, _FASTEST_CLOCK):
+    if not _has_time(event) or event.at - received > max(tolerance, _FASTEST_CLOCK):
         return received
     return min(event.at, received + tolerance)
+
+
+def _has_time(event: ProviderEvent) -> bool:
+    return event.has_time and event.at.year >= _EARLIEST_YEAR
 
 
 def _is_alike(event: ProviderEvent, row: Row) -> bool:
     stated = (event.name, event.provider_event_id, event.status)
     return stated == (row["name"], row["provider_event_id"], row["status"]) and (
-        event.provider_event_id is not None or not event.has_time or row["occurred_at"] == event.at
+        event.provider_event_id is not None or not _has_time(event) or row["occurred_at"] == event.at
     )
 
 

@@ -19,7 +19,7 @@ def flat_lines(rng: random.Random, oddities: Oddities = frozenset()) -> list[Lin
     for number, name in enumerate(rng.sample(_PACKED + _WEIGHED, rng.randint(2, 6))):
         product = f"{rng.randrange(10**7):07d}"
         lines.append(Line(number, product, product, name, Decimal(rng.randint(1, 6))))
-    return _repeated(lines, rng, _TWICE if Oddity.REPEATS not in oddities else 1.0)
+    return _as_odd(lines, rng, oddities, _TWICE)
 
 
 def envelope_lines(rng: random.Random, oddities: Oddities = frozenset()) -> list[Line]:
@@ -30,12 +30,17 @@ def envelope_lines(rng: random.Random, oddities: Oddities = frozenset()) -> list
         quantity = Decimal(rng.choice(_WEIGHTS)) if is_weighed else Decimal(rng.randint(1, 6))
         product = f"RRC-{rng.randrange(10**6):06d}"
         lines.append(Line(number, str(number), product, name, quantity, "kg" if is_weighed else "each"))
-    return _repeated(lines, rng, 1.0) if Oddity.REPEATS in oddities else lines
+    return _as_odd(lines, rng, oddities, 0.0)
 
 
-def _repeated(lines: list[Line], rng: random.Random, share: float) -> list[Line]:
-    """Sometimes add a second line of the first product. Which of the two gets which key cannot be foretold."""
-    if rng.random() >= share:
+def _as_odd(lines: list[Line], rng: random.Random, oddities: Oddities, share: float) -> list[Line]:
+    """Sometimes add a second line of the first product. Which of the two gets which key cannot be foretold.
+
+    Nor can the key of a line whose code comes only with later lists.
+    """
+    if Oddity.CODES in oddities:
+        lines = [replace(line, line=None) for line in lines]
+    if Oddity.REPEATS not in oddities and rng.random() >= share:
         return lines
     first = lines[0]
     quantity = first.quantity if rng.random() < 0.3 else Decimal(rng.randint(7, 9))

@@ -70,7 +70,7 @@ def _history(its: AppliedEvent) -> Values:
         "expected_at": event.expected_at,
         "provider_event_id": event.provider_event_id,
         "ordered_at": its.ordered_at,
-        "has_time": event.has_time,
+        "has_time": its.has_time,
     }
     return its.source | stated | ({"identity": identity} if identity else {})
 

@@ -88,7 +88,7 @@ def _time(step: Step) -> dict[str, Any]:
 
 def _stated(line: Line, step: Step) -> Line:
     """Return what the body states of a line: without its code it is known by its name."""
-    return line if step.has_all_codes else replace(line, line=None, product=None)
+    return line if step.has_all_codes else replace(line, product=None)
 
 
 def _item(line: Line) -> dict[str, Any]:
