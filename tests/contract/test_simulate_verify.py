@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import Table, delete, select, update
 
 from deploy.simulator.client import Attempt
+from deploy.simulator.plan import make_plan
 from schemas.failures import Reason
 from tests.support.ledger_fixture import LedgerFixture
-from tests.support.posted_plan import PLAN, PostedPlan, failure
+from tests.support.posted_plan import ODD, PLAN, PostedPlan, failure
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, refunds, replacements
 
 
@@ -31,6 +32,15 @@ def test_a_correct_ledger_has_no_difference(trade: PostedPlan) -> None:
         assert trade.ledger_fixture.rows(table.name), f"{table.name}: nothing to compare"
     assert any(row["superseded_by"] for row in trade.ledger_fixture.rows("replacements"))
     assert {row["closed_at"] is None for row in trade.ledger_fixture.rows("customer_mia_alerts")} == {True, False}
+
+
+def test_a_correct_ledger_of_odd_orders_has_no_difference(ledger_fixture: LedgerFixture) -> None:
+    plan = make_plan(replace(ODD, seed=4, orders=150))
+    trade = PostedPlan(ledger_fixture, plan)
+    assert trade.comparison().differences == []
+    assert any(row["withdrawn_by"] for row in trade.ledger_fixture.rows("refunds"))
+    assert any(row["withdrawn_by"] for row in trade.ledger_fixture.rows("replacements"))
+    assert {row["has_time"] for row in trade.ledger_fixture.rows("order_events")} == {True, False}
 
 
 @pytest.mark.parametrize(

@@ -20,15 +20,15 @@ from schemas.failures import Failure, Reason
 from tests.support.ledger_fixture import HANDLERS, LedgerFixture
 from workers.ledger.tables import outbox
 
-PLAN = make_plan(
-    PlanOptions(
-        seed=18,
-        start=datetime(2026, 3, 1, 6, tzinfo=UTC),
-        zone=UTC,
-        orders=80,
-        faults=Faults(duplicates=0.1, reordering=0.2, reverts=0.1, stale=0.1, bad_bodies=0.05, bad_signatures=0.05),
-    )
+OPTIONS = PlanOptions(
+    seed=18,
+    start=datetime(2026, 3, 1, 6, tzinfo=UTC),
+    zone=UTC,
+    orders=80,
+    faults=Faults(duplicates=0.1, reordering=0.2, reverts=0.1, stale=0.1, bad_bodies=0.05, bad_signatures=0.05),
 )
+ODD = replace(OPTIONS, faults=replace(OPTIONS.faults, oddities=1.0))
+PLAN = make_plan(OPTIONS)
 FIRST_ID = 1_772_445_000_000
 """The time of receipt of the first post: a day later than the events, so that no clock is ahead."""
 BATCH = 25
