@@ -66,6 +66,20 @@ def test_an_alert_that_its_events_do_not_ask_for_is_reported(trade: PostedPlan) 
     assert trade.the_difference() == (order_id, f"alert {key} (log)", "-", "a row")
 
 
+def test_an_alert_that_is_too_old_must_be_recorded_and_not_sent(trade: PostedPlan) -> None:
+    limit = timedelta(hours=2)
+    found = trade.comparison(alert_max_age=limit).differences
+    assert {each[2:] for each in found} == {("not sent: too old", "sent")}
+    trade.execute(update(outbox).values(dropped=True, last_error="not sent: 9 days old when handled, ALERT_MAX_AGE is 2h"))
+    assert trade.comparison(alert_max_age=limit).differences == []
+    assert {each[2:] for each in trade.comparison().differences} == {("sent", "not sent: too old")}
+
+
+def test_an_alert_that_says_another_age_is_reported(trade: PostedPlan) -> None:
+    trade.execute(update(outbox).values(created_at=NOON + timedelta(days=400)))
+    assert {each.what.rpartition(": ")[2] for each in trade.comparison().differences} == {"age_seconds"}
+
+
 def test_an_alert_about_another_order_than_its_key_says_is_reported(trade: PostedPlan) -> None:
     trade.execute(update(outbox).values(payload=func.replace(outbox.c.payload, "order_id", "order-id")))
     assert {each.what.rpartition(": ")[2] for each in trade.comparison().differences} == {"order_id"}

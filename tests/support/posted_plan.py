@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Executable, Table, delete, insert, select, update
 
@@ -77,10 +78,11 @@ class PostedPlan:
     def received(self) -> Received:
         return read_responses(self.plan.events, self.results)
 
-    def comparison(self) -> Comparison:
+    def comparison(self, **rules: Any) -> Comparison:
+        """What is found, under the deployment's settings or with these rules in their place."""
         received = self.received
         found = read_run(self.ledger_fixture.ledger, run_of(self.plan, received))
-        return compare(received, found, self.failures, rules_of(self.ledger_fixture.settings))
+        return compare(received, found, self.failures, rules_of(self.ledger_fixture.settings)._replace(**rules))
 
     def execute(self, *statements: Executable) -> None:
         """Execute statements in one transaction."""
