@@ -65,7 +65,7 @@ def _row(shown: _Shown) -> Row:
     line = shown.line
     stated: Row = {"product": line.product, "product_name": line.name, "quantity": line.quantity, "unit": line.unit}
     named = {} if line.line is None else {"line": line.line}
-    return named | stated | {"provider": shown.by.event.provider} | shown.by.source
+    return stated | named | {"provider": shown.by.event.provider} | shown.by.source
 
 
 def _withdrawal(shown: Sequence[_Shown], has_effect: Callable[[Line], bool]) -> Row:
