@@ -49,14 +49,15 @@ def oddities_of_order(rng: random.Random, share: float) -> Oddities:
 
 
 def listed(lines: Sequence[Line], changed: int | None, rng: random.Random, oddities: Oddities) -> tuple[Line, ...]:
-    """Return the lines as a list shows them. `changed` is the number of the line that the list is about; it is never missing."""
+    """Return the lines as a list shows them. `changed` is the number of the line that the list is about; it is never missing.
+
+    Nor is one of two lines of a product: of the one that is left nobody could tell which it is.
+    """
     shown = list(lines)
     if Oddity.LISTS in oddities:
-        alike = [(line.product, line.quantity) for line in lines]
+        products = [line.product for line in lines]
         shown = [
-            line
-            for line in shown
-            if line.number == changed or rng.random() >= _DROPPED or alike.count((line.product, line.quantity)) > 1
+            line for line in shown if line.number == changed or rng.random() >= _DROPPED or products.count(line.product) > 1
         ]
         if rng.random() < _SHUFFLED:
             rng.shuffle(shown)
