@@ -4,18 +4,14 @@ import os
 import secrets
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deploy.cli.output import console
 from deploy.errors import NOT_DONE, CommandError
 
-if TYPE_CHECKING:
-    from deploy.simulator.plan import Faults, PlanOptions
-    from schemas.settings import Settings
-
-_LIFETIME = timedelta(hours=6)
+_LIFETIME = timedelta(minutes=100)
 _POSTS_PER_ORDER = 7
 
 Orders = Annotated[int, typer.Option(min=1, help="Number of orders.")]
@@ -27,9 +23,16 @@ Reverts = Annotated[float, typer.Option(min=0, max=1, help="Share of statuses th
 Stale = Annotated[float, typer.Option(min=0, max=1, help="Share of Afosto's snapshots sent again after the order's last one.")]
 BadBodies = Annotated[float, typer.Option(min=0, max=1, help="Share of additional posts with an undecodable body.")]
 BadSignatures = Annotated[float, typer.Option(min=0, max=1, help="Share of additional posts without valid credentials.")]
+Oddities = Annotated[float, typer.Option(min=0, max=1, help="Share of Instacart's orders that are odd in some ways.")]
 Tries = Annotated[int, typer.Option(min=1, help="Attempts per post, with pauses that double.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="With --start: repeats the bodies of a run (default: random).")]
-Start = Annotated[str | None, typer.Option(help="The providers' time of the first order, RFC 3339 (default: today).")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="With --start and --every: repeats the bodies of a run (default: random).")
+]
+Start = Annotated[str | None, typer.Option(help="The providers' time of the first order, RFC 3339 (default: 100 minutes ago).")]
+Every = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Seconds between two orders, by the providers' clocks (default: as they are sent)."),
+]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare each effect with the ledger.")]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds that --verify waits for events to be handled.")]
 Tell = Annotated[bool, typer.Option("--tell", help="Print a line for each notable event.")]
@@ -48,9 +51,11 @@ def simulate(
     stale: Stale = 0.02,
     bad_bodies: BadBodies = 0.0,
     bad_signatures: BadSignatures = 0.0,
+    oddities: Oddities = 0.05,
     tries: Tries = 6,
     seed: Seed = None,
     start: Start = None,
+    every: Every = None,
     verify: Verify = False,
     patience: Patience = 120.0,
     tell: Tell = False,
@@ -66,12 +71,20 @@ def simulate(
     Examples: curbside simulate --verify   ·   curbside simulate --duration 60 --rate 200 --duplicates 0.1
     """
     from deploy.generated import load_settings  # noqa: PLC0415 - quick start
-    from deploy.simulator.plan import Faults  # noqa: PLC0415 - quick start
+    from deploy.simulator.plan import Faults, PlanOptions  # noqa: PLC0415 - quick start
 
     simulated, settings = _import_simulated(), load_settings(os.environ)
     posts = None if duration is None else round(duration * rate)
-    faults = Faults(duplicates, reordering, reverts, stale, bad_bodies, bad_signatures)
-    options = _plan_options(settings, seed, start, None if posts is not None else orders, posts, faults)
+    faults = Faults(duplicates, reordering, reverts, stale, bad_bodies, bad_signatures, oddities)
+    options = PlanOptions(
+        seed=secrets.randbelow(10**6) if seed is None else seed,
+        start=_time(start) if start else _default_start(),
+        zone=settings.store_timezone,
+        orders=None if posts is not None else orders,
+        posts=posts,
+        faults=faults,
+        orders_every=timedelta(seconds=_POSTS_PER_ORDER / rate if every is None else every),
+    )
     sending = simulated.SendOptions(url, endpoint, rate, tries)
     plan, results = simulated.send_plan(options, settings, sending, None if as_json else console(), shows_events=tell)
     if not simulated.report(plan, results, patience if verify else None, as_json=as_json):
@@ -86,27 +99,13 @@ def _import_simulated() -> ModuleType:
     return simulated
 
 
-def _plan_options(
-    settings: "Settings", seed: int | None, start: str | None, orders: int | None, posts: int | None, faults: "Faults"
-) -> "PlanOptions":
-    from deploy.simulator.plan import PlanOptions  # noqa: PLC0415 - quick start
+def _default_start() -> datetime:
+    """A start so early that most events are in the past, and so late that few alerts are too old to be sent.
 
-    return PlanOptions(
-        seed=secrets.randbelow(10**6) if seed is None else seed,
-        start=_time(start) if start else _default_start(orders if orders is not None else (posts or 0) // _POSTS_PER_ORDER),
-        zone=settings.store_timezone,
-        orders=orders,
-        posts=posts,
-        faults=faults,
-    )
-
-
-def _default_start(orders: int) -> datetime:
-    """A start so early that most events are in the past. Its milliseconds make the ids unique to the run."""
-    from deploy.simulator.order_generator import ORDERS_EVERY  # noqa: PLC0415 - quick start
-
+    Its milliseconds make the ids unique to the run.
+    """
     now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000) - orders * ORDERS_EVERY - _LIFETIME
+    return now.replace(microsecond=now.microsecond // 1000 * 1000) - _LIFETIME
 
 
 def _time(text: str) -> datetime:

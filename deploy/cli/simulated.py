@@ -45,7 +45,8 @@ def send_plan(
         client = Client(settings, sender.url, sending.endpoint, sending.max_attempts)
     plan = make_plan(options)
     if console:
-        repeat = f"--seed {options.seed} --start {options.start.isoformat().replace('+00:00', 'Z')}"
+        start, every = options.start.isoformat().replace("+00:00", "Z"), options.orders_every.total_seconds()
+        repeat = f"--seed {options.seed} --start {start} --every {every:g}"
         summary = f"{plan.orders} orders, {len(plan.posts)} posts at {sending.rate:g}/s; to repeat this run: {repeat}"
         console.print(summary, soft_wrap=True)
     with Display(console, len(plan.posts), shows_events=shows_events) as display:
@@ -72,7 +73,7 @@ def _read_deployment(
     try:
         with open_deployment() as deployment:
             status = wait_until_idle(deployment, timeout_seconds or 0)
-            return status, None if timeout_seconds is None else audit(deployment, plan.events, results, status)
+            return status, None if timeout_seconds is None else audit(deployment, plan, results, status)
     except CommandError as error:
         if timeout_seconds is not None:
             raise

@@ -85,10 +85,9 @@ class OrderGroup:
         content |= {"triggered_at": int(self._at.timestamp() * 1000), "data": data}
         at = self._at.replace(microsecond=self._at.microsecond // 1000 * 1000)
         body = orjson.dumps(content)
-        self._events.append(
-            ProviderEvent(AFOSTO, event.lower(), event, at=at, body=body, provider_event_id=message_id, **stated)
-        )
-        self._at += timedelta(milliseconds=self._rng.randint(60_000, 3_600_000))
+        ids: dict[str, Any] = {"provider_event_id": message_id, "identified_by": (message_id,)}
+        self._events.append(ProviderEvent(AFOSTO, event.lower(), event, at=at, body=body, **ids, **stated))
+        self._at += timedelta(milliseconds=self._rng.randint(60_000, 600_000))
 
 
 def _items(rng: random.Random) -> tuple[dict[str, Any], ...]:

@@ -5,28 +5,41 @@ delivery window on the first event or none. Windows are written without a zone, 
 """
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
 from deploy.simulator.flat import rfc3339
-from deploy.simulator.instacart_lifecycle import Step, Window
-from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent
+from deploy.simulator.instacart_lifecycle import ITEM_KINDS, Step
+from deploy.simulator.odd_parts import encoded, junk_items, odd_list, with_note
+from deploy.simulator.oddities import Oddities, Oddity
+from deploy.simulator.provider_events import INSTACART, Line, ProviderEvent, Window
 
 _NAMES = {"order_created": "brand_new", "staging": "staged", "customer_mia": "customer_missing"}
 _ORDER_KINDS = ("order_created", "acknowledged", "picking", "staging", "delivering", "delivered", "canceled", "rescheduled")
-_ITEMS = ("order_item_replacement", "order_item_refund")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Envelope:
     """Encodes the events of one order. `first_id` is the id of its first event; the next ones count up."""
 
-    def __init__(self, rng: random.Random, order_id: str, fulfillment_type: str, first_id: int, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        order_id: str,
+        fulfillment_type: str,
+        first_id: int,
+        zone: tzinfo,
+        oddities: Oddities = frozenset(),
+    ) -> None:
         self._order_id, self._type, self._next_id, self._zone = order_id, fulfillment_type, first_id, zone
+        self._rng, self._has_odd_parts = rng, Oddity.PARTS in oddities
         self._prefix = "" if rng.random() < 0.1 else "fulfillment."
         self._in_quotes = rng.random() < 0.2
+        self._is_unnumbered = rng.random() < 0.5
         self._sends_window = rng.random() < 0.8
         self._retailer = {"user_id": f"customer-{rng.randrange(10**8)}", "retailer_id": "279"}
         self._store = f"{rng.randrange(1, 900):04d}"
@@ -37,26 +50,46 @@ class Envelope:
         event_id, self._next_id = self._next_id, self._next_id + 1
         old, new = self._windows(step)
         stated = new or old
-        content = {
+        content: dict[str, Any] = {
             "event_id": str(event_id) if self._in_quotes else event_id,
             "event_name": name,
-            "event_timestamp": rfc3339(step.at),
+            **({"event_timestamp": rfc3339(step.sent_at)} if step.sent_at else {}),
             "event_metadata": self._metadata(step, old, new),
         }
-        return ProviderEvent(
+        event = ProviderEvent(
             provider=INSTACART,
             kind=step.kind,
             name=name,
             order_ids=(self._order_id,),
-            at=step.at,
-            body=_encode(content),
+            at=step.sent_at or step.at,
+            has_time=step.sent_at is not None,
+            moment=step.at,
+            body=b"",
             provider_event_id=str(event_id),
+            identified_by=(str(event_id), content["event_timestamp"]) if step.sent_at else (),
             status=step.status if step.kind in _ORDER_KINDS else None,
             fulfillment_type=self._type,
             expected_at=stated.ends_at if stated else None,
-            stated_promise=old.ends_at if old and new else None,
-            lines=step.lines if step.kind in _ITEMS else (),
+            old_window=old if step.kind == "late_delivery" else None,
+            new_window=new if step.kind == "late_delivery" else None,
+            lines=tuple(_stated(line, step) for line in step.lines),
         )
+        if self._has_odd_parts:
+            content, event = self._odd(step, content, event)
+        return replace(event, body=encoded(_encode(content)))
+
+    def _odd(self, step: Step, content: dict[str, Any], event: ProviderEvent) -> tuple[dict[str, Any], ProviderEvent]:
+        """Make parts of the body odd."""
+        content, metadata = with_note(content, self._rng), content["event_metadata"]
+        if self._order_id.isdecimal() and self._rng.random() < 0.5:
+            metadata["order_id"] = int(self._order_id)
+        if step.kind == "customer_mia":
+            metadata["order_items"] = junk_items(self._rng)
+        elif step.kind in ITEM_KINDS:
+            odd = odd_list(step.kind, metadata["order_items"], event.lines, self._rng)
+            metadata["order_items"] = odd.items
+            event = replace(event, lines=odd.lines, fails_in=odd.fails_in)
+        return content, event
 
     def _windows(self, step: Step) -> tuple[Window | None, Window | None]:
         """Return the window in the body, and the new window in it."""
@@ -77,8 +110,8 @@ class Envelope:
         for field, window in (("delivery_window", old), ("new_window", new)):
             if window is not None:
                 metadata[field] = {"starts_at": self._local(window.starts_at), "ends_at": self._local(window.ends_at)}
-        if step.kind in _ITEMS:
-            metadata["order_items"] = [_item(line) for line in step.lines]
+        if step.kind in ITEM_KINDS:
+            metadata["order_items"] = [self._item(line, step) for line in step.lines]
         if step.kind == "canceled":
             metadata["cancellation_reason"] = "customer_request"
         return metadata
@@ -90,18 +123,30 @@ class Envelope:
         again = datetime.fromisoformat(text).replace(tzinfo=self._zone).astimezone(UTC)
         return text if again == time else rfc3339(time)
 
+    def _item(self, line: Line, step: Step) -> dict[str, Any]:
+        item = {
+            "line_num": str(line.number),
+            "qty": line.quantity,
+            "qty_unit": line.unit,
+            "replaced": line.substitute is not None,
+            "refunded": line.refunded,
+            "item_upc": _upc(line),
+        }
+        if line.line is None and self._is_unnumbered:
+            del item["line_num"]
+        if step.has_all_codes:
+            item |= {"item_rrc": line.product, "scan_code": "", "requested_item_rrc": line.product}
+        if step.has_all_codes or line.substitute:
+            item |= {"delivered_item_rrc": line.substitute.product if line.substitute else line.product}
+        return item
 
-def _item(line: Line) -> dict[str, Any]:
-    delivered = line.substitute.product if line.substitute else line.product
-    return {
-        "line_num": line.line,
-        "qty": line.quantity,
-        "qty_unit": line.unit,
-        "replaced": line.substitute is not None,
-        "refunded": line.refunded,
-        "item_upc": "",
-        "item_rrc": line.product,
-        "scan_code": "",
-        "requested_item_rrc": line.product,
-        "delivered_item_rrc": delivered,
-    }
+
+def _stated(line: Line, step: Step) -> Line:
+    """Return what the body states of a line: no names, and sometimes only the weaker code."""
+    stated = replace(line, name=None, substitute=line.substitute and replace(line.substitute, name=None))
+    return stated if step.has_all_codes else replace(stated, product=_upc(line))
+
+
+def _upc(line: Line) -> str:
+    """Return a code that goes with the product."""
+    return f"{crc32((line.product or '').encode()):012d}"

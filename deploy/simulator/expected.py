@@ -1,122 +1,106 @@
-"""The rows that the ledger must hold for an order, worked out from the acknowledged events by the documented rules.
+"""The rows that the ledger must hold for an order, worked out from the applied events by the documented rules. Pure.
 
-Rules: the newest value by the provider's time is current. Each event is one line of history. Only the first refund of a line
-counts. The substitute listed last is current, and the others are superseded. Lateness is measured against the promise of that
-time. A missing customer is one alert, closed when the order ends; no alert if the report was received after the order's end.
+Rules: the newest value by the provider's time is current. Each event is one line of history. Lateness is measured against
+the promise of that time. Each row names the event that it comes from. Refunds and replacements are in `expected_items`; what
+depends on how the queues keep pace with each other is in `missing_customer` and `expected_alerts`.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from deploy.simulator.provider_events import ENDS, PROMISES, ProviderEvent
+from deploy.simulator.applied import AppliedEvent, known_identity
+from deploy.simulator.expected_items import expected_refunds, expected_replacements
+from deploy.simulator.provider_events import PROMISES, Window
+from schemas.events import Kind
 
 Values = dict[str, Any]
 
-
-class AcknowledgedEvent(NamedTuple):
-    """An acknowledged event, and the first and last inbox id that it can have; None if a post of it had no response."""
-
-    event: ProviderEvent
-    first: tuple[int, int] | None
-    last: tuple[int, int] | None
+_KNOWN_KINDS = frozenset(Kind)
+_STATED = ("status", "fulfillment_type", "number", "expected_at")
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The rows of one order, by key. `missing_customer` lists every outcome that is correct."""
+class Expected(NamedTuple):
+    """The rows of one order, by key; those of lines without one, since a line's key depends on what is sent of it."""
 
-    state: Values
-    history: Counter[tuple[Any, ...]]
-    replacements: dict[Any, Values]
-    refunds: dict[Any, Values]
-    late: Values | None
-    missing_customer: list[list[Values]]
+    state: dict[Any, Values]
+    history: dict[Any, Values]
+    replacements: list[Values]
+    refunds: list[Values]
+    late: dict[Any, Values]
 
 
-def expect(acknowledged: Iterable[AcknowledgedEvent]) -> Expected:
-    """Return the rows of the order that these events are about. Pure."""
-    ordered = sorted(acknowledged, key=lambda each: each.event.at)
-    events = [each.event for each in ordered]
+def expect(events: Sequence[AppliedEvent]) -> Expected:
+    """Return the rows of the order that these events are about, given oldest first."""
     return Expected(
-        state=_state(events),
-        history=Counter((event.name, event.at, event.status, event.expected_at, event.provider_event_id) for event in events),
-        replacements=_replacements([event for event in events if event.kind == "order_item_replacement"]),
-        refunds=_refunds([event for event in events if event.kind == "order_item_refund"]),
+        state={"": _state(events)},
+        history={history_key(events, index): _history(each) for index, each in enumerate(events)},
+        replacements=expected_replacements(events),
+        refunds=expected_refunds(events),
         late=_late(events),
-        missing_customer=_missing_customer(ordered),
     )
 
 
-def _state(events: Sequence[ProviderEvent]) -> Values:
+def history_key(events: Sequence[AppliedEvent], index: int) -> tuple[Any, ...]:
+    """Return what an event is called in a difference. It is the event's own also where an order has two alike."""
+    its = events[index]
+    alike = [each for each in events[:index] if (each.event.name, each.event.at) == (its.event.name, its.event.at)]
+    return (its.event.name, its.event.at, f"#{len(alike) + 1}" if alike else None)
+
+
+def _state(events: Sequence[AppliedEvent]) -> Values:
     """Return the current state: the last stated value of each field."""
-    state: Values = dict.fromkeys(("status", "status_at", "fulfillment_type", "number", "expected_at", "promised_at"))
-    for event in events:
-        stated = {"status": event.status, "status_at": event.status and event.at, "expected_at": event.expected_at}
-        stated |= {"fulfillment_type": event.fulfillment_type, "number": event.number}
+    state: Values = dict.fromkeys((*_STATED, "status_at", "promised_at"))
+    for each in events:
+        event = each.event
+        stated = {name: getattr(event, name) for name in _STATED} | {"status_at": event.status and each.occurred_at}
         stated |= {"promised_at": event.expected_at if event.kind in PROMISES else None}
         state |= {name: value for name, value in stated.items() if value is not None}
-    return state | {"first_event_at": events[0].at, "last_event_at": events[-1].at}
+    times = [each.ordered_at for each in events]
+    return state | {"provider": events[0].event.provider, "first_event_at": min(times), "last_event_at": max(times)}
 
 
-def _replacements(events: Sequence[ProviderEvent]) -> dict[Any, Values]:
-    found: dict[Any, Values] = {}
-    current: dict[str, str] = {}
-    for event in events:
-        for line in event.lines:
-            if (new := line.substitute) is not None:
-                stated: Values = {
-                    "product": line.product,
-                    "quantity": str(line.quantity),
-                    "substitute_quantity": str(new.quantity),
-                }
-                found.setdefault((line.line, new.product), stated | {"occurred_at": event.at})
-                current[line.line] = new.product
-    for (line_key, product), row in found.items():
-        row["superseded_by"] = current[line_key] if current[line_key] != product else None
-    return found
+def _history(its: AppliedEvent) -> Values:
+    event, identity = its.event, known_identity(its.event)
+    stated: Values = {
+        "provider": event.provider,
+        "name": event.name,
+        "kind": event.kind if event.kind in _KNOWN_KINDS else Kind.UNRECOGNISED.value,
+        "status": event.status,
+        "expected_at": event.expected_at,
+        "provider_event_id": event.provider_event_id,
+        "ordered_at": its.ordered_at,
+        "has_time": its.has_time,
+    }
+    return its.source | stated | ({"identity": identity} if identity else {})
 
 
-def _refunds(events: Sequence[ProviderEvent]) -> dict[Any, Values]:
-    found: dict[Any, Values] = {}
-    for event in events:
-        for line in event.lines:
-            if line.refunded:
-                row = {"product": line.product, "quantity": str(line.quantity), "unit": line.unit, "occurred_at": event.at}
-                found.setdefault(line.line, row)
-    return found
-
-
-def _late(events: Sequence[ProviderEvent]) -> Values | None:
-    """Return the newest lateness, against the promise that its event states, or else the current promise."""
-    promised_at, late = None, None
-    for event in events:
-        if event.kind in PROMISES and event.expected_at:
-            promised_at = event.expected_at
+def _late(events: Sequence[AppliedEvent]) -> dict[Any, Values]:
+    """Return the newest lateness, against the promise that its event states, or else the promise of that time."""
+    late: dict[Any, Values] = {}
+    for each in events:
+        event = each.event
         if event.kind == "late_delivery":
-            promise = event.stated_promise or promised_at
-            minutes = (event.expected_at - promise) // timedelta(minutes=1) if promise and event.expected_at else None
-            late = {"occurred_at": event.at, "promised_at": promise, "expected_at": event.expected_at, "minutes_late": minutes}
+            promise = promise_at(events, each)
+            measured = {"promised_at": promise, "expected_at": event.expected_at, "minutes_late": minutes_late(each, promise)}
+            windows = _window("old", event.old_window) | _window("new", event.new_window)
+            late = {"": each.source | {"provider": event.provider} | windows | measured}
     return late
 
 
-def _missing_customer(acknowledged: Sequence[AcknowledgedEvent]) -> list[list[Values]]:
-    """Return every correct outcome: no alert, an open alert, or an alert that the end of the order closed.
-
-    A report received after the end opens no alert if it is also handled after the end. The order of handling depends on the
-    queues, which do not wait for each other. Handled earlier, it opens an alert, and the end closes it.
-    """
-    reports = [each for each in acknowledged if each.event.kind == "customer_mia"]
-    ends = [each for each in acknowledged if each.event.kind in ENDS]
-    if not reports:
-        return [[]]
-    if not ends:
-        return [[{"first_reported_at": reports[0].event.at, "last_reported_at": reports[-1].event.at, "closed_at": None}]]
-    closed = [{"closed_at": ends[0].event.at}]
-    return [closed] if any(_was_surely_received_before(report, ends[0]) for report in reports) else [closed, []]
+def promise_at(events: Sequence[AppliedEvent], late: AppliedEvent) -> Any:
+    """Return the promise that a late delivery is measured against; None if it is not known."""
+    if late.event.old_window and late.event.new_window:
+        return late.event.old_window.ends_at
+    made = [each for each in events if each.event.kind in PROMISES and each.ordered_at <= late.ordered_at]
+    return next((each.event.expected_at for each in reversed(made) if each.event.expected_at), None)
 
 
-def _was_surely_received_before(one: AcknowledgedEvent, other: AcknowledgedEvent) -> bool:
-    return one.last is not None and other.first is not None and one.last < other.first
+def minutes_late(late: AppliedEvent, promise: Any) -> int | None:
+    """Return the whole minutes from the promise to the new time; None while either is unknown."""
+    expected_at = late.event.expected_at
+    return (expected_at - promise) // timedelta(minutes=1) if promise and expected_at else None
+
+
+def _window(which: str, window: Window | None) -> Values:
+    return {f"{which}_window_{name}": window and getattr(window, name) for name in ("starts_at", "ends_at")}

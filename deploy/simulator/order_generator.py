@@ -10,6 +10,7 @@ from deploy.simulator.catalog import envelope_lines, flat_lines
 from deploy.simulator.envelope import Envelope
 from deploy.simulator.flat import Flat
 from deploy.simulator.instacart_lifecycle import TYPES, OrderLifecycle
+from deploy.simulator.oddities import Oddity, oddities_of_order
 from deploy.simulator.provider_events import ProviderEvent
 
 ORDERS_EVERY = timedelta(seconds=6)
@@ -21,10 +22,14 @@ _NAMESPACE = uuid.UUID("6d0c7a55-93a1-4c0b-8f0e-7b2f5a1d9c42")
 
 
 class OrderGenerator:
-    """Generates orders and their events. `zone` is the store's, `reverts` the share of steps reverted and repeated."""
+    """Generates orders and their events. `zone` is the store's. Two orders start `every` so often, on the provider's clock.
 
-    def __init__(self, seed: int, start: datetime, zone: tzinfo, reverts: float) -> None:
-        self._seed, self._start, self._zone, self._reverts = seed, start, zone, reverts
+    `reverts` is the share of steps reverted and repeated, `oddities` the share of Instacart's orders that are odd.
+    """
+
+    def __init__(self, seed: int, start: datetime, zone: tzinfo, every: timedelta, reverts: float, oddities: float) -> None:
+        self._seed, self._start, self._zone, self._every, self._reverts = seed, start, zone, every, reverts
+        self._oddities = oddities
         self._run = f"{round(start.timestamp() * 1000):x}-{seed}"
         self._first_event_id = _FIRST_EVENT_ID + uuid.uuid5(_NAMESPACE, self._run).int % 2**61
 
@@ -41,24 +46,33 @@ class OrderGenerator:
                 yield self._instacart(rng, number), orders
             number += orders
 
+    def instacart_ids(self, number: int) -> tuple[str, str, str]:
+        """Return the ids that an order has if it is Instacart's: in the flat dialect, as envelopes, and where ids are numbers."""
+        order_id = f"fc-{self._run}-{number}"
+        unique = uuid.uuid5(_NAMESPACE, order_id)
+        return order_id, str(unique), str(10**15 + unique.int % 10**15)
+
     def _afosto(self, rng: random.Random, number: int, orders: int) -> list[ProviderEvent]:
         numbers = range(1000 + number, 1000 + number + orders)
         return OrderGroup(rng, self._start_of(number), numbers, _ids(f"{self._run}-{number}")).generate()
 
     def _instacart(self, rng: random.Random, number: int) -> list[ProviderEvent]:
-        order_id, start = f"fc-{self._run}-{number}", self._start_of(number)
+        (flat_id, envelope_id, number_id), start = self.instacart_ids(number), self._start_of(number)
         fulfillment_type, is_flat = rng.choice(TYPES), rng.random() < _FLAT_SHARE
-        lines = flat_lines(rng) if is_flat else envelope_lines(rng)
+        oddities = oddities_of_order(rng, self._oddities)
+        lines = (flat_lines if is_flat else envelope_lines)(rng, oddities)
+        order_id = number_id if Oddity.PARTS in oddities else flat_id if is_flat else envelope_id
         dialect: Flat | Envelope
         if is_flat:
-            dialect = Flat(rng, order_id, fulfillment_type, start)
+            dialect = Flat(rng, order_id, fulfillment_type, start, oddities)
         else:
             first_id = self._first_event_id + number * _EVENT_IDS_PER_ORDER
-            dialect = Envelope(rng, str(uuid.uuid5(_NAMESPACE, order_id)), fulfillment_type, first_id, self._zone)
-        return [dialect.encode(step) for step in OrderLifecycle(rng, start, lines, fulfillment_type, self._reverts).generate()]
+            dialect = Envelope(rng, order_id, fulfillment_type, first_id, self._zone, oddities)
+        lifecycle = OrderLifecycle(rng, start, lines, fulfillment_type, self._reverts, oddities)
+        return [dialect.encode(step) for step in lifecycle.generate()]
 
     def _start_of(self, number: int) -> datetime:
-        return (self._start + number * ORDERS_EVERY).replace(microsecond=0)
+        return (self._start + number * self._every).replace(microsecond=0)
 
 
 def _ids(name: str) -> Callable[[], uuid.UUID]:

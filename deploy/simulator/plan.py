@@ -12,7 +12,7 @@ from enum import StrEnum
 from operator import attrgetter
 
 from deploy.simulator.faults import forge, spoil, stale_copy
-from deploy.simulator.order_generator import OrderGenerator
+from deploy.simulator.order_generator import ORDERS_EVERY, OrderGenerator
 from deploy.simulator.provider_events import AFOSTO, ProviderEvent
 
 
@@ -44,7 +44,10 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults of a run, as shares of all events; `reverts` is a share of statuses, `stale` of Afosto's events."""
+    """The faults of a run, as shares of all events; `reverts` is a share of statuses, `stale` of Afosto's events.
+
+    `oddities` is the share of Instacart's orders that are odd (`deploy.simulator.oddities`).
+    """
 
     duplicates: float = 0.0
     reordering: float = 0.0
@@ -52,6 +55,7 @@ class Faults:
     stale: float = 0.0
     bad_bodies: float = 0.0
     bad_signatures: float = 0.0
+    oddities: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,17 @@ class PlanOptions:
     orders: int | None
     posts: int | None = None
     faults: Faults = Faults()
+    orders_every: timedelta = ORDERS_EVERY
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All events, and the posts that carry them, in sending order."""
+    """All events, and the posts that carry them, in sending order. `id_space`: order ids that the run has or could have."""
 
     events: list[ProviderEvent]
     posts: list[Post]
     orders: int
+    id_space: tuple[str, ...] = ()
 
 
 def make_plan(options: PlanOptions) -> Plan:
@@ -80,21 +86,22 @@ def make_plan(options: PlanOptions) -> Plan:
     rng = random.Random(f"{options.seed} faults")  # noqa: S311 - the same in every run
     plan = Plan([], [], 0)
     count = 0
-    for events, orders in OrderGenerator(options.seed, options.start, options.zone, options.faults.reverts).generate(
-        options.orders
-    ):
-        plan.posts.extend(_posts_of(events, plan.events, options.faults, rng))
+    faults = options.faults
+    generator = OrderGenerator(options.seed, options.start, options.zone, options.orders_every, faults.reverts, faults.oddities)
+    for events, orders in generator.generate(options.orders):
+        plan.posts.extend(_posts_of(events, plan.events, faults, rng))
         count += orders
         if options.posts is not None and len(plan.posts) >= options.posts:
             break
-    return replace(plan, posts=sorted(plan.posts, key=attrgetter("moment")), orders=count)
+    id_space = tuple(order_id for number in range(count) for order_id in generator.instacart_ids(number))
+    return replace(plan, posts=sorted(plan.posts, key=attrgetter("moment")), orders=count, id_space=id_space)
 
 
 def _posts_of(
     events: list[ProviderEvent], all_events: list[ProviderEvent], faults: Faults, rng: random.Random
 ) -> Iterator[Post]:
     """Yield the posts of an order's events, and append the events to `all_events`."""
-    moments = [event.at for event in events]
+    moments = [event.moment or event.at for event in events]
     for index in range(len(moments) - 1):
         if rng.random() < faults.reordering:
             later = rng.randrange(index + 1, len(moments))
@@ -123,7 +130,7 @@ def _stale(original: Post, moment: datetime, events: list[ProviderEvent], rng: r
     old = events[original.event_index]
     message_id = f"{old.provider_event_id}-again"
     body = stale_copy(old, message_id)
-    events.append(replace(old, body=body, provider_event_id=message_id))
+    events.append(replace(old, body=body, provider_event_id=message_id, identified_by=(message_id,)))
     return replace(stale, body=body, event_index=len(events) - 1)
 
 

@@ -1,7 +1,7 @@
 """Provider events as values: each with its body, and with what the body states, in Curbside's terms."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 INSTACART, AFOSTO = "instacart", "afosto"
@@ -11,22 +11,39 @@ PROMISES = frozenset({"order_created", "rescheduled"})
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A delivery window."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+    def later(self, minutes: int) -> "Window":
+        """The same window, this many minutes later."""
+        return Window(self.starts_at + timedelta(minutes=minutes), self.ends_at + timedelta(minutes=minutes))
+
+
+@dataclass(frozen=True, slots=True)
 class Substitute:
-    """A substitute for a product."""
+    """A substitute for a product. `name` is None where the body does not state it."""
 
     product: str
-    name: str
-    quantity: Decimal
+    name: str | None
+    quantity: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The current state of an order's line. `line` is its key; `quantity` is exact."""
+    """An order's line as a list states it.
 
-    line: str
-    product: str
-    name: str
-    quantity: Decimal
+    `number`: which line of the order it truly is; no body says so. `line`: its key in the ledger, None where that cannot be foretold.
+    `quantity` is exact. What a list does not state is None.
+    """
+
+    number: int
+    line: str | None
+    product: str | None
+    name: str | None
+    quantity: Decimal | None
     unit: str | None = None
     refunded: bool = False
     substitute: Substitute | None = None
@@ -34,13 +51,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
-    """One event and its body. No two events of an order have the same time, except stale copies.
+    """One event and its body.
 
     - `name`: the name in the body; `kind`: its meaning, the same for both dialects.
+    - `at`: the time in the body. `has_time`: whether there is one. `moment`: when the event truly happened, if `at` is not that.
     - `status`, `fulfillment_type`, `number`, `expected_at`: what the body states of the order; None if it does not.
-    - `stated_promise`: the earlier promise, if a late delivery's body states it.
+    - `old_window`, `new_window`: the windows that a late delivery's body states.
     - `lines`: the whole item list of a replacement or refund.
+    - `identified_by`: the provider's ids and times that make up its identity; empty if its content does.
     - `reencoded`: another encoding of the same body, still the same event.
+    - `fails_in`: the handlers for which a part that they need cannot be read.
     """
 
     provider: str
@@ -54,6 +74,11 @@ class ProviderEvent:
     fulfillment_type: str | None = None
     number: str | None = None
     expected_at: datetime | None = None
-    stated_promise: datetime | None = None
+    old_window: Window | None = None
+    new_window: Window | None = None
     lines: tuple[Line, ...] = ()
+    identified_by: tuple[str, ...] = ()
     reencoded: bytes | None = None
+    has_time: bool = True
+    moment: datetime | None = None
+    fails_in: frozenset[str] = frozenset()

@@ -14,7 +14,7 @@ from tests.support.live_deployment import deployed
 from tests.support.settings import environment_for_tests
 from tests.support.waiting import wait_for
 
-FAULTS = ("--duplicates=0.05", "--reordering=0.05", "--reverts=0.02", "--bad-bodies=0.01")
+FAULTS = ("--duplicates=0.05", "--reordering=0.05", "--reverts=0.02", "--bad-bodies=0.01", "--oddities=0.3")
 ORDERS, RATE = 300, 300
 MOMENTS = (300, 700, 1100, 1500)
 """Killed when so many events have come in: one worker and the other by turns."""

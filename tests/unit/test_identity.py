@@ -171,3 +171,11 @@ def test_identities_of_this_release_stay_those_of_the_last() -> None:
     assert identity(recorded("instacart/envelope/late_delivery")) == "4u-dKmMXDgKB2d2bQHPZ9Q"
     assert identity(recorded("instacart/flat/late_delivery")) == "4BdmbIfAE9oTbAdrfSZEQw"
     assert identity(recorded("afosto/delivered"), "afosto") == "bb0Qzx15PvXwHisxhlhRLg"
+
+
+@pytest.mark.parametrize("order", [b"[]", b'{"id":"fc-1"}'])
+@pytest.mark.parametrize("note", [rb"\ud83d", rb"\u0000", b"x"])
+def test_an_odd_structure_and_half_a_surrogate_pair_have_one_identity_in_every_encoding(order: bytes, note: bytes) -> None:
+    start = b'"event":"fulfillment.customer_mia","order_id":"fc-1","timestamp":"2026-03-01T00:00:00Z"'
+    one, other = b'"order":%s' % order, b'"note":"%s"' % note
+    assert identity(b"{%s,%s,%s}" % (start, one, other)) == identity(b"{ %s, %s, %s }" % (other, one, start))

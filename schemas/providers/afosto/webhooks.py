@@ -22,7 +22,7 @@ from schemas.parsing.lenient import Lenient, Straight
 from schemas.parsing.structure import straightened
 from schemas.parsing.texts import MAX_KEY_CHARS, event_key, event_name, key, text_or_none
 from schemas.parsing.times import read_any_time, read_epoch_ms, time_of_event
-from schemas.parsing.tolerant import object_in
+from schemas.parsing.tolerant import mended, object_in
 from schemas.parsing.values import decimal_of, id_of, json_type, list_of
 from schemas.providers.afosto.deliveries import DeliveryData
 from schemas.providers.afosto.orders import OrderData
@@ -90,7 +90,7 @@ def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     try:
         webhook = _decode(body)
     except msgspec.ValidationError as error:
-        return decode_document(object_in(body, error), body, event_id, zone)
+        return decode_document(object_in(body, error), mended(body), event_id, zone)
     return _from(webhook, body, event_id, zone, [])
 
 

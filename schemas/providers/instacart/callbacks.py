@@ -22,7 +22,7 @@ from schemas.parsing.lenient import ABSENT, Lenient, Straight, Unread
 from schemas.parsing.structure import straightened
 from schemas.parsing.texts import MAX_KEY_CHARS, event_key, event_name, text_or_none
 from schemas.parsing.times import time_of_event
-from schemas.parsing.tolerant import object_in
+from schemas.parsing.tolerant import mended, object_in
 from schemas.parsing.values import decimal_of, id_of, json_type
 from schemas.providers.instacart.items import Item
 from schemas.providers.instacart.lines import lines_of
@@ -127,7 +127,7 @@ def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
         if (envelope := _decode_envelope(body)).event_name:  # its key contains escapes
             return _from_envelope(envelope, body, event_id, zone, [])
     except msgspec.ValidationError as error:
-        return decode_document(object_in(body, error), body, event_id, zone)
+        return decode_document(object_in(body, error), mended(body), event_id, zone)
     raise _no_event()
 
 
