@@ -148,7 +148,7 @@ def _details(failure: Failure, unmask: bool, limit_bytes: int) -> dict[str, Any]
         "request": msgspec.to_builtins(failure.request) or None,
         "message": failure.message if unmask else redact(failure).message,
         "traceback": failure.traceback if unmask else redact(failure).traceback,
-        "compressed": compressed,
+        **({} if compressed is None else {"compressed": compressed}),
         "body": body.decode("utf-8", "backslashreplace") if unmask else masked(body),
     }
 

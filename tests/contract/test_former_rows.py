@@ -120,3 +120,17 @@ def test_a_replay_of_an_old_event_changes_nothing(ledger_fixture: LedgerFixture,
     before = ledger_fixture.rows("refunds")
     ledger_fixture.apply_each(old, old)
     assert ledger_fixture.rows("refunds") == before
+
+
+def test_an_order_with_lists_without_end_keeps_its_rows_and_the_newest_lists(
+    ledger_fixture: LedgerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.ledger.item_lists.MAX_LISTS", 10)
+    for minute in range(40):
+        lines = [line(name, refunded=number <= minute // 4) for number, name in enumerate("abcdef")]
+        ledger_fixture.apply("refunds", event(Kind.ORDER_ITEM_REFUND, minute, lines=tuple(reversed(lines))))
+    rows = ledger_fixture.rows("refunds")
+    assert [row["line"] for row in rows] == list("abcdef")
+    assert [row["occurred_at"] for row in rows] == [at(4 * number) for number in range(6)]
+    assert {row["withdrawn_by"] for row in rows} == {None}
+    assert len([row for row in ledger_fixture.rows("item_lists") if not row["identity"].startswith("row:")]) <= 10

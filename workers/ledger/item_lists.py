@@ -33,6 +33,12 @@ _COLUMNS = (
     _its.lines,
 )
 
+MAX_LISTS = 1_000
+"""The most lists that are stored of one order and effect. Then the older half is dropped: what its rows say stays, as after 0.1.
+
+An order has a few. A sandbox that uses one order id for ever must not make each batch read them all.
+"""
+
 Lists = dict[str, ItemList]
 """The lists of one order, by identity."""
 
@@ -55,6 +61,12 @@ class ItemEffect:
         self._effect, self._table, self._overwrite = effect, table, overwrite
         self._rows_of, self._lists_of_row = rows_of, lists_of_row
         self._lists = Lookup(item_lists, select(*_COLUMNS).where(_its.effect == effect.value))
+        self._drop = delete(item_lists).where(
+            _its.provider == bindparam("its_provider"),
+            _its.order_id == bindparam("its_order_id"),
+            _its.effect == effect.value,
+            _its.identity == bindparam("its_identity"),
+        )
         self._rows = Lookup(table, select(table))
         self._key = [column.name for column in table.primary_key]
         self._delete = delete(table).where(*(table.c[name] == bindparam(f"its_{name}") for name in self._key))
@@ -64,15 +76,21 @@ class ItemEffect:
         lock_orders(connection, new)
         stored, rows = self._read_lists(connection, new), self._read_rows(connection, new)
         changed: list[Row] = []
+        dropped: list[dict[str, str]] = []
         wanted: dict[Key, Row] = {}
         for name in sorted(new):
             lists = stored[name]
             added = self._added(lists, new[name], rows[name])
             changed += [self._list_row(name, each) for each in added]
+            dropped += [
+                {"its_provider": name[0], "its_order_id": name[1], "its_identity": each.identity} for each in _too_many(lists)
+            ]
             for row in self._rows_of(lists.values()):
                 full = {"provider": name[0], "order_id": name[1], **row}
                 wanted[tuple(full[column] for column in self._key)] = full
         upsert(connection, item_lists, changed, _take_lines)
+        if dropped:
+            connection.execute(self._drop, dropped)
         self._write(connection, {self._key_of(row): row for found in rows.values() for row in found}, wanted)
 
     def _read_lists(self, connection: Connection, names: Collection[Name]) -> dict[Name, Lists]:
@@ -116,6 +134,13 @@ class ItemEffect:
         if gone := sorted(found.keys() - wanted.keys()):
             names = [f"its_{name}" for name in self._key]
             connection.execute(self._delete, [dict(zip(names, key, strict=True)) for key in gone])
+
+
+def _too_many(lists: Lists) -> list[ItemList]:
+    """The oldest lists of an order that has more than `MAX_LISTS`."""
+    if len(lists) <= MAX_LISTS:
+        return []
+    return sorted((each for each in lists.values() if not each.is_row), key=lambda each: each.news)[: -MAX_LISTS // 2]
 
 
 def _take_lines(statement: Insert) -> Assignments:
