@@ -85,7 +85,10 @@ def histories(lists: Iterable[ItemList], state_of: StateOf) -> list[LineHistory]
     by_row: dict[str, LineHistory] = {}
     ordered = sorted(lists, key=lambda each: (not each.is_row, each.news, each.identity))
     shown = [each.lines for each in ordered if not each.is_row]
-    are_places, apart = numbers_are_places(shown), codes_told_apart(shown)
+    are_places = any(line.number for lines in shown for line in lines) and numbers_are_places(shown)
+    if len(ordered) == len(shown) == 1 and not are_places:
+        return _of_only(ordered[0], state_of)
+    apart = codes_told_apart(shown)
     for each in ordered:
         if each.is_row:
             _add_row(each, state_of, found, by_row)
@@ -96,6 +99,14 @@ def histories(lists: Iterable[ItemList], state_of: StateOf) -> list[LineHistory]
         for history in with_effect:
             history.shown.sort(key=lambda shown: shown.by.news)
     return sorted(with_effect, key=lambda each: each.first.by.news)
+
+
+def _of_only(by: ItemList, state_of: StateOf) -> list[LineHistory]:
+    """The histories that the only list of an order gives, as most orders have it. No line of it has to be matched."""
+    states = [(line, state) for line in by.lines if (state := state_of(line)) and state[0]]
+    keys = {line.line for line in by.lines}
+    listed = sorted((ListedLine(line, state, keys) for line, state in states), key=ListedLine.sort_key)
+    return [LineHistory(TrackedLine(each), [Shown(by, each.line, has_effect=True)]) for each in listed]
 
 
 def _without_numbers(lines: Sequence[Line]) -> tuple[Line, ...]:
