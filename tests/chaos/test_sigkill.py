@@ -28,7 +28,7 @@ EVENTS, POSTERS, KILLS = 3_000, 3, 8
 BAD = (
     b'{"event": "fulfillment.picking", "order_id": ',
     b'{"event": "fulfillment.picking", "timestamp": "2026-03-02T08:00:00Z"}',
-    b'{"event": "fulfillment.order_item_refund", "order_id": "fc-1", "items": 7}',
+    b'{"event": "fulfillment.order_item_refund", "order_id": ["fc-1"]}',
     b"\xff\xfe",
 )
 
