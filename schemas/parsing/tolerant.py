@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.parsing.values import decimal_of
+from schemas.parsing.values import decimal_of, object_of
 
 MAX_DEPTH = 100
 """Deeper parts are left out: no reader of a body goes as deep, and none of a strict decoder's limits is as low."""
@@ -48,9 +48,12 @@ def read_document(body: bytes) -> Any:
 
 
 def object_in(body: bytes, error: Exception) -> dict[str, Any]:
-    """The object that a body holds, which a strict decoder refused with `error`. Raises that error if it holds none."""
+    """The object that a body is, or holds as the only element of a list. A strict decoder refused the body with `error`.
+
+    Raises that error if it holds none.
+    """
     try:
-        document = read_document(body)
+        document = object_of(read_document(body))
     except CANNOT_READ:
         raise error from None
     if not isinstance(document, dict):

@@ -105,6 +105,7 @@ BAD_AFOSTO: list[tuple[bytes, str, str]] = [
 BAD = [("instacart", *row) for row in BAD_INSTACART] + [("afosto", *row) for row in BAD_AFOSTO]
 
 GOOD = [
+    b"[" + flat('"x":1') + b"]",
     envelope('"status":1e400'),
     items('"name":-1e999,"item_upc":1e400'),
     flat(f'"x":{BIG}'),
