@@ -26,6 +26,7 @@ from schemas.contracts import CONTRACTS
 from schemas.drift import Difference, DriftKind, Finding, Shape, compare, difference_of
 from schemas.events import Event, Kind
 from schemas.parsing.tolerant import CANNOT_READ, read_document
+from schemas.parsing.values import object_of
 from workers.valkey import scripts
 
 PERIOD_SECONDS = 0.25
@@ -119,12 +120,13 @@ class DriftMonitor:
                 _log(findings[name.decode()])
 
 
-def _document(body: bytes) -> Any:
-    """The document; None of a body of a user's own provider whose decoder reads what is no JSON."""
+def _document(body: bytes) -> dict[str, Any] | None:
+    """The document; None of a body of a user's own provider whose decoder reads what is no JSON, or no object."""
     try:
-        return read_document(body)
+        document = object_of(read_document(body))
     except CANNOT_READ:
         return None
+    return document if isinstance(document, dict) else None
 
 
 def _no_time(shape: Shape | None) -> Difference:

@@ -24,8 +24,8 @@ from schemas.failures import DecodeError, Reason
 from schemas.masking import masked
 from schemas.parsing.texts import MAX_KEY_CHARS
 from schemas.parsing.times import read_time
-from schemas.parsing.values import object_of
 from schemas.parsing.tolerant import CANNOT_READ, mended, read_document
+from schemas.parsing.values import object_of
 from schemas.providers.afosto import webhooks as afosto
 from schemas.providers.instacart import callbacks as instacart
 from tests.fuzz.placed import placed
