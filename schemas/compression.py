@@ -24,6 +24,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+PLAIN = b"{"
+"""How a body begins that is certainly not compressed."""
 MAX_PARTS = 100
 """Gzip members or zstd frames, one after the other. Each costs time, even if it is empty."""
 MIN_ZSTD_WINDOW_LOG = 23
@@ -55,7 +57,7 @@ class DamagedError(DecodeError):
 
 def is_plain(body: bytes) -> bool:
     """Whether a body is certainly not compressed."""
-    return body[:1] == b"{"
+    return body[:1] == PLAIN
 
 
 def decompress(body: bytes, content_encoding: str, limit_bytes: int) -> Decompressed:

@@ -6,7 +6,7 @@ from datetime import tzinfo
 
 import msgspec
 
-from schemas.compression import decompress, is_plain
+from schemas.compression import PLAIN, decompress
 from schemas.contracts import CONTRACTS, Contract
 from schemas.events import Event
 from schemas.failures import DecodeError, Reason
@@ -46,7 +46,7 @@ def decode(
     contract = CONTRACTS.get(provider)
     if contract is None:
         raise DecodeError(Reason.UNKNOWN_PROVIDER, f"provider: expected one of {', '.join(CONTRACTS)}, got another")
-    if not is_plain(body):
+    if body[:1] != PLAIN:
         body = decompress(body, request.content_encoding, limit_bytes).body
     try:
         event = contract.decode(without_nul(body) if b"\\" in body else body, event_id, zone)

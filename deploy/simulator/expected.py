@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from deploy.simulator.applied import AppliedEvent, known_identity
+from deploy.simulator.applied import AppliedEvent, known_identity, received_at
 from deploy.simulator.expected_items import expected_refunds, expected_replacements
 from deploy.simulator.provider_events import PROMISES, Window
 from schemas.events import Kind
@@ -69,7 +69,7 @@ def _history(its: AppliedEvent) -> Values:
         "status": event.status,
         "expected_at": event.expected_at,
         "provider_event_id": event.provider_event_id,
-        "ordered_at": its.ordered_at,
+        "ordered_at": None if its.ordered_at == its.occurred_at <= received_at(its.id) else its.ordered_at,
         "has_time": its.has_time,
     }
     return its.source | stated | ({"identity": identity} if identity else {})

@@ -114,7 +114,7 @@ def _history_rows(event: Event) -> list[Row]:
             "status": event.status,
             "expected_at": event.promised_at,
             "provider_event_id": event.provider_event_id,
-            "ordered_at": event.ordered_at,
+            "ordered_at": None if event.ordered_at == event.occurred_at <= event.received_at else event.ordered_at,
             "has_time": event.has_time,
         }
         for order_id in event.order_ids

@@ -53,7 +53,7 @@ def identity_of(key: str) -> str:
 
 
 def stored_time(ordered_at: datetime | None, occurred_at: datetime, received_at: datetime) -> datetime:
-    """The time that orders a stored event. A row of release 0.1 has no `ordered_at`: then it is worked out as today."""
+    """The time that orders a stored event. No `ordered_at`: it is `occurred_at`, bounded in rows of release 0.1."""
     return ordered_at or bounded(occurred_at, received_at)
 
 

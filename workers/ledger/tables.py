@@ -78,8 +78,8 @@ order_events = Table(
     Column("has_time", Boolean),
 )
 """The order's history: one row for each event. `name`: the provider's event name. `expected_at`: the event's estimate.
-`ordered_at`: the time that decides which event is newer. `has_time`: whether the body names a time; if not, `occurred_at` is the
-time of receipt. Both are NULL in rows of release 0.1: then `occurred_at` decides.
+`ordered_at`: the time that decides which event is newer; NULL if that is `occurred_at`. `has_time`: whether the body names a time;
+if not, `occurred_at` is the time of receipt. It is NULL in rows of release 0.1.
 """
 
 item_lists = Table(

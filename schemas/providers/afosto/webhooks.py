@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from schemas.drift import Shape, shape_of
-from schemas.events import Event, Kind, Provider, Unreadable, received_at
+from schemas.events import Event, Kind, Provider, Unreadable, bounded, received_at
 from schemas.failures import DecodeError, Reason
 from schemas.identity import identity_of, identity_of_content
 from schemas.messages import kinds_of
@@ -131,6 +131,7 @@ def _from(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo, odd: list[
         promised_at=None if data.expected_at is None else read_any_time(data.expected_at, zone),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
+        ordered_at=occurred_at if occurred_at and occurred_at <= received else bounded(occurred_at or received, received),
     )
 
 

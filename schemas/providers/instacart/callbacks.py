@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from schemas.drift import Shape, shape_of
-from schemas.events import Event, Kind, Provider, Unreadable, received_at
+from schemas.events import Event, Kind, Provider, Unreadable, bounded, received_at
 from schemas.failures import DecodeError, Reason
 from schemas.identity import identity_of, identity_of_content
 from schemas.messages import kinds_of
@@ -171,6 +171,7 @@ def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: li
         lines=lines_of(callback.items, "$.items", odd) if callback.items else (),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
+        ordered_at=occurred_at if occurred_at and occurred_at <= received else bounded(occurred_at or received, received),
     )
 
 
@@ -202,6 +203,7 @@ def _from_envelope(callback: Envelope, body: bytes, event_id: str, zone: tzinfo,
         lines=lines_of(metadata.order_items, "$.event_metadata.order_items", odd) if metadata.order_items else (),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
+        ordered_at=occurred_at if occurred_at and occurred_at <= received else bounded(occurred_at or received, received),
     )
 
 
