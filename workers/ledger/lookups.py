@@ -6,6 +6,7 @@ A query is built once: at low load, building it for each event costs more than r
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     CollectionAggregate,
     ColumnElement,
@@ -17,6 +18,8 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    func,
+    select,
     tuple_,
 )
 from sqlalchemy.dialects import postgresql
@@ -39,12 +42,15 @@ class Lookup:
         if not names:
             return []
         if connection.dialect.name != "postgresql":
-            return connection.execute(self.on_sqlite, {_NAMES: sorted(set(names))}).all()
+            return connection.execute(self.on_sqlite, {_NAMES: orjson.dumps(sorted(set(names))).decode()}).all()
         return connection.execute(self.on_postgresql, parameters(names)).all()
 
 
 def _sqlite(table: Table) -> ColumnElement[bool]:
-    return tuple_(table.c.provider, table.c.order_id).in_(bindparam(_NAMES, expanding=True))
+    """An index condition whose names are one parameter: a list of parameters would be compiled anew for each batch."""
+    name = func.json_each(bindparam(_NAMES, type_=Text)).table_valued("value").c.value
+    names = select(func.json_extract(name, "$[0]"), func.json_extract(name, "$[1]"))
+    return tuple_(table.c.provider, table.c.order_id).in_(names)
 
 
 def _postgresql(table: Table) -> ColumnElement[bool]:
