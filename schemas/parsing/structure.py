@@ -48,6 +48,8 @@ def _formed(value: Any, form: Form, path: str, odd: list[Unreadable]) -> Any:
         return None
     if form.is_list:
         entries = list_of(value)
+        if isinstance(value, dict) and entries == [value] and value and not value.keys() & _fields(form.model).of.keys():
+            entries = Problem("expected array, got an object that is none of its elements")
         if isinstance(entries, Problem):
             odd.append(Unreadable(path, str(entries), json_type(value), ALL_EFFECTS))
             return None

@@ -246,29 +246,3 @@ def test_of_two_workers_the_second_sees_the_list_of_the_first(ledger_fixture: Le
                 wait_for(lambda: done.done() or connection.execute(waiting).scalar_one() > 0, 30, "the second to wait")
         done.result(30)
     assert [(row["line"], row["event_id"]) for row in ledger_fixture.rows("refunds")] == [("R", first.event_id)]
-
-
-X = {"product_id": "X"}
-FIRST, SEVENTH = X | {"line_num": "1", "quantity": 2}, X | {"line_num": "7", "quantity": 9}
-PLACES = (
-    [{"line_num": "1", "product_id": "G"}, {"line_num": "2"} | P, {"line_num": "3"} | P_YES],
-    [{"line_num": "1"} | P, {"line_num": "2"} | P_YES],
-)
-
-
-@pytest.mark.parametrize("effect", Effect)
-@pytest.mark.parametrize(
-    "lists",
-    [([FIRST | {"yes": 1}], [SEVENTH], [FIRST | {"yes": 1}, SEVENTH]), PLACES],
-    ids=["numbers tell lines of one product apart", "numbers are places, and a product is repeated"],
-)
-def test_all_lists_of_an_order_say_what_its_line_numbers_are_worth(
-    lists: Sequence[list[Item]], effect: Effect, ledger_fixture: LedgerFixture
-) -> None:
-    events = [listed(effect, minute, *items) for minute, items in enumerate(lists)]
-    for number, arrival in enumerate(itertools.permutations(events)):
-        renamed = [replace(each, order_ids=(f"order-{number}",)) for each in arrival]
-        for each in renamed:
-            ledger_fixture.apply(TABLES[effect], each)
-        (row,) = ledger_fixture.rows(TABLES[effect], f"order-{number}")
-        assert row["withdrawn_by"] is None

@@ -15,7 +15,8 @@ from schemas.identity import identity_of
 from schemas.parsing.texts import MAX_KEY_CHARS
 from workers.ledger.event_order import ordering_key
 from workers.ledger.item_lines import ListedLine, State, TrackedLine
-from workers.ledger.line_matching import codes_told_apart, match, numbers_are_places
+from workers.ledger.line_matching import match
+from workers.ledger.line_numbers import codes_told_apart, numbers_are_places
 from workers.ledger.upsert import Row
 
 _OF_ROW = "row:"

@@ -1,7 +1,9 @@
 """Lines of an order: as one item list shows them, and as they are known from all lists so far. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 from schemas.events import Line
@@ -34,6 +36,9 @@ class ListedLine:
             self.key = (self.number or self.codes[0][1])[:MAX_KEY_CHARS]
         else:
             self._derive(line, keys)
+        self.number = plain_code(self.number) if self.number else None
+        self.codes = tuple([(kind, plain_code(value)) for kind, value in self.codes])
+        self.name = plain_name(self.name) if self.name else None
 
     def _derive(self, line: Line, keys: Collection[str] | None) -> None:
         self.key = base = _without_repeat(line, keys)
@@ -49,6 +54,20 @@ class ListedLine:
         substitute = "" if self.line.substitute is None else repr(self.line.substitute)
         said = (self.number or "", self.codes, self.name or "", str(self.amount[0]), self.amount[1] or "")
         return (*said, self.state or (False, ""), self.state is None, substitute, self.key)
+
+
+def plain_code(code: str) -> str:
+    """A code as it is compared. `007` and `7` are one: a code that is written as a number loses its leading zeros."""
+    if code[:1] == "0" or code[:1].isspace() or code[-1:].isspace():
+        code = code.strip()
+        return (code.lstrip("0") or "0") if code.isdecimal() else code
+    return code
+
+
+@lru_cache(4096)
+def plain_name(name: str) -> str:
+    """A name as it is compared."""
+    return unicodedata.normalize("NFC", " ".join(name.split())).casefold()
 
 
 def _without_repeat(line: Line, keys: Collection[str] | None) -> str:
