@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping, Table, select
 
 from schemas.events import received_at
 from schemas.request_context import NO_CONTEXT, RequestContext
+from workers.failures.error_report import headline
 from workers.failures.failure_store import FailureStore
 from workers.ledger.event_order import stored_time
 from workers.ledger.ledger import Ledger
@@ -135,7 +136,14 @@ def _withdrawal(what: str, row: RowMapping, times: dict[str, datetime]) -> Step:
 def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
     for failure in FailureStore(client).all():
         if order_id in failure.order_ids:
-            details = {"handler": failure.handler, "reason": failure.reason.value, "attempts": failure.attempts}
+            details: dict[str, Any] = {
+                "handler": failure.handler,
+                "reason": failure.reason.value,
+                "state": failure.state.value,
+                "attempts": failure.attempts,
+                "says": headline(failure),
+                **({"note": failure.note} if failure.note else {}),
+            }
             at = received_at(failure.event_id)
             yield failure.provider, Step(at, "failed", failure.event_id, details, failure.request)
 
