@@ -49,7 +49,7 @@ def _formed(value: Any, form: Form, path: str, odd: list[Unreadable]) -> Any:
     if form.is_list:
         entries = list_of(value)
         if isinstance(value, dict) and entries == [value] and value and not value.keys() & _fields(form.model).of.keys():
-            entries = Problem("expected array, got an object that is none of its elements")
+            entries = Problem("expected array, got object")
         if isinstance(entries, Problem):
             odd.append(Unreadable(path, str(entries), json_type(value), ALL_EFFECTS))
             return None

@@ -18,6 +18,10 @@ _UNITS = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
 _MAX_NUMBER = 10**20
 _NUMBER = re.compile(r"\s*-?\d{1,20}(?:\.\d{0,20})?\s*", re.ASCII)
 _DATE = len("20241122")
+_DATE_CHARS = len(" 2024-11-22 ")
+_DAY = re.compile(r"\s*\d{4}([-/.]?)\d\d\1\d\d\s*", re.ASCII)
+_MARKLESS = re.compile(r"20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d", re.ASCII)
+"""A date and time without marks, as a number: as milliseconds it would lie in the 27th century."""
 
 
 def read_time(text: str, zone: tzinfo) -> datetime | None:
@@ -27,16 +31,17 @@ def read_time(text: str, zone: tzinfo) -> datetime | None:
     second before it) and the year 0000 (read as the earliest time there is). The rarer forms are those of
     `schemas.parsing.rare_times`, and the number of seconds, milli-, micro- or nanoseconds since 1970.
     """
+    time: datetime | None
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        time_or_none = _read_other(text)
-        if time_or_none is None:
-            return None
-        time = time_or_none
+        time = _read_other(text)
+    else:
+        if time.tzinfo is None and text.isdecimal() and len(text) != _DATE:
+            time = _read_other(text)  # Python reads some of them as a date and a time without marks
+    if time is None:
+        return None
     if time.tzinfo is None:
-        if text.isdecimal() and len(text) != _DATE:  # Python reads some of them as a date and a time without marks
-            return _read_other(text)
         time = datetime.combine(time, time.time(), zone)  # a fifth of the cost of `replace`
     try:
         return time.astimezone(UTC)
@@ -53,7 +58,7 @@ def time_of_event(value: Any, path: str, zone: tzinfo, odd: list[Unreadable]) ->
     """The time of an event. None if it names none, or none that anybody means: that is added to `odd`."""
     if value is None or value == "":
         return None
-    time = read_time(value, zone) if type(value) is str else read_any_time(value, zone)
+    time = read_time(value, zone) if type(value) is str and len(value) > _DATE_CHARS else read_any_time(value, zone)
     if time is None or time.year < EARLIEST_YEAR:
         time = None
         what = "other text" if type(value) is str else json_type(value)
@@ -62,8 +67,13 @@ def time_of_event(value: Any, path: str, zone: tzinfo, odd: list[Unreadable]) ->
 
 
 def read_any_time(value: Any, zone: tzinfo) -> datetime | None:
-    """Read a time from a text or a number. None if it names none, or one of an age that nobody means."""
-    time = read_time(value, zone) if type(value) is str else read_epoch(value)
+    """Read a time from a text or a number. None if it names none, only a day, or one of an age that nobody means."""
+    if type(value) is int and _MARKLESS.fullmatch(text := str(value)):
+        value = text
+    if type(value) is not str:
+        time = read_epoch(value)
+    else:
+        time = None if len(value) <= _DATE_CHARS and _DAY.fullmatch(value) else read_time(value, zone)
     return time if time is not None and time.year >= EARLIEST_YEAR else None
 
 

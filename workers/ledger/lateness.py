@@ -46,6 +46,9 @@ _PROMISES = Lookup(
 
 _MEASURE = update(table).where(_late.provider == bindparam("its"), _late.order_id == bindparam("own"))
 
+_A_YEAR = timedelta(days=366)
+"""Of two estimates that far apart, one is a placeholder."""
+
 
 class Promise(NamedTuple):
     """What was promised, when it was promised, and the ordering key of the event that promised it."""
@@ -81,8 +84,8 @@ def promise_at(promises: Sequence[Promise], time: datetime) -> datetime | None:
 
 
 def minutes_between(promised_at: datetime | None, expected_at: datetime | None) -> int | None:
-    """Whole minutes from the promised to the expected time; None while either is unknown."""
-    if not (is_estimate(promised_at) and is_estimate(expected_at)):
+    """Whole minutes from the promised to the expected time; None while either is unknown, or over a year from the other."""
+    if not (is_estimate(promised_at) and is_estimate(expected_at)) or abs(expected_at - promised_at) > _A_YEAR:
         return None
     return (expected_at - promised_at) // timedelta(minutes=1)
 

@@ -110,7 +110,8 @@ def _from(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo, odd: list[
     name, theirs, type_ = webhook.event, webhook.message_id, webhook.entity_type
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        name, kind = event_name(name, "$.event"), Kind.UNRECOGNISED
+        name = event_name(name, "$.event")
+        kind = KINDS.get(name.strip(), Kind.UNRECOGNISED)
     received = received_at(event_id)
     is_delivery = type_ == "delivery" or (type_ != "order" and _is_delivery(type_, name, data.parcels))
     if type(theirs) is not str or not 0 < len(theirs) <= MAX_KEY_CHARS:

@@ -26,7 +26,7 @@ from schemas.parsing.tolerant import mended, object_in
 from schemas.parsing.values import decimal_of, id_of, json_type
 from schemas.providers.instacart.items import Item
 from schemas.providers.instacart.lines import lines_of
-from schemas.providers.instacart.windows import estimate_of, promise_of, window_of
+from schemas.providers.instacart.windows import estimate_of, note_unread, promise_of, window_of
 
 _NAME = Provider.INSTACART.value
 KINDS = kinds_of(Provider.INSTACART)
@@ -120,7 +120,8 @@ def decode(body: bytes, event_id: str, zone: tzinfo) -> Event:
     another structure than documented is read once more, with its structure mended.
     """
     try:
-        if b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name:
+        is_envelope = b'"event_name"' in body and (envelope := _decode_envelope(body)).event_name
+        if is_envelope and type(is_envelope) is str:
             return _from_envelope(envelope, body, event_id, zone, [])
         if (flat := _decode_flat(body)).event:
             return _from_flat(flat, body, event_id, zone, [])
@@ -138,9 +139,10 @@ def _no_event() -> DecodeError:
 def decode_document(document: dict[str, Any], body: bytes, event_id: str, zone: tzinfo) -> Event:
     """Decode a callback of another structure than documented. It gives the same event for one that is as documented."""
     odd: list[Unreadable] = []
-    if document.get("event_name") and (b'"event_name"' in body or not document.get("event")):
+    name, is_flat = document.get("event_name"), bool(document.get("event"))
+    if name and (not is_flat or (type(name) is str and b'"event_name"' in body)):
         event = _from_envelope(straightened(document, Envelope, odd), body, event_id, zone, odd)
-    elif document.get("event"):
+    elif is_flat:
         event = _from_flat(straightened(document, Flat, odd), body, event_id, zone, odd)
     else:
         raise _no_event()
@@ -154,8 +156,12 @@ def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: li
     name: Any = callback.event
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        name, kind = event_name(name, "$.event"), Kind.UNRECOGNISED
+        name = event_name(name, "$.event")
+        kind = KINDS.get(name.strip(), Kind.UNRECOGNISED)
     occurred_at = time_of_event(callback.timestamp, "$.timestamp", zone, odd)
+    promised_at = estimate_of(order.estimated_delivery_at, zone)
+    if promised_at is None and order.estimated_delivery_at:
+        note_unread(order.estimated_delivery_at, "$.order.estimated_delivery_at", odd)
     return Event(
         event_id=event_id,
         identity=identity_of_content(Provider.INSTACART, body),
@@ -167,7 +173,7 @@ def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: li
         received_at=received,
         status=_STATUS.get(kind) or _status(kind, callback.status),
         fulfillment_type=text_or_none(order.fulfillment_type),
-        promised_at=estimate_of(order.estimated_delivery_at, zone),
+        promised_at=promised_at,
         lines=lines_of(callback.items, "$.items", odd) if callback.items else (),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
@@ -181,9 +187,14 @@ def _from_envelope(callback: Envelope, body: bytes, event_id: str, zone: tzinfo,
     name: Any = callback.event_name
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        name, kind = event_name(name, "$.event_name"), Kind.UNRECOGNISED
+        name = event_name(name, "$.event_name")
+        kind = KINDS.get(name.strip(), Kind.UNRECOGNISED)
     theirs = str(callback.event_id) if type(callback.event_id) is int else event_key(callback.event_id, "$.event_id", odd)
     window, new_window = window_of(metadata.delivery_window, zone), window_of(metadata.new_window, zone)
+    if window is None and metadata.delivery_window:
+        note_unread(metadata.delivery_window, "$.event_metadata.delivery_window", odd)
+    if new_window is None and metadata.new_window:
+        note_unread(metadata.new_window, "$.event_metadata.new_window", odd)
     occurred_at = time_of_event(callback.event_timestamp, "$.event_timestamp", zone, odd)
     return Event(
         event_id=event_id,

@@ -4,9 +4,9 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
 
-from schemas.events import Window
+from schemas.events import Unreadable, Window
 from schemas.parsing.times import read_any_time
-from schemas.parsing.values import object_of
+from schemas.parsing.values import json_type, object_of
 
 
 def estimate_of(value: Any, zone: tzinfo) -> datetime | None:
@@ -14,8 +14,14 @@ def estimate_of(value: Any, zone: tzinfo) -> datetime | None:
     return None if value is None else read_any_time(value, zone)
 
 
+def note_unread(value: Any, path: str, odd: list[Unreadable]) -> None:
+    """Add an estimate or a window that is there and could not be read to `odd`."""
+    what = "other text" if type(value) is str else json_type(value)
+    odd.append(Unreadable(path, f"expected a date and time (RFC 3339), got {what}", json_type(value)))
+
+
 def window_of(value: Any, zone: tzinfo) -> Window | None:
-    """The window; None if it names neither end."""
+    """The window; None if it names neither end, or has an end that cannot be read."""
     if value is None or not isinstance(value := object_of(value), dict):
         return None
     try:
@@ -28,6 +34,8 @@ def window_of(value: Any, zone: tzinfo) -> Window | None:
 def _read_window(starts_at: Any, ends_at: Any, zone: tzinfo) -> Window | None:
     """Parse the times of a window. Cached: a store has a few windows a day, and most callbacks of its orders repeat them."""
     window = Window(estimate_of(starts_at, zone), estimate_of(ends_at, zone))
+    if window.ends_at is None and ends_at not in (None, ""):
+        return None  # its start is no estimate of its end
     return window if window.starts_at or window.ends_at else None
 
 
