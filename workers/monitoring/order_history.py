@@ -14,8 +14,8 @@ from redis import Redis
 from sqlalchemy import Connection, RowMapping, Table, select
 
 from schemas.events import received_at
+from schemas.failures import FailureState
 from schemas.request_context import NO_CONTEXT, RequestContext
-from workers.failures.error_report import headline
 from workers.failures.failure_store import FailureStore
 from workers.ledger.event_order import stored_time
 from workers.ledger.ledger import Ledger
@@ -139,11 +139,10 @@ def _failures(client: Redis, order_id: str) -> Iterator[tuple[str, Step]]:
             details: dict[str, Any] = {
                 "handler": failure.handler,
                 "reason": failure.reason.value,
-                "state": failure.state.value,
                 "attempts": failure.attempts,
-                "says": headline(failure),
-                **({"note": failure.note} if failure.note else {}),
             }
+            if failure.state is FailureState.DISCARDED:
+                details |= {"state": failure.state.value, "note": failure.note}
             at = received_at(failure.event_id)
             yield failure.provider, Step(at, "failed", failure.event_id, details, failure.request)
 
