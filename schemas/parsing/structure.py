@@ -27,16 +27,10 @@ class Form(NamedTuple):
     is_list: bool
 
 
-class _Fields(NamedTuple):
-    """The members of a model that are read, by their names in a document: the attribute of each, and its form."""
-
-    of: Mapping[str, tuple[str, Form | None]]
-
-
 def straightened(document: Mapping[str, Any], model: type[Model], odd: list[Unreadable], path: str = "$") -> Model:
     """The document as its model. Adds to `odd` what had to be left out: with all effects, unless it stands for nothing."""
     members: dict[str, Any] = {}
-    for name, (attribute, form) in _fields(model).of.items():
+    for name, (attribute, form) in _fields(model).items():
         if name in document:
             value = document[name]
             members[attribute] = value if form is None else _formed(value, form, f"{path}.{name}", odd)
@@ -48,7 +42,7 @@ def _formed(value: Any, form: Form, path: str, odd: list[Unreadable]) -> Any:
         return None
     if form.is_list:
         entries = list_of(value)
-        if isinstance(value, dict) and entries == [value] and value and not value.keys() & _fields(form.model).of.keys():
+        if isinstance(value, dict) and entries == [value] and value and not value.keys() & _fields(form.model).keys():
             entries = Problem("expected array, got object")
         if isinstance(entries, Problem):
             odd.append(Unreadable(path, str(entries), json_type(value), ALL_EFFECTS))
@@ -69,15 +63,12 @@ def _object(value: Any, model: type[Struct], path: str, odd: list[Unreadable], *
 
 
 @cache
-def _fields(model: type[Struct]) -> _Fields:
+def _fields(model: type[Struct]) -> Mapping[str, tuple[str, Form | None]]:
+    """The members of a model that are read, by their names in a document: the attribute of each, and its form."""
     described = inspect.type_info(model)
     fields = described.fields if isinstance(described, inspect.StructType) else ()
-    forms = ((field, _plain(field.type)) for field in fields)
-    return _Fields({field.encode_name: (field.name, _form(type_)) for field, type_ in forms if not _is_raw(type_)})
-
-
-def _is_raw(type_: inspect.Type) -> bool:
-    return isinstance(type_, inspect.RawType)
+    plain = ((field, _plain(field.type)) for field in fields)
+    return {field.encode_name: (field.name, _form(type_)) for field, type_ in plain if not isinstance(type_, inspect.RawType)}
 
 
 def _form(type_: inspect.Type) -> Form | None:

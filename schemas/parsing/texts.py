@@ -1,8 +1,9 @@
 """Parses texts: those used as keys are checked; any other value that is no text is ignored."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from schemas.events import Unreadable
+from schemas.events import Kind, Unreadable
 from schemas.failures import DecodeError, Reason
 from schemas.parsing.values import id_of, json_type
 
@@ -29,11 +30,14 @@ def key(text: str, path: str) -> str:
     return clean(text)
 
 
-def event_name(value: Any, path: str) -> str:
-    """Check the name of an event, which is not empty. Raises `DecodeError`."""
+def unusual_name(value: Any, path: str, kinds: Mapping[str, Kind]) -> tuple[str, Kind]:
+    """The name of an event that is no key of `kinds` as it stands, and its kind. White space around a name counts for nothing.
+
+    Raises `DecodeError`.
+    """
     if type(value) is not str:
         raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected string, got {json_type(value)}")
-    return key(value, path)
+    return key(value, path), kinds.get(value.strip(), Kind.UNRECOGNISED)
 
 
 def event_key(value: Any, path: str, odd: list[Unreadable]) -> str | None:

@@ -60,10 +60,15 @@ def time_of_event(value: Any, path: str, zone: tzinfo, odd: list[Unreadable]) ->
         return None
     time = read_time(value, zone) if type(value) is str and len(value) > _DATE_CHARS else read_any_time(value, zone)
     if time is None or time.year < EARLIEST_YEAR:
-        time = None
-        what = "other text" if type(value) is str else json_type(value)
-        odd.append(Unreadable(path, f"expected a date and time (RFC 3339), got {what}", json_type(value)))
+        note_no_time(value, path, odd)
+        return None
     return time
+
+
+def note_no_time(value: Any, path: str, odd: list[Unreadable]) -> None:
+    """Add a value that is there and names no time to `odd`."""
+    what = "other text" if type(value) is str else json_type(value)
+    odd.append(Unreadable(path, f"expected a date and time (RFC 3339), got {what}", json_type(value)))
 
 
 def read_any_time(value: Any, zone: tzinfo) -> datetime | None:

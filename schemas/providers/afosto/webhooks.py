@@ -20,7 +20,7 @@ from schemas.identity import identity_of, identity_of_content
 from schemas.messages import kinds_of
 from schemas.parsing.lenient import Lenient, Straight
 from schemas.parsing.structure import straightened
-from schemas.parsing.texts import MAX_KEY_CHARS, event_key, event_name, key, text_or_none
+from schemas.parsing.texts import MAX_KEY_CHARS, event_key, key, text_or_none, unusual_name
 from schemas.parsing.times import read_any_time, read_epoch_ms, time_of_event
 from schemas.parsing.tolerant import mended, object_in
 from schemas.parsing.values import decimal_of, id_of, json_type, list_of
@@ -110,13 +110,13 @@ def _from(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo, odd: list[
     name, theirs, type_ = webhook.event, webhook.message_id, webhook.entity_type
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        name = event_name(name, "$.event")
-        kind = KINDS.get(name.strip(), Kind.UNRECOGNISED)
+        name, kind = unusual_name(name, "$.event", KINDS)
     received = received_at(event_id)
     is_delivery = type_ == "delivery" or (type_ != "order" and _is_delivery(type_, name, data.parcels))
     if type(theirs) is not str or not 0 < len(theirs) <= MAX_KEY_CHARS:
         theirs = event_key(theirs, "$.message_id", odd)
     occurred_at = _time_of_event(webhook.triggered_at, zone, odd)
+    at = occurred_at or received
     return Event(
         event_id=event_id,
         identity=identity_of(Provider.AFOSTO, theirs) if theirs else identity_of_content(Provider.AFOSTO, body),
@@ -124,7 +124,7 @@ def _from(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo, odd: list[
         name=name,
         kind=kind,
         order_ids=_order_ids(webhook, data, is_delivery, odd),
-        occurred_at=occurred_at or received,
+        occurred_at=at,
         received_at=received,
         provider_event_id=theirs,
         status=_status(kind, data, is_delivery),
@@ -132,7 +132,7 @@ def _from(webhook: Webhook, body: bytes, event_id: str, zone: tzinfo, odd: list[
         promised_at=None if data.expected_at is None else read_any_time(data.expected_at, zone),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
-        ordered_at=occurred_at if occurred_at and occurred_at <= received else bounded(occurred_at or received, received),
+        ordered_at=at if at <= received else bounded(at, received),
     )
 
 

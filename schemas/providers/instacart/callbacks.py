@@ -20,13 +20,13 @@ from schemas.identity import identity_of, identity_of_content
 from schemas.messages import kinds_of
 from schemas.parsing.lenient import ABSENT, Lenient, Straight, Unread
 from schemas.parsing.structure import straightened
-from schemas.parsing.texts import MAX_KEY_CHARS, event_key, event_name, text_or_none
-from schemas.parsing.times import time_of_event
+from schemas.parsing.texts import MAX_KEY_CHARS, event_key, text_or_none, unusual_name
+from schemas.parsing.times import note_no_time, time_of_event
 from schemas.parsing.tolerant import mended, object_in
 from schemas.parsing.values import decimal_of, id_of, json_type
 from schemas.providers.instacart.items import Item
 from schemas.providers.instacart.lines import lines_of
-from schemas.providers.instacart.windows import estimate_of, note_unread, promise_of, window_of
+from schemas.providers.instacart.windows import SentWindow, estimate_of, promise_of, window_of
 
 _NAME = Provider.INSTACART.value
 KINDS = kinds_of(Provider.INSTACART)
@@ -59,13 +59,6 @@ class Flat(Struct, gc=False):
     status: Lenient[str] = None
     order: Straight[FlatOrder] = None
     items: Straight[list[Item]] = None
-
-
-class SentWindow(Struct, gc=False):
-    """A delivery window as sent: `YYYY-MM-DD HH:MM:SS` without a zone, or RFC 3339."""
-
-    starts_at: Lenient[str] = None
-    ends_at: Lenient[str] = None
 
 
 class Metadata(Struct, gc=False):
@@ -156,12 +149,12 @@ def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: li
     name: Any = callback.event
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        name = event_name(name, "$.event")
-        kind = KINDS.get(name.strip(), Kind.UNRECOGNISED)
+        name, kind = unusual_name(name, "$.event", KINDS)
     occurred_at = time_of_event(callback.timestamp, "$.timestamp", zone, odd)
     promised_at = estimate_of(order.estimated_delivery_at, zone)
     if promised_at is None and order.estimated_delivery_at:
-        note_unread(order.estimated_delivery_at, "$.order.estimated_delivery_at", odd)
+        note_no_time(order.estimated_delivery_at, "$.order.estimated_delivery_at", odd)
+    at = occurred_at or received
     return Event(
         event_id=event_id,
         identity=identity_of_content(Provider.INSTACART, body),
@@ -169,7 +162,7 @@ def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: li
         name=name,
         kind=kind,
         order_ids=(_order_id(callback.order_id, "$.order_id", order.id, "$.order.id"),),
-        occurred_at=occurred_at or received,
+        occurred_at=at,
         received_at=received,
         status=_STATUS.get(kind) or _status(kind, callback.status),
         fulfillment_type=text_or_none(order.fulfillment_type),
@@ -177,7 +170,7 @@ def _from_flat(callback: Flat, body: bytes, event_id: str, zone: tzinfo, odd: li
         lines=lines_of(callback.items, "$.items", odd) if callback.items else (),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
-        ordered_at=occurred_at if occurred_at and occurred_at <= received else bounded(occurred_at or received, received),
+        ordered_at=at if at <= received else bounded(at, received),
     )
 
 
@@ -187,15 +180,15 @@ def _from_envelope(callback: Envelope, body: bytes, event_id: str, zone: tzinfo,
     name: Any = callback.event_name
     kind = KINDS.get(name) if type(name) is str else None
     if kind is None:
-        name = event_name(name, "$.event_name")
-        kind = KINDS.get(name.strip(), Kind.UNRECOGNISED)
+        name, kind = unusual_name(name, "$.event_name", KINDS)
     theirs = str(callback.event_id) if type(callback.event_id) is int else event_key(callback.event_id, "$.event_id", odd)
     window, new_window = window_of(metadata.delivery_window, zone), window_of(metadata.new_window, zone)
     if window is None and metadata.delivery_window:
-        note_unread(metadata.delivery_window, "$.event_metadata.delivery_window", odd)
+        note_no_time(metadata.delivery_window, "$.event_metadata.delivery_window", odd)
     if new_window is None and metadata.new_window:
-        note_unread(metadata.new_window, "$.event_metadata.new_window", odd)
+        note_no_time(metadata.new_window, "$.event_metadata.new_window", odd)
     occurred_at = time_of_event(callback.event_timestamp, "$.event_timestamp", zone, odd)
+    at = occurred_at or received
     return Event(
         event_id=event_id,
         identity=_identity(theirs, callback.event_timestamp, body),
@@ -203,7 +196,7 @@ def _from_envelope(callback: Envelope, body: bytes, event_id: str, zone: tzinfo,
         name=name,
         kind=kind,
         order_ids=(_order_id(metadata.order_id, "$.event_metadata.order_id", callback.order_id, "$.order_id"),),
-        occurred_at=occurred_at or received,
+        occurred_at=at,
         received_at=received,
         provider_event_id=theirs,
         status=_STATUS.get(kind) or _status(kind, metadata.status),
@@ -214,7 +207,7 @@ def _from_envelope(callback: Envelope, body: bytes, event_id: str, zone: tzinfo,
         lines=lines_of(metadata.order_items, "$.event_metadata.order_items", odd) if metadata.order_items else (),
         unreadable=tuple(odd) if odd else (),
         has_time=occurred_at is not None,
-        ordered_at=occurred_at if occurred_at and occurred_at <= received else bounded(occurred_at or received, received),
+        ordered_at=at if at <= received else bounded(at, received),
     )
 
 

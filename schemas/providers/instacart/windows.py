@@ -4,20 +4,24 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from typing import Any
 
-from schemas.events import Unreadable, Window
+from msgspec import Struct
+
+from schemas.events import Window
+from schemas.parsing.lenient import Lenient
 from schemas.parsing.times import read_any_time
-from schemas.parsing.values import json_type, object_of
+from schemas.parsing.values import object_of
+
+
+class SentWindow(Struct, gc=False):
+    """A delivery window as sent: `YYYY-MM-DD HH:MM:SS` without a zone, or RFC 3339."""
+
+    starts_at: Lenient[str] = None
+    ends_at: Lenient[str] = None
 
 
 def estimate_of(value: Any, zone: tzinfo) -> datetime | None:
     """The time; None if the value names none."""
     return None if value is None else read_any_time(value, zone)
-
-
-def note_unread(value: Any, path: str, odd: list[Unreadable]) -> None:
-    """Add an estimate or a window that is there and could not be read to `odd`."""
-    what = "other text" if type(value) is str else json_type(value)
-    odd.append(Unreadable(path, f"expected a date and time (RFC 3339), got {what}", json_type(value)))
 
 
 def window_of(value: Any, zone: tzinfo) -> Window | None:
