@@ -1,6 +1,7 @@
 """Parses texts: those used as keys are checked; any other value that is no text is ignored."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 from schemas.events import Kind, Unreadable
@@ -28,6 +29,16 @@ def key(text: str, path: str) -> str:
     if len(text) > MAX_KEY_CHARS:
         raise DecodeError(Reason.WRONG_TYPE, f"{path}: expected at most {MAX_KEY_CHARS} characters, got {len(text)}")
     return clean(text)
+
+
+def free_keys(key: str, taken: set[str]) -> Iterator[str]:
+    """Without end: the key with `#2`, `#3` …, as far as that is not taken. Each is taken then."""
+    for number in count(2):
+        suffix = f"#{number}"
+        free = key[: MAX_KEY_CHARS - len(suffix)] + suffix
+        if free not in taken:
+            taken.add(free)
+            yield free
 
 
 def unusual_name(value: Any, path: str, kinds: Mapping[str, Kind]) -> tuple[str, Kind]:

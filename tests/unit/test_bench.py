@@ -7,6 +7,7 @@ from tests.bench.bodies import SIZES, envelopes, missing_customers, mixed, refun
 from tests.bench.committed import Rows, expected
 from tests.support.settings import make_settings
 from workers.handlers import refunds
+from workers.ledger.item_lists import lists_by_order
 
 EVENT_ID = "1772438400000-0"
 
@@ -21,7 +22,8 @@ def test_the_expected_rows_are_those_that_the_handlers_write() -> None:
     posted = refunding(3_000)
     events = {each.identity: each for each in (decode(*body, EVENT_ID, make_settings().store_timezone) for body in posted)}
     orders = {each.order_ids for each in events.values()}
-    refunded = refunds.fold([each for each in events.values() if each.kind == "order_item_refund"])
+    lists = lists_by_order(each for each in events.values() if each.kind == "order_item_refund")
+    refunded = [row for of_order in lists.values() for row in refunds.rows_of(of_order.values())]
     assert expected(posted) == Rows(len(orders), len(events), len(refunded))
     assert len(events) < len(posted), "without duplicates they prove little"
 

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from schemas.events import Effect, Event, Kind, Line
 from workers.handler import UnitOfWork, handler
-from workers.ledger.item_effects import ItemList, LineHistory, histories, list_of_row, row_keys
+from workers.ledger.item_effects import ItemList, first_values, histories, list_of_row, row_keys, withdrawal_values
 from workers.ledger.item_lines import State
 from workers.ledger.item_lists import ItemEffect, lists_by_order
 from workers.ledger.tables import refunds as table
 from workers.ledger.unreadable_parts import fail_unreadable
-from workers.ledger.upsert import Assignments, Insert, Row
+from workers.ledger.upsert import Row
 
 
 @handler("refunds", Kind.ORDER_ITEM_REFUND)
@@ -26,39 +26,17 @@ def refunds(work: UnitOfWork, events: Sequence[Event]) -> None:
     fail_unreadable(work, events, Effect.REFUND)
 
 
-def fold(events: Iterable[Event]) -> list[Row]:
-    """The rows that these events alone ask for, sorted by order. Pure."""
-    rows = []
-    for (provider, order_id), lists in sorted(lists_by_order(events).items()):
-        rows += [{"provider": provider, "order_id": order_id, **row} for row in rows_of(lists.values())]
-    return rows
-
-
 def rows_of(lists: Iterable[ItemList]) -> list[Row]:
     """The rows of an order with these lists. Pure."""
     found = histories(lists, _state)
-    return [_row(history, key) for history, key in zip(found, row_keys(found), strict=True)]
+    return [
+        first_values(history.first, key) | withdrawal_values(history.withdrawal())
+        for history, key in zip(found, row_keys(found), strict=True)
+    ]
 
 
 def _state(line: Line) -> State | None:
     return None if Effect.REFUND in line.unknown else (line.refunded, "")
-
-
-def _row(history: LineHistory, key: str) -> Row:
-    first, withdrawal = history.first, history.withdrawal()
-    return {
-        "line": key,
-        "event_id": first.by.event_id,
-        "occurred_at": first.by.occurred_at,
-        "received_at": first.by.received_at,
-        "first_news": first.by.news,
-        "product": first.line.product,
-        "product_name": first.line.name,
-        "quantity": first.line.quantity,
-        "unit": first.line.unit,
-        "withdrawn_by": withdrawal and withdrawal.event_id,
-        "withdrawn_at": withdrawal and withdrawal.occurred_at,
-    }
 
 
 def _lists_of_row(row: Row, lists: Collection[ItemList]) -> Iterator[ItemList]:
@@ -67,8 +45,4 @@ def _lists_of_row(row: Row, lists: Collection[ItemList]) -> Iterator[ItemList]:
         yield list_of_row(row, row["first_news"], line)
 
 
-def _overwrite(statement: Insert) -> Assignments:
-    return {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-
-
-_REFUNDS = ItemEffect(Effect.REFUND, table, rows_of, _lists_of_row, _overwrite)
+_REFUNDS = ItemEffect(Effect.REFUND, table, rows_of, _lists_of_row)

@@ -14,12 +14,22 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from schemas.events import Effect, Event, Kind, Line, Product
 from workers.handler import UnitOfWork, handler
-from workers.ledger.item_effects import ItemList, LineHistory, Shown, free_key, histories, list_of_row, row_keys
+from workers.ledger.item_effects import (
+    ItemList,
+    LineHistory,
+    Shown,
+    first_values,
+    histories,
+    list_of_row,
+    row_keys,
+    unique_keys,
+    withdrawal_values,
+)
 from workers.ledger.item_lines import State
 from workers.ledger.item_lists import ItemEffect, lists_by_order
 from workers.ledger.tables import replacements as table
 from workers.ledger.unreadable_parts import fail_unreadable
-from workers.ledger.upsert import Assignments, Insert, Row
+from workers.ledger.upsert import Row
 
 _UNKNOWN = "unknown"
 """The product of a substitute of which the provider says nothing."""
@@ -86,37 +96,19 @@ def _rows_of_line(history: LineHistory, key: str) -> Iterator[Row]:
                 recent.remove(same)
             recent.append(same)
             same.add(shown, product)
-    taken: set[str | None] = set()
-    names = {id(each): free_key(each.product, taken) for each in found}
+    names = dict(zip(map(id, found), unique_keys(each.product for each in found), strict=True))
     for each in found:
-        is_current = each is recent[-1]
-        withdrawal = history.withdrawal() if is_current else None
+        is_current, first = each is recent[-1], each.shown[0]
+        substitute = first.line.substitute or Product(names[id(each)])
         yield {
-            **_first_values(each.shown[0], key, names[id(each)]),
+            **first_values(first, key),
+            "substitute": names[id(each)],
+            "substitute_name": substitute.name,
+            "substitute_quantity": substitute.quantity,
             "last_news": each.shown[-1].by.news,
             "superseded_by": None if is_current else names[id(recent[-1])],
-            "withdrawn_by": withdrawal and withdrawal.event_id,
-            "withdrawn_at": withdrawal and withdrawal.occurred_at,
+            **withdrawal_values(history.withdrawal() if is_current else None),
         }
-
-
-def _first_values(first: Shown, key: str, name: str) -> Row:
-    by, line = first.by, first.line
-    substitute = line.substitute or Product(name)
-    return {
-        "line": key,
-        "substitute": name,
-        "event_id": by.event_id,
-        "occurred_at": by.occurred_at,
-        "received_at": by.received_at,
-        "first_news": by.news,
-        "product": line.product,
-        "product_name": line.name,
-        "quantity": line.quantity,
-        "unit": line.unit,
-        "substitute_name": substitute.name,
-        "substitute_quantity": substitute.quantity,
-    }
 
 
 def _lists_of_row(row: Row, lists: Collection[ItemList]) -> Iterator[ItemList]:
@@ -131,8 +123,4 @@ def _lists_of_row(row: Row, lists: Collection[ItemList]) -> Iterator[ItemList]:
         yield list_of_row(row, row["last_news"], line)
 
 
-def _overwrite(statement: Insert) -> Assignments:
-    return {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-
-
-_REPLACEMENTS = ItemEffect(Effect.REPLACEMENT, table, rows_of, _lists_of_row, _overwrite)
+_REPLACEMENTS = ItemEffect(Effect.REPLACEMENT, table, rows_of, _lists_of_row)

@@ -4,7 +4,7 @@ Lists are read by their ordering keys. `workers.ledger.line_matching` says which
 does not show a line says nothing of it, nor does one in which the line's state could not be read.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from schemas.events import Event, Line
 from schemas.identity import identity_of
-from schemas.parsing.texts import MAX_KEY_CHARS
+from schemas.parsing.texts import free_keys
 from workers.ledger.event_order import ordering_key
 from workers.ledger.item_lines import ListedLine, State, TrackedLine
 from workers.ledger.line_matching import match
@@ -147,16 +147,42 @@ def _add_row(by: ItemList, state_of: StateOf, found: list[LineHistory], by_row: 
 
 def row_keys(found: Sequence[LineHistory]) -> list[str]:
     """The key of each line's rows. The second line of one key gets `#2`, and so on; what a release before named keeps its key."""
-    taken = {each.tracked.row_key for each in found}
-    return [each.tracked.row_key or free_key(each.tracked.key, taken) for each in found]
+    former = {each.tracked.row_key for each in found if each.tracked.row_key}
+    fresh = iter(unique_keys([each.tracked.key for each in found if not each.tracked.row_key], former))
+    return [each.tracked.row_key or next(fresh) for each in found]
 
 
-def free_key(key: str, taken: set[str | None]) -> str:
-    """The key, or the first of `#2`, `#3` … that is not taken. It is taken then."""
-    free, number = key, 1
-    while free in taken:
-        number += 1
-        suffix = f"#{number}"
-        free = key[: MAX_KEY_CHARS - len(suffix)] + suffix
-    taken.add(free)
-    return free
+def unique_keys(keys: Iterable[str], taken: Set[str] = frozenset()) -> list[str]:
+    """Each key, or if it is taken the first of `#2`, `#3` … that is not."""
+    found: list[str] = []
+    used = set(taken)
+    more: dict[str, Iterator[str]] = {}
+    for key in keys:
+        free = key if key not in used else next(more.setdefault(key, free_keys(key, used)))
+        used.add(free)
+        found.append(free)
+    return found
+
+
+def first_values(first: Shown, key: str) -> Row:
+    """The columns that say which list first shows an effect, and on which line: under this key."""
+    by, line = first.by, first.line
+    return {
+        "line": key,
+        "event_id": by.event_id,
+        "occurred_at": by.occurred_at,
+        "received_at": by.received_at,
+        "first_news": by.news,
+        "product": line.product,
+        "product_name": line.name,
+        "quantity": line.quantity,
+        "unit": line.unit,
+    }
+
+
+def withdrawal_values(withdrawal: ItemList | None) -> Row:
+    """The columns that say which list takes an effect back."""
+    return {
+        "withdrawn_by": withdrawal and withdrawal.event_id,
+        "withdrawn_at": withdrawal and withdrawal.occurred_at,
+    }

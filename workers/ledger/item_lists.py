@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, delete, select
+from sqlalchemy import Connection, Table, select
 
 from schemas.events import Effect, Event, Line
 from workers.ledger.item_effects import ItemList, list_of
 from workers.ledger.lookups import Lookup, Name
 from workers.ledger.orders import lock_orders, names_of
 from workers.ledger.tables import item_lists
-from workers.ledger.upsert import Assignments, Insert, Key, Row, upsert
+from workers.ledger.upsert import Assignments, Insert, Key, Row, delete_keys, overwrite, upsert
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(tuple[Line, ...]).decode
 _its = item_lists.c
@@ -47,7 +47,7 @@ class ItemEffect:
     """An effect that is worked out from item lists, and its table.
 
     `rows_of`: the rows of an order, without its name. `lists_of_row`: what a row says of lists that are not stored; it gets the
-    lists that are. `overwrite`: sets every column but the key; a module-level function.
+    lists that are.
     """
 
     def __init__(
@@ -56,41 +56,30 @@ class ItemEffect:
         table: Table,
         rows_of: Callable[[Iterable[ItemList]], list[Row]],
         lists_of_row: Callable[[Row, Collection[ItemList]], Iterator[ItemList]],
-        overwrite: Callable[[Insert], Assignments],
     ) -> None:
-        self._effect, self._table, self._overwrite = effect, table, overwrite
+        self._effect, self._table = effect, table
         self._rows_of, self._lists_of_row = rows_of, lists_of_row
         self._lists = Lookup(item_lists, select(*_COLUMNS).where(_its.effect == effect.value))
-        self._drop = delete(item_lists).where(
-            _its.provider == bindparam("its_provider"),
-            _its.order_id == bindparam("its_order_id"),
-            _its.effect == effect.value,
-            _its.identity == bindparam("its_identity"),
-        )
         self._rows = Lookup(table, select(table))
         self._key = [column.name for column in table.primary_key]
-        self._delete = delete(table).where(*(table.c[name] == bindparam(f"its_{name}") for name in self._key))
 
     def apply(self, connection: Connection, new: Mapping[Name, Lists]) -> None:
         """Add these lists and write the rows that all lists of their orders ask for."""
         lock_orders(connection, new)
         stored, rows = self._read_lists(connection, new), self._read_rows(connection, new)
         changed: list[Row] = []
-        dropped: list[dict[str, str]] = []
+        dropped: list[Key] = []
         wanted: dict[Key, Row] = {}
         for name in sorted(new):
             lists = stored[name]
             added = self._added(lists, new[name], rows[name])
             changed += [self._list_row(name, each) for each in added]
-            dropped += [
-                {"its_provider": name[0], "its_order_id": name[1], "its_identity": each.identity} for each in _too_many(lists)
-            ]
+            dropped += [(*name, self._effect.value, each.identity) for each in _too_many(lists)]
             for row in self._rows_of(lists.values()):
                 full = {"provider": name[0], "order_id": name[1], **row}
                 wanted[tuple(full[column] for column in self._key)] = full
         upsert(connection, item_lists, changed, _take_lines)
-        if dropped:
-            connection.execute(self._drop, dropped)
+        delete_keys(connection, item_lists, dropped)
         self._write(connection, {self._key_of(row): row for found in rows.values() for row in found}, wanted)
 
     def _read_lists(self, connection: Connection, names: Collection[Name]) -> dict[Name, Lists]:
@@ -130,10 +119,8 @@ class ItemEffect:
         return tuple(row[column] for column in self._key)
 
     def _write(self, connection: Connection, found: dict[Key, Row], wanted: dict[Key, Row]) -> None:
-        upsert(connection, self._table, [row for key, row in wanted.items() if found.get(key) != row], self._overwrite)
-        if gone := sorted(found.keys() - wanted.keys()):
-            names = [f"its_{name}" for name in self._key]
-            connection.execute(self._delete, [dict(zip(names, key, strict=True)) for key in gone])
+        upsert(connection, self._table, [row for key, row in wanted.items() if found.get(key) != row], overwrite)
+        delete_keys(connection, self._table, sorted(found.keys() - wanted.keys()))
 
 
 def _too_many(lists: Lists) -> list[ItemList]:

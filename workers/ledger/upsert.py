@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    delete,
     false,
     func,
     select,
@@ -67,6 +68,20 @@ def _nothing(statement: Insert) -> Assignments:
 def inserted(connection: Connection, table: Table, rows: Sequence[Row]) -> list[Key]:
     """Like `insert_new`; returns the keys of the rows that were inserted."""
     return [tuple(row) for row in _run(connection, table, rows, None, returning=True) or ()]
+
+
+def delete_keys(connection: Connection, table: Table, keys: Sequence[Key]) -> None:
+    """Delete the rows with these primary keys."""
+    if keys:
+        names = {f"its_{each.name}": each for each in table.primary_key}
+        statement = delete(table).where(*(each == bindparam(name) for name, each in names.items()))
+        connection.execute(statement, [dict(zip(names, key, strict=True)) for key in keys])
+
+
+def overwrite(statement: Insert) -> dict[str, ColumnElement[Any]]:
+    """Assignments that take every column but the key from the new row."""
+    table: Any = statement.table
+    return {each.name: statement.excluded[each.name] for each in table.columns if not each.primary_key}
 
 
 def newer(statement: Insert, table: Table, key_column: str, columns: Sequence[str]) -> dict[str, ColumnElement[Any]]:

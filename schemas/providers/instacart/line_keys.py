@@ -1,14 +1,13 @@
 """Keys for lines that share one: the second line of a product is `#2`, and so on, whatever the order of the list."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from itertools import count
 from typing import Any
 
 from msgspec.structs import replace
 
 from schemas.events import Line
-from schemas.parsing.texts import MAX_KEY_CHARS
+from schemas.parsing.texts import free_keys
 
 _NOTHING = Decimal(-1).scaleb(99)
 
@@ -21,18 +20,9 @@ def numbered(lines: Sequence[Line]) -> list[Line]:
     taken, found = set(groups), list(lines)
     for key in sorted(groups):
         ranked = sorted(groups[key], key=lambda place: _rank(lines[place]))
-        for place, free in zip(ranked[1:], _free_keys(key, taken), strict=False):
+        for place, free in zip(ranked[1:], free_keys(key, taken), strict=False):
             found[place] = replace(lines[place], line=free)
     return found
-
-
-def _free_keys(key: str, taken: set[str]) -> Iterable[str]:
-    for number in count(2):
-        suffix = f"#{number}"
-        free = key[: MAX_KEY_CHARS - len(suffix)] + suffix
-        if free not in taken:
-            taken.add(free)
-            yield free
 
 
 def _rank(line: Line) -> tuple[Any, ...]:
