@@ -57,6 +57,20 @@ def apply_shuffled(ledger_fixture: LedgerFixture, table: str, events: Sequence[E
         left = left[size:]
 
 
+def applied_both_ways(
+    ledger_fixture: LedgerFixture, effect: Effect, history: History, data: st.DataObject
+) -> tuple[list[Event], list[dict[str, Any]]]:
+    """The events and rows of a history that is applied in order. Shuffled in every way, it gives the same rows."""
+    table, one, other = TABLES[effect], next(_orders), next(_orders)
+    events, others = history.events(one, effect), shuffled(history, data).events(other, effect)
+    for event in events:
+        ledger_fixture.apply(table, event)
+    apply_shuffled(ledger_fixture, table, others, data)
+    rows = ledger_fixture.rows(table, one)
+    assert without(ledger_fixture.rows(table, other), "order_id") == without(rows, "order_id")
+    return events, rows
+
+
 def comparable(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[list[tuple[str, str]]]:
     return sorted([(name, str(row[name])) for name in columns] for row in rows)
 
@@ -65,18 +79,10 @@ def comparable(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[l
 def test_any_order_and_batching_of_a_history_gives_the_rows_of_its_true_lines(
     ledger_fixture: LedgerFixture, effect: Effect
 ) -> None:
-    table = TABLES[effect]
-
     @runs(ledger_fixture)
     @given(history=histories(), data=st.data())
     def check(history: History, data: st.DataObject) -> None:
-        one, other = next(_orders), next(_orders)
-        events, others = history.events(one, effect), shuffled(history, data).events(other, effect)
-        for event in events:
-            ledger_fixture.apply(table, event)
-        apply_shuffled(ledger_fixture, table, others, data)
-        rows = ledger_fixture.rows(table, one)
-        assert without(ledger_fixture.rows(table, other), "order_id") == without(rows, "order_id")
+        events, rows = applied_both_ways(ledger_fixture, effect, history, data)
         if expected := MODELS[effect](history, events):
             assert comparable(rows, [*expected[0]]) == comparable(expected, [*expected[0]])
         else:
@@ -87,18 +93,10 @@ def test_any_order_and_batching_of_a_history_gives_the_rows_of_its_true_lines(
 
 @pytest.mark.parametrize("effect", Effect)
 def test_lines_that_nothing_tells_apart_are_counted_right_in_any_order(ledger_fixture: LedgerFixture, effect: Effect) -> None:
-    table = TABLES[effect]
-
     @runs(ledger_fixture)
     @given(history=histories(are_alike=True), data=st.data())
     def check(history: History, data: st.DataObject) -> None:
-        one, other = next(_orders), next(_orders)
-        events, others = history.events(one, effect), shuffled(history, data).events(other, effect)
-        for event in events:
-            ledger_fixture.apply(table, event)
-        apply_shuffled(ledger_fixture, table, others, data)
-        rows = ledger_fixture.rows(table, one)
-        assert without(ledger_fixture.rows(table, other), "order_id") == without(rows, "order_id")
+        events, rows = applied_both_ways(ledger_fixture, effect, history, data)
         shown = Counter(row["product_name"] for row in rows if row.get("superseded_by") is None)
         standing = Counter(
             row["product_name"] for row in rows if row["withdrawn_by"] is None and row.get("superseded_by") is None
