@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from schemas import keys
-from tests.support.valkey_servers import broker_of
+from tests.support.valkey_servers import RealValkey, broker_of
 
-VALKEY_FIXTURES = ("valkey_url", "fake_valkey_url", "real_valkey_url", "real_valkey")
+VALKEY_FIXTURES = ("valkey_url", "fake_valkey_url", "real_valkey_url", "real_valkey", "real_server")
 LEAVES_PENDING = "leaves_pending"
 
 _KNOWN = {
@@ -67,8 +67,9 @@ def check_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     used = [name for name in VALKEY_FIXTURES if name in request.fixturenames]
     handles = [request.getfixturevalue(name) for name in used]
     yield
-    if "real_valkey" in request.fixturenames:
-        request.getfixturevalue("real_valkey").restore()
+    for handle in handles:
+        if isinstance(handle, RealValkey):
+            handle.restore()
     may_leave_pending = request.node.get_closest_marker(LEAVES_PENDING) is not None
     for url in {handle if isinstance(handle, str) else handle.url for handle in handles}:
         if left := find_leaks(url, may_leave_pending=may_leave_pending):

@@ -181,6 +181,31 @@ def real_valkey(valkey_process: RealValkey) -> Iterator[RealValkey]:
     valkey_process.restore()
 
 
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[RealValkey]:
+    """The session's Redis server of Debian. Tests use `real_server`, which empties it."""
+    program = shutil.which("redis-server")
+    if program is None:
+        if os.environ.get("CURBSIDE_REDIS_TESTS") == "required":
+            pytest.fail("redis-server is not installed (Debian package redis-server)")
+        pytest.skip("redis-server is not installed (Debian package redis-server)")
+    server = RealValkey(program)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.discard()
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def real_server(request: pytest.FixtureRequest) -> Iterator[RealValkey]:
+    """A real, empty Valkey, then Debian's Redis 7.0, that the test may stop, freeze, kill, fill and restart."""
+    server: RealValkey = request.getfixturevalue({"valkey": "valkey_process", "redis": "redis_process"}[request.param])
+    _empty(server.url)
+    yield server
+    server.restore()
+
+
 @pytest.fixture
 def real_valkey_url(real_valkey: RealValkey) -> str:
     """The URL of a real, empty Valkey."""
