@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import orjson
 
@@ -111,9 +112,9 @@ def _any_envelope(rng: random.Random, number: int) -> Posted:
 
 
 def _envelope(rng: random.Random, number: int, name: str, lines: int = 2, order: str = "") -> Posted:
-    at = _when(number)
+    at, order = _when(number), order or _order_of(rng, number)
     metadata: dict[str, Any] = {
-        "order_id": order or _order_of(rng, number),
+        "order_id": order,
         "retailer_id": "279",
         "user_id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
         "fulfillment_type": "delivery",
@@ -123,7 +124,7 @@ def _envelope(rng: random.Random, number: int, name: str, lines: int = 2, order:
     }
     if name == "rescheduled":
         metadata["new_window"] = {"starts_at": f"{at:%Y-%m-%d} 15:00:00", "ends_at": f"{at:%Y-%m-%d} 16:00:00"}
-    metadata["order_items"] = [_envelope_item(rng, line, name) for line in range(1, lines + 1)]
+    metadata["order_items"] = [_envelope_item(order, line, name) for line in range(1, lines + 1)]
     body = {
         "event_id": 1_201_895_966_044_343_904 + number,
         "event_name": f"fulfillment.{name}",
@@ -133,15 +134,21 @@ def _envelope(rng: random.Random, number: int, name: str, lines: int = 2, order:
     return Posted(Provider.INSTACART, orjson.dumps(body))
 
 
-def _envelope_item(rng: random.Random, line: int, name: str) -> dict[str, Any]:
+def _product(order: str, line: int) -> int:
+    """A number for the product of a line, the same in all bodies of the order."""
+    return crc32(f"{order} {line}".encode())
+
+
+def _envelope_item(order: str, line: int, name: str) -> dict[str, Any]:
+    product = _product(order, line)
     return {
         "line_num": str(line),
-        "qty": rng.choice((1.0, 2.0, 0.385)),
+        "qty": (1.0, 2.0, 0.385)[product % 3],
         "qty_unit": "each",
         "replaced": name == "order_item_replacement" and line == 1,
         "refunded": name == "order_item_refund" and line == 1,
-        "item_upc": f"{rng.randrange(10**11, 10**12)}",
-        "item_rrc": f"{rng.randrange(10**5, 10**6)}",
+        "item_upc": f"{10**11 + product}",
+        "item_rrc": f"{10**5 + product % (9 * 10**5)}",
     }
 
 
@@ -149,9 +156,9 @@ def _flat(rng: random.Random, number: int, lines: int = 3) -> Posted:
     name, at, order = _name(rng, number), _when(number), _order_of(rng, number)
     items = [
         {
-            "product_id": f"{rng.randrange(10**6, 10**7)}",
-            "name": rng.choice(_GOODS),
-            "quantity": rng.randrange(1, 5),
+            "product_id": f"{10**6 + (product := _product(order, line)) % (9 * 10**6)}",
+            "name": _GOODS[product % len(_GOODS)],
+            "quantity": 1 + product % 4,
             "status": "refunded" if name == "order_item_refund" and line == 0 else "found",
             "refunded": name == "order_item_refund" and line == 0,
             "replacement": {"product_id": "5512345", "name": "Another brand", "quantity": 1}
