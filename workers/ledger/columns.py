@@ -12,6 +12,8 @@ from sqlalchemy.types import TypeEngine
 ExactText = String().with_variant(String(collation="C"), "postgresql")
 """Text that is compared byte by byte, as SQLite does. Ordering keys use it: they must sort the same on both databases."""
 
+_UTC_CHARS = len("2026-01-02 03:04:05.000000")
+
 
 class _SqliteUtc(sqlite.DATETIME):
     """UTC as text of a fixed length, which sorts by time."""
@@ -20,7 +22,9 @@ class _SqliteUtc(sqlite.DATETIME):
         """Convert an aware time to text."""
 
         def to_text(value: datetime | None) -> str | None:
-            return None if value is None else value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+            if value is None:
+                return None
+            return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat(" ", "microseconds")[:_UTC_CHARS]
 
         return to_text
 
