@@ -31,6 +31,9 @@ from workers.timer import Tick, Timer
 SPARE_THREADS = MAX_IN_FLIGHT + 4
 """Threads in addition to one for each queue: for retries, and for notifications of a queue that already has a running task."""
 
+GC_THRESHOLD = 20_000
+"""Objects allocated and not freed before the collector visits the youngest."""
+
 
 class WorkerRole(StrEnum):
     """Which queues a worker process consumes."""
@@ -51,10 +54,14 @@ def queues_of(handlers: Sequence[Handler], role: WorkerRole) -> list[str]:
 
 
 def tune_interpreter() -> None:
-    """Shorten the thread switch interval, and freeze imported objects: collecting them stopped all threads for 60 ms."""
+    """Shorten the thread switch interval, and freeze imported objects: collecting them stopped all threads for 60 ms.
+
+    A batch of events makes tens of thousands of objects without cycles. Python's own threshold has them visited dozens of times.
+    """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def create_app(settings: Settings) -> Celery:
