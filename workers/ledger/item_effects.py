@@ -16,7 +16,7 @@ from schemas.parsing.texts import free_keys
 from workers.ledger.event_order import ordering_key
 from workers.ledger.item_lines import ListedLine, State, TrackedLine
 from workers.ledger.line_matching import match
-from workers.ledger.line_numbers import codes_told_apart, numbers_are_places
+from workers.ledger.line_numbers import LineName, are_plain, codes_told_apart, numbers_are_places
 from workers.ledger.upsert import Row
 
 _OF_ROW = "row:"
@@ -48,10 +48,19 @@ class Shown(NamedTuple):
 
 
 class LineHistory(NamedTuple):
-    """A line and the lists that show its state, oldest first."""
+    """The lists that show the state of a line, oldest first.
 
-    tracked: TrackedLine
+    `key`: what its rows are named after. `row_key`: the key of the row of a former release that it begins with.
+    """
+
+    key: str
+    row_key: str | None
     shown: list[Shown]
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether a list has shown the effect."""
+        return any(each.has_effect for each in self.shown)
 
     @property
     def first(self) -> Shown:
@@ -68,6 +77,10 @@ class LineHistory(NamedTuple):
         return since
 
 
+Tracked = dict[TrackedLine, list[Shown]]
+"""The lines known so far, and the lists that show the state of each."""
+
+
 def list_of(event: Event) -> ItemList:
     """The item list of an event."""
     return ItemList(event.identity, event.event_id, event.occurred_at, event.received_at, ordering_key(event), event.lines)
@@ -82,32 +95,47 @@ def list_of_row(row: Row, news: str, line: Line) -> ItemList:
 
 def histories(lists: Iterable[ItemList], state_of: StateOf) -> list[LineHistory]:
     """The history of each line that ever showed the effect, by the first list that shows it."""
-    found: list[LineHistory] = []
-    by_row: dict[str, LineHistory] = {}
     ordered = sorted(lists, key=lambda each: (not each.is_row, each.news, each.identity))
-    shown = [each.lines for each in ordered if not each.is_row]
-    are_places = any(line.number for lines in shown for line in lines) and numbers_are_places(shown)
-    if len(ordered) == len(shown) == 1 and not are_places:
-        return _of_only(ordered[0], state_of)
-    apart = codes_told_apart(shown)
+    if (found := of_plain_lines(ordered, state_of)) is None:
+        found = of_matched_lines(ordered, state_of)
+    with_effect = [each for each in found if each.has_effect]
+    return with_effect if len(with_effect) < 2 else sorted(with_effect, key=lambda each: each.first.by.news)
+
+
+def of_plain_lines(ordered: Sequence[ItemList], state_of: StateOf) -> list[LineHistory] | None:
+    """The histories if no line has to be matched, as of most orders. None if `are_plain` does not hold."""
+    found: dict[LineName, LineHistory] = {}
+    names = [[(line.number, line.codes, line.name) for line in by.lines] for by in ordered]
+    if any(by.is_row for by in ordered) or not are_plain(names):
+        return None
+    for by, names_of_lines in zip(ordered, names, strict=True):
+        for line, name in zip(by.lines, names_of_lines, strict=True):
+            if (state := state_of(line)) is None:
+                continue
+            if (history := found.get(name)) is None:
+                if not state[0]:
+                    continue  # what was shown before the effect says nothing of it
+                history = found[name] = LineHistory(line.number or line.codes[0][1], None, [])
+            history.shown.append(Shown(by, line, state[0]))
+    return list(found.values())
+
+
+def of_matched_lines(ordered: Sequence[ItemList], state_of: StateOf) -> list[LineHistory]:
+    """The histories by the rules of `workers.ledger.line_matching`."""
+    found: Tracked = {}
+    by_row: dict[str, TrackedLine] = {}
+    lists = [each.lines for each in ordered if not each.is_row]
+    are_places = any(line.number for lines in lists for line in lines) and numbers_are_places(lists)
+    apart = codes_told_apart(lists)
     for each in ordered:
         if each.is_row:
             _add_row(each, state_of, found, by_row)
         else:
             _add(each._replace(lines=_without_numbers(each.lines)) if are_places else each, state_of, found, apart)
-    with_effect = [each for each in found if each.tracked.has_effect]
     if by_row:
-        for history in with_effect:
-            history.shown.sort(key=lambda shown: shown.by.news)
-    return sorted(with_effect, key=lambda each: each.first.by.news)
-
-
-def _of_only(by: ItemList, state_of: StateOf) -> list[LineHistory]:
-    """The histories that the only list of an order gives, as most orders have it. No line of it has to be matched."""
-    states = [(line, state) for line in by.lines if (state := state_of(line)) and state[0]]
-    keys = {line.line for line in by.lines}
-    listed = sorted((ListedLine(line, state, keys) for line, state in states), key=ListedLine.sort_key)
-    return [LineHistory(TrackedLine(each), [Shown(by, each.line, has_effect=True)]) for each in listed]
+        for shown in found.values():
+            shown.sort(key=lambda each: each.by.news)
+    return [LineHistory(tracked.key, tracked.row_key, shown) for tracked, shown in found.items()]
 
 
 def _without_numbers(lines: Sequence[Line]) -> tuple[Line, ...]:
@@ -120,36 +148,31 @@ def _without_numbers(lines: Sequence[Line]) -> tuple[Line, ...]:
     )
 
 
-def _add(by: ItemList, state_of: StateOf, found: list[LineHistory], apart: Set[str]) -> None:
+def _add(by: ItemList, state_of: StateOf, found: Tracked, apart: Set[str]) -> None:
     keys = {line.line for line in by.lines}
-    history_of = {id(each.tracked): each for each in found}
     lines = [ListedLine(line, state_of(line), keys) for line in by.lines]
-    for listed, tracked in match([each.tracked for each in found], lines, apart):
-        if tracked is None:
-            found.append(history := LineHistory(TrackedLine(listed), []))
-        else:
-            tracked.update(listed)
-            history = history_of[id(tracked)]
+    for listed, known in match(list(found), lines, apart):
+        if known is not None:
+            known.update(listed)
+        shown = found.setdefault(known or TrackedLine(listed), [])
         if listed.state is not None:
-            history.shown.append(Shown(by, listed.line, listed.state[0]))
+            shown.append(Shown(by, listed.line, listed.state[0]))
 
 
-def _add_row(by: ItemList, state_of: StateOf, found: list[LineHistory], by_row: dict[str, LineHistory]) -> None:
+def _add_row(by: ItemList, state_of: StateOf, found: Tracked, by_row: dict[str, TrackedLine]) -> None:
     """Rows of release 0.1 are lines of their own, by their keys: it may have refunded two lines of one product."""
     for line in by.lines:
         listed = ListedLine(line, state_of(line))
-        if (history := by_row.get(line.line)) is None:
-            history = by_row[line.line] = LineHistory(TrackedLine(listed, line.line), [])
-            found.append(history)
-        history.tracked.update(listed)
-        history.shown.append(Shown(by, line, listed.state is not None and listed.state[0]))
+        known = by_row.setdefault(line.line, TrackedLine(listed, line.line))
+        known.update(listed)
+        found.setdefault(known, []).append(Shown(by, line, listed.state is not None and listed.state[0]))
 
 
 def row_keys(found: Sequence[LineHistory]) -> list[str]:
     """The key of each line's rows. The second line of one key gets `#2`, and so on; what a release before named keeps its key."""
-    former = {each.tracked.row_key for each in found if each.tracked.row_key}
-    fresh = iter(unique_keys([each.tracked.key for each in found if not each.tracked.row_key], former))
-    return [each.tracked.row_key or next(fresh) for each in found]
+    former = {each.row_key for each in found if each.row_key}
+    fresh = iter(unique_keys([each.key for each in found if not each.row_key], former))
+    return [each.row_key or next(fresh) for each in found]
 
 
 def unique_keys(keys: Iterable[str], taken: Set[str] = frozenset()) -> list[str]:

@@ -58,10 +58,10 @@ class ListedLine:
 
 def plain_code(code: str) -> str:
     """A code as it is compared. `007` and `7` are one: a code that is written as a number loses its leading zeros."""
-    if code[:1] == "0" or code[:1].isspace() or code[-1:].isspace():
-        code = code.strip()
-        return (code.lstrip("0") or "0") if code.isdecimal() else code
-    return code
+    if code[:1] != "0" and code.isalnum():  # nearly all
+        return code
+    code = code.strip()
+    return (code.lstrip("0") or "0") if code.isdecimal() else code
 
 
 @lru_cache(4096)

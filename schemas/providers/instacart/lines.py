@@ -31,7 +31,7 @@ def lines_of(items: Sequence[Item | None], path: str, odd: list[Unreadable]) -> 
         if item is not None and (line := _line(item, path, place, odd)) is not None:
             lines.append(line)
             places.append(place)
-    if len({line.line for line in lines}) == len(lines):
+    if len(lines) < 2 or len({line.line for line in lines}) == len(lines):
         return tuple(lines)
     lines = numbered(lines)
     if len(odd) > before:
