@@ -5,11 +5,15 @@
 | `inbox`                 | stream | raw bodies: `p` provider, `b` body; the id is the event id; | trimmed after `INBOX_RETENTION`  |
 |                         |        | `r` a `schemas.request_context.RequestContext`, if any      |                                  |
 | `todo:<handler>`        | stream | claim checks: `e` event ids, separated by spaces; with `p`, | an entry goes when it is handled |
-|                         |        | `b` and `r` of the one event whose body the inbox may lack  |                                  |
-| `seen:<number>`         | hash   | identities to the event id that had each first, of half a   | half a window after the window   |
-|                         |        | `DEDUPE_WINDOW` by Valkey's time                            |                                  |
+|                         |        | `b` and `r` of the one event whose body the inbox may lack; |                                  |
+|                         |        | `n` the number of the commit that added it                  |                                  |
+| `seen:<number>`         | hash   | identities to the event id that had each first, of half a   | when the window is over          |
+|                         |        | `DEDUPE_WINDOW` by Valkey's time; `#<event id>` of events   |                                  |
+|                         |        | that were not routed                                        |                                  |
+| `seen-buckets`          | zset   | the `seen:…` keys by the epoch ms of their end              | a week after the window          |
 | `taken-over`            | string | how often entries of the inbox changed hands                | never                            |
-| `counters`              | hash   | outcomes, exact: see `Counter`                              | never                            |
+| `counters`              | hash   | outcomes, exact: see `Counter`; `commits`, their number     | never                            |
+| `unfinished`            | string | what a script that stopped has still to do: `commit.lua`    | when the next script has done it |
 | `unrecognised`          | hash   | event names that are not known, with their counts           | never                            |
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
 | `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
@@ -49,7 +53,9 @@ REFUSED_SECONDS = 15 * 60
 LIMIT_PREFIX = f"{TAG}:limit"
 OUTBOX = f"{TAG}:outbox-due"
 SEEN_PREFIX = f"{TAG}:seen:"
+SEEN_BUCKETS = f"{TAG}:seen-buckets"
 TAKEN_OVER = f"{TAG}:taken-over"
+UNFINISHED = f"{TAG}:unfinished"
 TODO_PREFIX = f"{TAG}:todo:"
 
 FIELD_PROVIDER = b"p"
@@ -96,6 +102,8 @@ class Counter:
     ROUTED = "routed"
     UNDECODABLE = "undecodable"
     UNRECOGNISED = "unrecognised"
+    COMMITS = "commits"
+    """No outcome: how often the workers' scripts have written the counters."""
 
     @staticmethod
     def discarded(handler: str) -> str:

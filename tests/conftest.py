@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.support.ingress_client",
     "tests.support.ledger_fixture",
     "tests.support.worker_parts",
+    "tests.support.stopping_scripts",
     "tests.support.alert_worker",
     "tests.support.stepped_deployment",
     "tests.contract.context_deployment",

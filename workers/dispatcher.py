@@ -99,7 +99,7 @@ class Dispatcher:
     def process(self, entries: Sequence[Entry], clock: Callable[[], float] = time.time) -> None:
         """Give each entry its one outcome, notify the handlers that got events, and inspect bodies for drift."""
         found = decode_batch(entries, self._router, self._decoder, int(clock() * 1000))
-        taken_over = entries.taken_over if isinstance(entries, Batch) else None
-        self._notifier.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, taken_over))
+        batch = entries if isinstance(entries, Batch) else None
+        self._notifier.send(self._store.route(self._router.names, found.routed, found.undecodable, self._seen_ms, batch))
         if self._drift is not None:
             self._drift.observe(found.events)

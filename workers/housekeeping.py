@@ -33,6 +33,7 @@ class Housekeeping:
         """Run once."""
         streams = [keys.INBOX, *map(keys.todo, self._handlers)]
         self._store.ensure_groups(streams)
+        self._store.finish_commits()
         limit = self.trim_limit(int(time.time() * 1000))
         if limit is not None:
             self._store.trim_inbox(f"{limit[0]}-{limit[1]}")

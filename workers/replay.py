@@ -59,7 +59,7 @@ class Replay:
         self._client, self._store, self._decoder = client, Store(client), EventDecoder.of(settings)
         self._names = [each.name for each in handlers if not chosen or each.name in chosen]
         self._router = Router([each for each in handlers if each.name in self._names])
-        self._script = scripts.load(client, "seen", "replay")
+        self._script = scripts.load(client, "commit", "seen", "replay")
         self._seen_ms = milliseconds(settings.dedupe_window)
 
     def count(self, criteria: ReplayFilter) -> int:

@@ -9,6 +9,7 @@ from schemas import keys
 from schemas.events import Event, Kind
 from schemas.failures import Failure, decode_failure
 
+COMMITS = keys.Counter.COMMITS
 BUILT_IN = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia")
 
 
@@ -61,7 +62,7 @@ def sums(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> Sums:
             for name, checks in zip(handlers, todo, strict=True)
         },
         waiting_counted={name: count for name, count in counted.items() if name.startswith("waiting:")},
-        counters={name: count for name, count in counted.items() if not name.startswith("waiting:")},
+        counters={name: count for name, count in counted.items() if not name.startswith("waiting:") and name != COMMITS},
     )
 
 

@@ -135,6 +135,14 @@ def _returning_errors(read: Callable[[], Any]) -> Callable[[], Any]:
     return read_response
 
 
+class _ScriptCache(dict[bytes, bytes]):
+    """Scripts by their digest. A first line with flags is a comment here: fakeredis does not know it."""
+
+    def __getitem__(self, digest: bytes) -> bytes:
+        script = super().__getitem__(digest)
+        return b"--" + script if script.startswith(b"#!") else script
+
+
 class _FakeServer(TcpFakeServer):
     """A server that does not wait for clients that left a connection open."""
 
@@ -144,6 +152,7 @@ class _FakeServer(TcpFakeServer):
     def __init__(self, port: int) -> None:
         super().__init__((LOOPBACK, port), server_type="redis", server_version=(7, 4))
         self.RequestHandlerClass = _FakeConnection
+        self.fake_server.script_cache = _ScriptCache()
         self.daemon_threads = True
 
 

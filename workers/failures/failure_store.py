@@ -44,10 +44,9 @@ class FailureStore:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._take, self._change, self._applied = (
-            scripts.load(client, name) for name in ("retry_take", "failure_change", "failure_applied")
-        )
-        self._decoded = scripts.load(client, "seen", "failure_decoded")
+        self._take = scripts.load(client, "retry_take")
+        self._change, self._applied = (scripts.load(client, "commit", name) for name in ("failure_change", "failure_applied"))
+        self._decoded = scripts.load(client, "commit", "seen", "unrecognised", "failure_decoded")
 
     def get(self, handler: str, event_id: str) -> Failure:
         """Return one failure. Raises `FailureNotFoundError`."""

@@ -20,9 +20,12 @@ class Entry(NamedTuple):
 
 
 class Batch(list[Entry]):
-    """Entries read together. `taken_over`: the count of takeovers at the read; None if these may have been taken over."""
+    """Entries read together."""
 
     taken_over: bytes | None = None
+    """The count of takeovers at the read; None if these may have been taken over."""
+    consumer: str = ""
+    """Who read them."""
 
 
 def entries_of(reply: Any) -> list[Entry]:

@@ -32,8 +32,10 @@ class Store:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
         self._taken_over: bytes | None = None
-        self._route = scripts.load(client, "seen", "route")
-        self._ack_batch, self._bodies, self._notify = (scripts.load(client, name) for name in ("ack_batch", "bodies", "notify"))
+        self._route = scripts.load(client, "commit", "seen", "unrecognised", "route")
+        self._ack_batch = scripts.load(client, "commit", "ack_batch")
+        self._bodies, self._notify = (scripts.load(client, name) for name in ("bodies", "notify"))
+        self._idle_consumers, self._finish = scripts.load(client, "idle_consumers"), scripts.load(client, "commit", "finish")
 
     def ensure_groups(self, streams: Sequence[str]) -> None:
         """Create the missing consumer groups at 0, so that they also read what was appended before."""
@@ -58,7 +60,9 @@ class Store:
     def _read(self, stream: str, consumer: str, after: str, count: int, block_ms: int | None) -> Batch:
         block = () if block_ms is None else ("BLOCK", block_ms)
         reply: Any = self._raw("XREADGROUP", "GROUP", keys.GROUP, consumer, "COUNT", count, *block, "STREAMS", stream, after)
-        return Batch(entries_of(reply[0][1]) if reply else ())
+        batch = Batch(entries_of(reply[0][1]) if reply else ())
+        batch.consumer = consumer
+        return batch
 
     def _raw(self, command: str, *args: str | int) -> Any:
         """Run a command without redis-py's reply parser, which takes ten times as long: a command name in bytes has none."""
@@ -67,7 +71,9 @@ class Store:
     def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> Batch:
         """Take over entries whose consumer has been silent for `idle_ms`."""
         reply: Any = self._raw("XAUTOCLAIM", stream, keys.GROUP, consumer, idle_ms, "0-0", "COUNT", count)
-        return Batch(entries_of(reply[1]))
+        batch = Batch(entries_of(reply[1]))
+        batch.consumer = consumer
+        return batch
 
     def route(
         self,
@@ -75,14 +81,16 @@ class Store:
         decoded: Sequence[Routed],
         undecodable: Sequence[Failure],
         seen_ms: int,
-        taken_over: bytes | None = None,
+        batch: Batch | None = None,
     ) -> list[str]:
-        """The dispatcher's commit point. `taken_over` is the batch's. Returns the handlers to notify."""
+        """The dispatcher's commit point. `batch` is what was read. Returns the handlers to notify."""
         of_handlers = [key for name in handlers for key in (keys.todo(name), keys.notified(name), keys.waiter(name))]
         routes = list(dict.fromkeys(each.routes for each in decoded))
         place = {route: number for number, route in enumerate(routes, 1)}
         unknown = [(number, each.unrecognised_name) for number, each in enumerate(decoded, 1) if each.unrecognised_name]
-        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, NOTIFY_INTERVAL_MS, BATCH, taken_over or b""]
+        read = batch or Batch()
+        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, NOTIFY_INTERVAL_MS]
+        args += (BATCH, read.taken_over or b"", read.consumer)
         args += (len(handlers), *handlers, len(routes), *routes, len(decoded))
         args += [each.event_id for each in decoded]
         args += [each.identity for each in decoded]
@@ -108,6 +116,10 @@ class Store:
                 due = failure.next_at_ms if failure.state is FailureState.RETRYING else ""
                 args += (failure.field, encode_failure(failure), due)
         self._ack_batch([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES, keys.OUTBOX], args)
+
+    def finish_commits(self) -> None:
+        """Finish what a script that Valkey stopped has still to do. Every other commit does so too: this is for when none comes."""
+        self._finish([keys.COUNTERS])
 
     def load_bodies(self, checks: Iterable[Sequence[str]], *, near: bool) -> dict[str, Fields]:
         """The inbox entries of the events that claim checks name. Entries that no longer exist are left out.
@@ -212,11 +224,8 @@ class Store:
         self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
 
     def remove_idle_consumers(self, stream: str, idle_ms: int) -> None:
-        """Remove consumers that have been idle for `idle_ms` and have no pending entries."""
-        consumers: Any = self.client.xinfo_consumers(stream, keys.GROUP)
-        for consumer in consumers:
-            if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
-                self.client.xgroup_delconsumer(stream, keys.GROUP, consumer["name"])
+        """Remove consumers that have been idle for `idle_ms` and have no pending entries, in one atomic step."""
+        self._idle_consumers([stream], [keys.GROUP, idle_ms])
 
 
 def _is_waiting(groups: Any, stale: Any) -> bool:

@@ -6,8 +6,9 @@
 -- id, its
 --       identity and its routes (one byte for each handler's place, 1, 2, …)
 -- Returns: number of events, number of claim checks written (if only counting: that would be written)
+commit_finish(KEYS[2]) -- it may stop at any command and be called again: see commit.lua
 local counting, handlers = ARGV[1] == '1', tonumber(ARGV[4])
-local counts, events, total = {}, 0, 0
+local counts, adds, events, total = {}, {}, 0, 0
 local identities = {}
 for i = 5 + handlers, #ARGV, 3 do identities[#identities + 1] = ARGV[i + 1] end
 local seen, nth = seen_first(ARGV[2], ARGV[3], identities), 0
@@ -20,18 +21,15 @@ for i = 5 + handlers, #ARGV, 3 do
     for j = 1, #routes do
       local place = string.byte(routes, j)
       if redis.call('HEXISTS', KEYS[1], ARGV[4 + place] .. ':' .. id) == 0 then
-        if not counting then redis.call('XADD', KEYS[2 + place], '*', 'e', id) end
-        counts[place] = (counts[place] or 0) + 1
+        local name = ARGV[4 + place]
+        adds[#adds + 1] = {KEYS[2 + place], 'e', id}
+        counts['routed:' .. name] = (counts['routed:' .. name] or 0) + 1
+        counts['waiting:' .. name] = (counts['waiting:' .. name] or 0) + 1
         total = total + 1
       end
     end
     if total > before then events = events + 1 end
   end
 end
-if not counting then
-  for place, count in pairs(counts) do
-    redis.call('HINCRBY', KEYS[2], 'routed:' .. ARGV[4 + place], count)
-    redis.call('HINCRBY', KEYS[2], 'waiting:' .. ARGV[4 + place], count)
-  end
-end
+if not counting and total > 0 then commit(KEYS[2], adds, counts, {}) end
 return {events, total}
