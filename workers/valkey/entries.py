@@ -20,9 +20,18 @@ class Entry(NamedTuple):
 
 
 class Batch(list[Entry]):
-    """Entries read together. `taken_over`: the count of takeovers at the read; None if these may have been taken over."""
+    """Entries read together."""
 
     taken_over: bytes | None = None
+    """The count of takeovers at the read; None if these may have been taken over."""
+    deliveries: int = 1
+    """How often they were delivered. More than once: whoever had them ended, or was silent, before they were acknowledged."""
+
+    def part(self, start: int, end: int) -> "Batch":
+        """Some of the entries, by their places."""
+        part = Batch(self[start:end])
+        part.taken_over, part.deliveries = self.taken_over, self.deliveries
+        return part
 
 
 def entries_of(reply: Any) -> list[Entry]:
