@@ -9,8 +9,10 @@ from schemas.parsing.durations import milliseconds
 from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.consumers.batch_size import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize
+from workers.consumers.heartbeat import Heartbeat
 from workers.consumers.single_flight import SingleFlight
-from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize, GroupMember, StreamConsumer
+from workers.consumers.stream_consumer import GroupMember, StreamConsumer
 from workers.dispatcher import Dispatcher, Router
 from workers.errors import DependencyUnavailableError
 from workers.event_decoder import EventDecoder
@@ -30,8 +32,8 @@ class WorkerRuntime:
     """All that a worker process runs. `consumer`: its name in the consumer groups. `stopping`: set when it must stop."""
 
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
-        self._resources = resources
-        self._member = GroupMember(consumer, resources.store, resources.notifier, stopping)
+        self._resources, self._heartbeat = resources, Heartbeat()
+        self._member = GroupMember(consumer, resources.store, resources.notifier, stopping, self._heartbeat)
         self._ledger, self._channels = Ledger(resources.settings), Channels(resources.settings)
         self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, self._channels)
         self._decoder = EventDecoder.of(resources.settings)
@@ -55,6 +57,7 @@ class WorkerRuntime:
 
     def close(self) -> None:
         """Close what the runtime opened, after the alerts that are being sent."""
+        self._heartbeat.close()
         self._relay.close()
         self._channels.close()
         self._ledger.close()

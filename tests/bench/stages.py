@@ -23,8 +23,8 @@ from tests.bench.postgresql import Postgresql
 from tests.bench.report import Report
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.consumers.batch_size import DISPATCH_BATCH, MAX_CLAIM_CHECKS
 from workers.consumers.notifier import Notifier
-from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS
 from workers.contract_drift import DriftMonitor
 from workers.dispatcher import Dispatcher, Router
 from workers.event_decoder import EventDecoder

@@ -22,8 +22,9 @@ from schemas.tasks import broker_options
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.app import tune_interpreter
+from workers.consumers.batch_size import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize
 from workers.consumers.notifier import Notifier
-from workers.consumers.stream_consumer import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize, GroupMember, StreamConsumer
+from workers.consumers.stream_consumer import GroupMember, StreamConsumer
 from workers.contract_drift import DriftMonitor
 from workers.dispatcher import Dispatcher, Router
 from workers.event_decoder import EventDecoder

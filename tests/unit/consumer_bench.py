@@ -8,7 +8,8 @@ import pytest
 from schemas import keys
 from tests.support.worker_parts import WorkerParts
 from workers.consumers import stream_consumer as stream_consumer_module
-from workers.consumers.stream_consumer import BatchSize, GroupMember, StreamConsumer
+from workers.consumers.batch_size import BatchSize
+from workers.consumers.stream_consumer import GroupMember, StreamConsumer
 from workers.valkey.entries import Entry
 
 NAME = "refunds"

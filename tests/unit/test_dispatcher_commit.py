@@ -17,7 +17,7 @@ def test_a_batch_held_by_two_dispatchers_counts_once(worker_parts: WorkerParts) 
     body = status("a")
     worker_parts.append(body, body, CUT_OFF, refund("b", "bread"))
     slow = worker_parts.read_new(consumer="slow")
-    quick = worker_parts.store.claim(keys.INBOX, "quick", 0, 100)
+    quick = wait_for(lambda: worker_parts.store.claim(keys.INBOX, "quick", 0, 100), what="it to be claimed")
     assert quick == slow
     for batch in (quick, slow, quick):
         dispatcher_of(worker_parts)(batch)
@@ -34,7 +34,7 @@ def test_a_slow_dispatcher_whose_batch_was_claimed_and_finished_counts_nothing(w
     slow = worker_parts.read_new(consumer="slow")
     assert isinstance(slow, Batch)
     assert slow.taken_over is not None
-    quick = worker_parts.store.claim(keys.INBOX, "quick", 0, 100)
+    quick = wait_for(lambda: worker_parts.store.claim(keys.INBOX, "quick", 0, 100), what="it to be claimed")
     assert quick.taken_over is None
     for batch in (quick, slow):
         dispatcher_of(worker_parts)(batch)
@@ -68,7 +68,7 @@ def test_a_dispatcher_that_dies_before_its_commit_has_changed_nothing(worker_par
     worker_parts.read_new(consumer="dead")
     assert worker_parts.sums().waiting == 2
     assert not list(worker_parts.client.scan_iter(f"{keys.SEEN_PREFIX}*"))
-    dispatcher_of(worker_parts)(worker_parts.store.claim(keys.INBOX, "alive", 0, 100))
+    dispatcher_of(worker_parts)(wait_for(lambda: worker_parts.store.claim(keys.INBOX, "alive", 0, 100), what="a claim"))
     assert worker_parts.sums().counters == {"routed": 1, "routed:timeline": 1, "undecodable": 1}
 
 

@@ -13,7 +13,8 @@ from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 from tests.unit.consumer_bench import NAME, STREAM, ConsumerBench
 from workers.consumers import stream_consumer as stream_consumer_module
-from workers.consumers.stream_consumer import BatchSize, StreamConsumer
+from workers.consumers.batch_size import BatchSize
+from workers.consumers.stream_consumer import StreamConsumer
 from workers.errors import DependencyUnavailableError
 from workers.valkey.entries import Entry
 
@@ -98,14 +99,11 @@ def test_pending_entries_of_a_live_worker_are_not_claimed(consumer_bench: Consum
     consumer_bench.parts.client.xack(STREAM, keys.GROUP, entry_id)
 
 
-def test_after_a_restart_a_worker_finishes_its_own_first(
-    consumer_bench: ConsumerBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream_consumer_module, "BATCH", 2)
+def test_after_a_restart_a_worker_finishes_its_own_first(consumer_bench: ConsumerBench) -> None:
     ids = [consumer_bench.append() for _ in range(5)]
     consumer_bench.parts.read_new(STREAM, consumer="one")
     later = consumer_bench.append()
-    consumer_bench.consumer("one").run()
+    consumer_bench.consumer("one", batch_size=BatchSize(2)).run()
     assert consumer_bench.work.done == [*ids, later]
 
 

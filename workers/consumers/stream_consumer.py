@@ -1,37 +1,39 @@
 """A stream consumer: the loop that empties one stream, batch by batch, in one worker process.
 
 1. It handles its own pending entries: those that this worker read and did not finish.
-2. It claims the entries of workers that have died.
+2. It claims the entries of workers that have died or are frozen.
 3. It reads new entries until there are none.
 4. It then waits about a second in a blocking read (the *idle wait*), with its waiter flag set. Under steady traffic an event
    therefore needs no Celery message.
 
 No notification is lost: before it ends, the consumer clears its waiter flag and reads the stream once more, and every writer
 checks the flag after its append. A crash anywhere leaves entries pending, and a waiter flag that expires.
+
+While a batch is worked on, its claim is renewed, however long it takes. A batch whose process ended before it was acknowledged
+says how often it was delivered (`Batch.deliveries`): `process` decides how carefully it is handled.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 
+from workers.consumers.batch_size import BatchSize, ReadCount
+from workers.consumers.heartbeat import Heartbeat
 from workers.consumers.notifier import Notifier
 from workers.consumers.single_flight import SingleFlight
 from workers.errors import DependencyUnavailableError
 from workers.valkey.connection import UNAVAILABLE
-from workers.valkey.entries import BATCH, Entry
+from workers.valkey.entries import Batch
 from workers.valkey.store import Store
 
-DISPATCH_BATCH = 1024
-"""Entries in a batch of the dispatcher. A batch costs two round trips and two fsyncs, whatever its size."""
-MAX_CLAIM_CHECKS = 16
-"""Claim checks in a batch of a handler. If each is full, the batch is still about a second's work."""
 IDLE_WAIT_MS = 1_000
 WAITER_FLAG_LIFETIME_MS = 3_000
 WAITER_FLAG_RENEWAL_SECONDS = 1.0
 CLAIM_IDLE_MS = 10_000
-"""An entry is claimed when it has been idle for this time, which is longer than a batch takes. A second run changes nothing."""
+"""An entry is claimed when its claim was not renewed for this time: its worker is dead or frozen."""
 CLAIM_PERIOD_SECONDS = 5.0
 MAX_RUN_SECONDS = 30.0
 """A task ends after this time and notifies its successor, so that Flower shows it."""
@@ -48,16 +50,7 @@ class GroupMember:
     store: Store
     notifier: Notifier
     stopping: threading.Event
-
-
-@dataclass(frozen=True)
-class BatchSize:
-    """How much is taken at once: about `events` events, and at most `entries` entries (None: as many as events)."""
-
-    events: int = BATCH
-    entries: int | None = None
-    events_in: Callable[[Entry], int] = lambda _: 1
-    """How many events an entry stands for."""
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
 
 class StreamConsumer:
@@ -67,17 +60,18 @@ class StreamConsumer:
         self,
         name: str,
         stream: str,
-        process: Callable[[Sequence[Entry]], None],
+        process: Callable[[Batch], None],
         member: GroupMember,
         batch_size: BatchSize = BatchSize(),
     ) -> None:
         self.name, self.stream = name, stream
-        self._events_in, self._batch = batch_size.events_in, batch_size.events
-        self._count = self._max_entries = batch_size.entries or batch_size.events
+        self._size, self._count = batch_size, ReadCount(batch_size)
         self._process, self._store, self._notifier = process, member.store, member.notifier
-        self._consumer, self._stopping = member.consumer, member.stopping
+        self._consumer, self._stopping, self._heartbeat = member.consumer, member.stopping, member.heartbeat
         self._flight = SingleFlight()
         self._next_claim = self._next_flag = 0.0
+        self._has_inherited = True
+        """Whether pending entries may be of an earlier process of this name, which ended while it worked on them."""
 
     def run(self) -> None:
         """Work until the stream is empty, the time is up or the worker stops."""
@@ -119,9 +113,12 @@ class StreamConsumer:
     def _finish_own(self) -> None:
         """Handle what this worker took and did not finish, because of a crash or a dependency outage."""
         after = "0"
-        while entries := self._store.read_own(self.stream, self._consumer, after, self._count):
+        while entries := self._store.read_own(self.stream, self._consumer, after, self._count.value):
+            if self._has_inherited:
+                entries.deliveries = self._store.deliveries(self.stream, self._consumer, entries)
             self._process_in_parts(entries)
             after = entries[-1].id
+        self._has_inherited = False
 
     def _empty(self, until: float) -> bool:
         """Handle entries until there are none. True if the time is up and there may be more."""
@@ -132,30 +129,31 @@ class StreamConsumer:
             self._store.clear_waiter_flag(self.name, self._consumer)
             if self._is_over(until):
                 return True
-            if not (last := self._store.read(self.stream, self._consumer, self._count)):
+            if not (last := self._store.read(self.stream, self._consumer, self._count.value)):
                 return False
             self._process_in_parts(last)
 
-    def _process_in_parts(self, entries: Sequence[Entry]) -> None:
+    def _process_in_parts(self, entries: Batch) -> None:
         """Handle entries, about a batch of events at a time, and learn from them how many to take next."""
-        events = max(1, sum(map(self._events_in, entries)))
-        self._count = max(1, min(self._max_entries, self._batch * len(entries) // events))
-        if events <= 2 * self._batch:
-            self._process(entries)
-            return
-        for at in range(0, len(entries), self._count):
-            self._process(entries[at : at + self._count])
+        events = self._count.learn(entries)
+        step = len(entries) if events <= 2 * self._size.events else self._count.value
+        with self._heartbeat.holding(self.name, partial(self._store.renew, self.stream, self._consumer, entries)):
+            if step == len(entries):
+                self._process(entries)
+                return
+            for at in range(0, len(entries), step):
+                self._process(entries.part(at, at + step))
 
-    def _next(self, until: float) -> list[Entry] | None:
+    def _next(self, until: float) -> Batch | None:
         """The next batch. None if nothing came during the idle wait, or if the time is up."""
         if self._is_over(until):
             return None
         if monotonic() >= self._next_claim:
             self._next_claim = monotonic() + CLAIM_PERIOD_SECONDS
-            if claimed := self._store.claim(self.stream, self._consumer, CLAIM_IDLE_MS, self._count):
+            if claimed := self._store.claim(self.stream, self._consumer, CLAIM_IDLE_MS, self._count.value):
                 self._next_claim = 0.0
                 return claimed
-        count = self._count
+        count = self._count.value
         entries = self._store.read(self.stream, self._consumer, count, IDLE_WAIT_MS if self._keeps_waiter_flag() else None)
         if len(entries) == count:
             self._notifier.notify_another(self.name)

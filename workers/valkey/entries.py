@@ -26,6 +26,14 @@ class Batch(list[Entry]):
     """The count of takeovers at the read; None if these may have been taken over."""
     consumer: str = ""
     """Who read them."""
+    deliveries: int = 1
+    """How often they were delivered. More than once: whoever had them ended, or was silent, before they were acknowledged."""
+
+    def part(self, start: int, end: int) -> "Batch":
+        """Some of the entries, by their places."""
+        part = Batch(self[start:end])
+        part.taken_over, part.consumer, part.deliveries = self.taken_over, self.consumer, self.deliveries
+        return part
 
 
 def entries_of(reply: Any) -> list[Entry]:

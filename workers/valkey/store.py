@@ -15,6 +15,7 @@ from schemas.failures import Failure, FailureState, encode_failure
 from schemas.processes import NOTIFY_INTERVAL_MS
 from workers.valkey import scripts
 from workers.valkey.entries import BATCH, Batch, Entry, Fields, entries_of, pairs_of
+from workers.valkey.group_reader import GroupReader
 
 
 class Routed(NamedTuple):
@@ -26,12 +27,11 @@ class Routed(NamedTuple):
     unrecognised_name: str = ""
 
 
-class Store:
+class Store(GroupReader):
     """The workers' Valkey. Safe to share between threads."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-        self._taken_over: bytes | None = None
+        super().__init__(client)
         self._route = scripts.load(client, "commit", "seen", "unrecognised", "route")
         self._ack_batch = scripts.load(client, "commit", "ack_batch")
         self._bodies, self._notify = (scripts.load(client, name) for name in ("bodies", "notify"))
@@ -45,35 +45,6 @@ class Store:
             except redis.ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
-
-    def read(self, stream: str, consumer: str, count: int, block_ms: int | None = None) -> Batch:
-        """Read up to `count` new entries. Waits up to `block_ms` for one, or not at all."""
-        known = self._taken_over
-        batch = self._read(stream, consumer, ">", count, block_ms)
-        batch.taken_over = known
-        return batch
-
-    def read_own(self, stream: str, consumer: str, after: str, count: int) -> Batch:
-        """Read this consumer's pending entries again, after the given id (`0`: from the first)."""
-        return self._read(stream, consumer, after, count, None)
-
-    def _read(self, stream: str, consumer: str, after: str, count: int, block_ms: int | None) -> Batch:
-        block = () if block_ms is None else ("BLOCK", block_ms)
-        reply: Any = self._raw("XREADGROUP", "GROUP", keys.GROUP, consumer, "COUNT", count, *block, "STREAMS", stream, after)
-        batch = Batch(entries_of(reply[0][1]) if reply else ())
-        batch.consumer = consumer
-        return batch
-
-    def _raw(self, command: str, *args: str | int) -> Any:
-        """Run a command without redis-py's reply parser, which takes ten times as long: a command name in bytes has none."""
-        return self.client.execute_command(command.encode(), *args)  # type: ignore[no-untyped-call]
-
-    def claim(self, stream: str, consumer: str, idle_ms: int, count: int) -> Batch:
-        """Take over entries whose consumer has been silent for `idle_ms`."""
-        reply: Any = self._raw("XAUTOCLAIM", stream, keys.GROUP, consumer, idle_ms, "0-0", "COUNT", count)
-        batch = Batch(entries_of(reply[1]))
-        batch.consumer = consumer
-        return batch
 
     def route(
         self,
@@ -99,7 +70,7 @@ class Store:
         args += [part for failure in undecodable for part in (failure.event_id, encode_failure(failure))]
         names = [keys.INBOX, keys.COUNTERS, keys.FAILURES, keys.UNRECOGNISED, keys.TAKEN_OVER, *of_handlers]
         reply: Any = self._route(names, args)
-        self._taken_over = reply[0]
+        self.taken_over = reply[0]
         return [handlers[number - 1] for number in reply[1]]
 
     def ack_batch(
