@@ -1,13 +1,30 @@
-"""Failures: the closed set of reasons, and the record that keeps a failed event until it is applied or discarded."""
+"""Failures: the closed set of reasons, and the record that keeps a failed event until it is applied or discarded.
+
+Releases run side by side, and one may be rolled back. So a record of a newer release is read, shown, retried and written back
+without loss: an unknown reason or state keeps its name, and what this release does not know of a record stays in it.
+"""
 
 from enum import StrEnum
+from typing import Any, Self
 
 import msgspec
 
 from schemas.request_context import NO_CONTEXT, RequestContext
 
 
-class Reason(StrEnum):
+class _OpenEnum(StrEnum):
+    """Texts of a closed set, and those that a newer release has added: such a text is a member that iteration leaves out."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = member._value_ = value
+        return member
+
+
+class Reason(_OpenEnum):
     """Why an event could not be handled. Operators group and retry by it; the value is stored: never change one."""
 
     MALFORMED = "malformed"
@@ -30,6 +47,8 @@ class Reason(StrEnum):
     """A handler raised an unexpected error: this event met a bug."""
     LEDGER_REFUSED = "ledger_refused"
     """The database refused the rows of this event."""
+    UNREADABLE_RECORD = "unreadable_record"
+    """Shown for a record of another release that this one cannot read at all. No record has it."""
 
 
 class DecodeError(Exception):
@@ -43,7 +62,7 @@ class DecodeError(Exception):
         self.reason = reason
 
 
-class FailureState(StrEnum):
+class FailureState(_OpenEnum):
     """The state of a failure. The value is stored: never change one."""
 
     RETRYING = "retrying"
@@ -93,3 +112,30 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 encode_failure = msgspec.msgpack.Encoder().encode
 decode_failure = msgspec.msgpack.Decoder(Failure).decode
+
+
+def read_failure(field: str, record: bytes) -> Failure:
+    """Decode the record in a field of the hash. One that cannot be read is described instead: it must not hide the others."""
+    try:
+        return decode_failure(record)
+    except msgspec.DecodeError as error:
+        handler, _, event_id = field.rpartition(":")
+        message = f"this release cannot read the record: {error}"
+        return Failure(
+            event_id=event_id, handler=handler, provider="", reason=Reason.UNREADABLE_RECORD, message=message, body=b""
+        )
+
+
+def encode_changed(record: bytes, before: Failure, after: Failure) -> bytes:
+    """The record that `before` was decoded from, with the fields in which `after` differs. All else stays as it is.
+
+    Raises `msgspec.DecodeError` if the record cannot be read.
+    """
+    fields: dict[str, Any] = msgspec.msgpack.decode(record)
+    changed: dict[str, Any] = msgspec.msgpack.decode(encode_failure(after))
+    for name in Failure.__struct_fields__:
+        if getattr(before, name) != getattr(after, name):
+            fields.pop(name, None)
+            if name in changed:
+                fields[name] = changed[name]
+    return msgspec.msgpack.encode(fields)

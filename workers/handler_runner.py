@@ -8,6 +8,7 @@ makes that a no-op. If an event fails, the batch is halved until that event is a
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,12 +21,13 @@ from workers.errors import DependencyUnavailableError
 from workers.event_decoder import EventDecoder
 from workers.failures.error_report import reason_of
 from workers.failures.failure_store import first_task_id
+from workers.failures.recorded_events import RecordedEvents
 from workers.failures.retry_policy import after_attempt
 from workers.handler import Handler
 from workers.ledger.ledger import Ledger
 from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.entries import Entry, event_ids, provider_of, request_of
-from workers.valkey.store import Store
+from workers.valkey.store import HandledCheck, Store
 
 log = logging.getLogger("curbside.workers")
 
@@ -44,30 +46,41 @@ class HandlerRunner:
     def __init__(self, handler: Handler, store: Store, ledger: Ledger, relay: OutboxRelay, decoder: EventDecoder) -> None:
         self._handler, self._store = handler, store
         self._ledger, self._relay, self._decoder = ledger, relay, decoder
+        self._recorded = RecordedEvents(store.client, handler.name)
 
     def process(self, entries: Sequence[Entry]) -> None:
         """Give each entry its one outcome. Raises `DependencyUnavailableError` in an outage: then nothing is acknowledged."""
         now_ms = int(time.time() * 1000)
         checks = {entry.id: event_ids(entry) for entry in entries}
-        claimed, failed = self._load_events(entries, checks, now_ms)
+        left, claimed, failed = self._load_events(entries, checks, now_ms)
         outbox_due: list[int] = []
         refused = self._apply(claimed, outbox_due)
         failed += [(each.todo_id, self._failure(each, error, now_ms)) for each, error in refused]
         failures: dict[str, list[Failure]] = {}
         for todo_id, failure in failed:
             failures.setdefault(todo_id, []).append(failure)
-        done = [(todo_id, len(ids), failures.get(todo_id, ())) for todo_id, ids in checks.items()]
-        self._store.ack_batch(self._handler.name, done, min(outbox_due, default=None))
+        done = [HandledCheck(todo_id, len(ids), left[todo_id], failures.get(todo_id, ())) for todo_id, ids in checks.items()]
+        if self._store.ack_batch(self._handler.name, done, min(outbox_due, default=None)):
+            self._recorded.resolve({each.event.event_id for each in claimed} - {failure.event_id for _, failure in failed})
 
     def _load_events(
         self, entries: Sequence[Entry], checks: Mapping[str, Sequence[str]], now_ms: int
-    ) -> tuple[list[ClaimedEvent], list[tuple[str, Failure]]]:
-        """The events that claim checks name, and a failure for each undecodable one. A deleted claim check names none."""
+    ) -> tuple[Counter[str], list[ClaimedEvent], list[tuple[str, Failure]]]:
+        """The events that claim checks name, and a failure for each undecodable one. A deleted claim check names none.
+
+        An event with a failure record is left to it: for each claim check, how many of its events are.
+        """
         in_inbox = self._store.load_bodies(
-            (checks[entry.id] for entry in entries if FIELD_BODY not in entry.fields), near=self._handler.kinds is None
+            (checks[entry.id] for entry in entries if FIELD_BODY not in entry.fields),
+            near=self._handler.kinds is None,
+            handler=self._handler.name,
         )
-        claimed, failed = [], []
+        recorded = self._recorded.of([each for ids in checks.values() for each in ids]) if in_inbox.failures else set()
+        left, claimed, failed = Counter[str](), [], []
         for entry, event_id in [(each, event_id) for each in entries for event_id in checks[each.id]]:
+            if event_id in recorded:
+                left[entry.id] += 1
+                continue
             fields = entry.fields if FIELD_BODY in entry.fields else in_inbox.get(event_id, {})
             provider, body = provider_of(fields), fields.get(FIELD_BODY, b"")
             try:
@@ -77,7 +90,7 @@ class HandlerRunner:
             except Exception as error:  # also a bug in a decoder: one event must not stop the others
                 failure = undecodable_failure(event_id, self._handler.name, fields, error, now_ms)
                 failed.append((entry.id, failure))
-        return claimed, failed
+        return left, claimed, failed
 
     def _apply(self, claimed: Sequence[ClaimedEvent], outbox_due: list[int]) -> list[tuple[ClaimedEvent, Exception]]:
         """Apply events in one transaction, or in halves until each event at fault is alone. Returns those, each with its error.

@@ -17,11 +17,14 @@ from schemas.parsing.durations import milliseconds, read_duration
 
 HandlerOption = Annotated[str | None, typer.Option("--handler", help="Only this handler (`dispatch`: undecodable bodies).")]
 ReasonOption = Annotated[
-    Reason | None, typer.Option("--reason", metavar="REASON", help=f"Only this reason: {', '.join(Reason)}.")
+    str | None,
+    typer.Option("--reason", metavar="REASON", help=f"Only this reason: {', '.join(Reason)}, or one of a newer release."),
 ]
 ProviderOption = Annotated[str | None, typer.Option("--provider", help="Only this provider.")]
 OrderOption = Annotated[str | None, typer.Option("--order", help="Only this order.")]
-StateOption = Annotated[FailureState | None, typer.Option("--state", help="Only this state.")]
+StateOption = Annotated[
+    str | None, typer.Option("--state", metavar="STATE", help=f"Only this state: {', '.join(FailureState)}.")
+]
 YoungerOption = Annotated[str | None, typer.Option("--since", help="Only if the last failure is at most this old: 2h.")]
 
 
@@ -30,10 +33,10 @@ class Selection:
     """Selects the failures that match every field that is given."""
 
     handler: str | None = None
-    reason: Reason | None = None
+    reason: str | None = None
     provider: str | None = None
     order: str | None = None
-    state: FailureState | None = None
+    state: str | None = None
     since: str | None = None
 
     def __bool__(self) -> bool:
@@ -41,8 +44,10 @@ class Selection:
         return any(value is not None for value in vars(self).values())
 
     def of(self, failures: Iterable[Failure]) -> list[Failure]:
-        """Return the failures that match, the newest last."""
-        earliest = self.earliest_ms()
+        """Return the failures that match, the newest last. Raises `CommandError` if there is no such reason or state."""
+        earliest, failures = self.earliest_ms(), list(failures)
+        _check("--reason", self.reason, Reason, {each.reason for each in failures})
+        _check("--state", self.state, FailureState, {each.state for each in failures})
         return sorted(
             (
                 each
@@ -63,6 +68,12 @@ class Selection:
             return int(time.time() * 1000) - milliseconds(read_duration(self.since)) if self.since else 0
         except ValueError as error:
             raise CommandError(f"--since {self.since}: {error}.") from error
+
+
+def _check(option: str, value: str | None, known: type[Reason | FailureState], on_record: Iterable[str]) -> None:
+    """Raise `CommandError` for a text that neither this release knows nor any record has."""
+    if value is not None and value not in {*known, *on_record}:
+        raise CommandError(f"{option} {value}: no failure has it; there are {', '.join(known)}.")
 
 
 def select_failures(deployment: Deployment, ids: list[str], selection: Selection, everything: bool) -> list[Failure]:

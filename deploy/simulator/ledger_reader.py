@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, select
 from deploy.simulator.applied import EventId, Row, as_text, received_at
 from deploy.simulator.provider_events import AFOSTO, INSTACART
 from schemas import keys
-from schemas.failures import Failure, decode_failure
+from schemas.failures import Failure, read_failure
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import customer_mia_alerts, late_deliveries, order_events, orders, outbox, refunds, replacements
 
@@ -81,8 +81,8 @@ def _stream(connection: Connection, query: Select[Any]) -> Iterator[Row]:
 def read_failures(client: Redis) -> dict[EventId, list[Failure]]:
     """Return all failures on record, by the id of the event that failed."""
     found: dict[EventId, list[Failure]] = defaultdict(list)
-    records: Any = client.hvals(keys.FAILURES)
-    for failure in map(decode_failure, records):
+    records: Any = client.hgetall(keys.FAILURES)
+    for failure in (read_failure(field.decode(), record) for field, record in records.items()):
         milliseconds, _, sequence = failure.event_id.partition("-")
         found[int(milliseconds), int(sequence)].append(failure)
     return found

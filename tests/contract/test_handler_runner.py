@@ -188,7 +188,7 @@ def test_a_batch_costs_three_round_trips_however_many_events_it_has(
         with RedisMonitor(real_worker_parts.url) as monitor:
             it.process(real_worker_parts.store.read(it.stream, "one", 1000))
     commands = [command.partition(" ")[0] for command in monitor.commands]
-    assert commands == ["XREADGROUP", "XRANGE", "EVALSHA"], "take, redeem, settle"
+    assert commands == ["XREADGROUP", "HGET", "XRANGE", "EVALSHA"], "read; load, in one pipeline; acknowledge"
 
 
 def test_a_handler_gets_only_its_kinds_of_event(real_worker_parts: WorkerParts, tmp_path: Path) -> None:

@@ -129,6 +129,10 @@ class SteppedDeployment:
             for entries in self._read_all(keys.todo(name)):
                 handle.process(entries)
 
+    def process(self, handler: str, entries: Sequence[Entry]) -> None:
+        """Handle these claim checks of a handler."""
+        self._handles[handler].process(entries)
+
     def work(self) -> None:
         """Dispatch and handle all waiting events. Check the sums before, between and after."""
         for step in (self.dispatch, self.handle):

@@ -18,6 +18,7 @@ from workers.failures.failure_store import FailureStore
 from workers.handler import registered
 from workers.replay import Replay, ReplayFilter
 from workers.valkey.entries import events_in
+from workers.valkey.store import HandledCheck
 
 UNKNOWN = b'{"event": "fulfillment.levitating", "order_id": "c", "timestamp": "2026-03-02T08:00:00Z"}'
 
@@ -98,7 +99,7 @@ def acknowledge(parts: WorkerParts) -> Scenario:
     of_checks = [failed[:1], failed[1:]]
 
     def step() -> None:
-        done = [(entry.id, events_in(entry), its) for entry, its in zip(batch, of_checks, strict=True)]
+        done = [HandledCheck(entry.id, events_in(entry), 0, its) for entry, its in zip(batch, of_checks, strict=True)]
         parts.store.ack_batch("timeline", done, 1_000)
 
     def check() -> None:
@@ -174,7 +175,9 @@ def replay(parts: WorkerParts) -> Scenario:
     ids = parts.append(status("a"), refund("b", "bread"))
     dispatcher_of(parts)(parts.read_new())
     for handler in ("timeline", "refunds"):
-        parts.store.ack_batch(handler, [(each.id, events_in(each), ()) for each in parts.read_new(keys.todo(handler))])
+        parts.store.ack_batch(
+            handler, [HandledCheck(each.id, events_in(each), 0, ()) for each in parts.read_new(keys.todo(handler))]
+        )
     handlers = [each for each in registered() if each.name in BUILT_IN]
     replayed = Replay(parts.client, make_settings(), handlers, [])
     yesterday = ReplayFilter(datetime.now(UTC) - timedelta(days=1))
@@ -193,7 +196,7 @@ def failed_event(parts: WorkerParts) -> tuple[FailureStore, Failure]:
     dispatcher_of(parts)(parts.read_new())
     (check,) = parts.read_new(keys.todo("timeline"))
     failure = failure_of(event_id, "timeline", FailureState.RETRYING)
-    parts.store.ack_batch("timeline", [(check.id, 1, [failure])])
+    parts.store.ack_batch("timeline", [HandledCheck(check.id, 1, 0, [failure])])
     return FailureStore(parts.client), failure
 
 

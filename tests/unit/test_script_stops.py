@@ -12,6 +12,7 @@ from tests.support.valkey_servers import RealValkey
 from tests.support.worker_parts import WorkerParts
 from tests.unit import script_scenarios
 from tests.unit.script_scenarios import Scenario
+from workers.valkey.store import HandledCheck
 
 SCENARIOS = [
     script_scenarios.dispatch,
@@ -92,7 +93,7 @@ def test_another_script_finishes_what_a_stopped_one_left(
         step, check = new(parts, scenario)
         with script_stops.stop_at(at):
             succeeded = attempt(step)
-        parts.store.ack_batch("late_deliveries", [("1-0", 1, ())])
+        parts.store.ack_batch("late_deliveries", [HandledCheck("1-0", 1, 0, ())])
         assert not parts.client.exists(keys.UNFINISHED)
         parts.sums()
         step() if not succeeded else None

@@ -62,10 +62,11 @@ class StreamConsumer:
         stream: str,
         process: Callable[[Batch], None],
         member: GroupMember,
-        batch_size: BatchSize = BatchSize(),
+        batch_size: BatchSize | None = None,
     ) -> None:
         self.name, self.stream = name, stream
-        self._size, self._count = batch_size, ReadCount(batch_size)
+        self._size = batch_size or BatchSize()
+        self._count = ReadCount(self._size)
         self._process, self._store, self._notifier = process, member.store, member.notifier
         self._consumer, self._stopping, self._heartbeat = member.consumer, member.stopping, member.heartbeat
         self._flight = SingleFlight()

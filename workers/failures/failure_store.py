@@ -14,7 +14,7 @@ from redis import Redis
 
 from schemas import keys
 from schemas.events import Event
-from schemas.failures import Failure, FailureState, decode_failure, encode_failure
+from schemas.failures import Failure, FailureState, Reason, decode_failure, encode_changed, read_failure
 from schemas.keys import Counter
 from schemas.request_context import NO_CONTEXT, encode_context
 from workers.errors import FailureNotFoundError
@@ -22,6 +22,8 @@ from workers.valkey import scripts
 
 LEASE_MS = 15_000
 """A retry without a result after this time is sent again."""
+UNREADABLE_PAUSE_MS = 60_000
+"""How long a record that this release cannot read waits: it must not block those that can be retried."""
 MAX_IN_FLIGHT = 4
 """The most retries at once in a deployment: fewer than a worker's spare threads, so retries never block a queue."""
 
@@ -50,7 +52,7 @@ class FailureStore:
 
     def get(self, handler: str, event_id: str) -> Failure:
         """Return one failure. Raises `FailureNotFoundError`."""
-        return decode_failure(self._read(handler, event_id))
+        return read_failure(f"{handler}:{event_id}", self._read(handler, event_id))
 
     def all(self) -> Iterator[Failure]:
         """Every failure once, unordered. HSCAN may return a field twice while the hash grows."""
@@ -58,7 +60,7 @@ class FailureStore:
         for field, record in self._client.hscan_iter(keys.FAILURES, count=500):
             if field not in seen:
                 seen.add(field)
-                yield decode_failure(record)
+                yield read_failure(field.decode(), record)
 
     def count(self) -> int:
         """The number of failures."""
@@ -68,7 +70,18 @@ class FailureStore:
         """Lease the failures that are due, with at most `MAX_IN_FLIGHT` in flight. The caller sends a message for each."""
         due: Any = self._take([keys.RETRIES, keys.IN_FLIGHT], [now_ms, LEASE_MS, MAX_IN_FLIGHT])
         records: Any = self._client.hmget(keys.FAILURES, due) if due else []
-        return [decode_failure(record) for record in records if record is not None]
+        found = [read_failure(field.decode(), record) for field, record in zip(due, records, strict=True) if record is not None]
+        for failure in found:
+            if failure.reason is Reason.UNREADABLE_RECORD:
+                self._postpone_unreadable(failure.field, now_ms)
+        return [failure for failure in found if failure.reason is not Reason.UNREADABLE_RECORD]
+
+    def _postpone_unreadable(self, field: str, now_ms: int) -> None:
+        """Leave a record to a release that can read it."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.zadd(keys.RETRIES, {field: now_ms + UNREADABLE_PAUSE_MS})
+        pipeline.zrem(keys.IN_FLIGHT, field)
+        pipeline.execute()
 
     def is_in_flight(self, failure: Failure) -> bool:
         """Whether the failure is leased for a retry. A message that arrives after it was resolved finds it is not."""
@@ -113,7 +126,7 @@ class FailureStore:
             record = self._read(failure.handler, failure.event_id)
         except FailureNotFoundError:
             return False
-        return decode_failure(record) == failure and self._replace(record, failure, changed)
+        return self._decode(failure.field, record) == failure and self._replace(record, failure, changed)
 
     def resolve(self, failure: Failure) -> bool:
         """Remove the record after a committed attempt, whatever its state is now. False if there is none."""
@@ -146,7 +159,7 @@ class FailureStore:
     def _remove(self, failure: Failure, remove: Callable[[bytes, Failure], bool]) -> bool:
         """Call `remove` with the record until it succeeds: it returns False if the record has changed since it was read."""
         try:
-            while not remove(record := self._read(failure.handler, failure.event_id), decode_failure(record)):
+            while not remove(record := self._read(failure.handler, failure.event_id), self._decode(failure.field, record)):
                 pass
         except FailureNotFoundError:
             return False
@@ -155,16 +168,25 @@ class FailureStore:
     def _update(self, handler: str, event_id: str, change: Callable[[Failure], Failure]) -> Failure:
         while True:
             record = self._read(handler, event_id)
-            before = decode_failure(record)
+            before = self._decode(f"{handler}:{event_id}", record)
             after = change(before)
             if self._replace(record, before, after):
                 return after
 
     def _replace(self, record: bytes, before: Failure, after: Failure) -> bool:
-        due: int | str = after.next_at_ms if after.state is FailureState.RETRYING else ""
+        is_settled = after.state in (FailureState.DEAD, FailureState.DISCARDED)  # a newer release may have states of its own
+        due: int | str = "" if is_settled else after.next_at_ms or ""
         discarded = (after.state is FailureState.DISCARDED) - (before.state is FailureState.DISCARDED)
-        args: list[Any] = [before.field, record, encode_failure(after), due, discarded, Counter.discarded(before.handler)]
+        new = encode_changed(record, before, after)
+        args: list[Any] = [before.field, record, new, due, discarded, Counter.discarded(before.handler)]
         return bool(self._change(_KEYS, args))
+
+    def _decode(self, field: str, record: bytes) -> Failure:
+        """The record, to be changed. Raises `FailureNotFoundError` if this release cannot read it."""
+        try:
+            return decode_failure(record)
+        except msgspec.DecodeError as error:
+            raise FailureNotFoundError(f"{field} was written by another release, and this one cannot read it") from error
 
     def _read(self, handler: str, event_id: str) -> bytes:
         """The record, under either of the dispatcher's names. Raises `FailureNotFoundError`."""

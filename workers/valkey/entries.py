@@ -36,6 +36,12 @@ class Batch(list[Entry]):
         return part
 
 
+class Bodies(dict[str, Fields]):
+    """Inbox entries by event id. `failures`: how many failures of their handler were on record when they were read."""
+
+    failures: int = 0
+
+
 def entries_of(reply: Any) -> list[Entry]:
     """Entries of a stream reply. A deleted entry that is still pending comes as an id without fields."""
     return [Entry(entry_id.decode(), pairs_of(fields or ())) for entry_id, fields in reply]

@@ -14,7 +14,8 @@ from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
 from schemas.processes import NOTIFY_INTERVAL_MS
 from workers.valkey import scripts
-from workers.valkey.entries import BATCH, Batch, Entry, Fields, entries_of, pairs_of
+from workers.valkey.backlog import has_work
+from workers.valkey.entries import BATCH, Batch, Bodies, Entry, entries_of, pairs_of
 from workers.valkey.group_reader import GroupReader
 
 
@@ -25,6 +26,15 @@ class Routed(NamedTuple):
     identity: str
     routes: bytes
     unrecognised_name: str = ""
+
+
+class HandledCheck(NamedTuple):
+    """A handled claim check: how many events it names, how many were left to their failure records, and which failed."""
+
+    todo_id: str
+    events: int
+    left: int
+    failures: Sequence[Failure]
 
 
 class Store(GroupReader):
@@ -73,40 +83,45 @@ class Store(GroupReader):
         self.taken_over = reply[0]
         return [handlers[number - 1] for number in reply[1]]
 
-    def ack_batch(
-        self, handler: str, done: Iterable[tuple[str, int, Sequence[Failure]]], outbox_due_ms: int | None = None
-    ) -> None:
+    def ack_batch(self, handler: str, done: Iterable[HandledCheck], outbox_due_ms: int | None = None) -> int:
         """A handler's commit point in Valkey, strictly after its commit in SQL. It also does what `outbox_due` does.
 
-        `done`: for each claim check its todo id, how many events it names, and the failures among them.
+        Returns how many failures of the handler were on record before.
         """
         args: list[Any] = [keys.GROUP, handler, "" if outbox_due_ms is None else outbox_due_ms]
-        for todo_id, events, failed in done:
-            args += (todo_id, events, len(failed))
-            for failure in failed:
+        for check in done:
+            args += (check.todo_id, check.events, check.left, len(check.failures))
+            for failure in check.failures:
                 due = failure.next_at_ms if failure.state is FailureState.RETRYING else ""
                 args += (failure.field, encode_failure(failure), due)
-        self._ack_batch([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES, keys.OUTBOX], args)
+        before: Any = self._ack_batch([keys.todo(handler), keys.COUNTERS, keys.FAILURES, keys.RETRIES, keys.OUTBOX], args)
+        return int(before)
 
     def finish_commits(self) -> None:
         """Finish what a script that Valkey stopped has still to do. Every other commit does so too: this is for when none comes."""
         self._finish([keys.COUNTERS])
 
-    def load_bodies(self, checks: Iterable[Sequence[str]], *, near: bool) -> dict[str, Fields]:
+    def load_bodies(self, checks: Iterable[Sequence[str]], *, near: bool, handler: str = "") -> Bodies:
         """The inbox entries of the events that claim checks name. Entries that no longer exist are left out.
 
         `near`: the entries of a claim check are close together in the inbox, so the range from first to last is read.
+        `handler`: also read how many of its failures are on record.
         """
         checks = [ids for ids in checks if ids]
-        found: dict[str, Fields] = {}
-        if near and checks:
+        found, counter = Bodies(), keys.Counter.failed(handler)
+        if near or not checks:
             pipeline = self.client.pipeline(transaction=False)
+            pipeline.hget(keys.COUNTERS, counter)
             for ids in checks:
                 pipeline.execute_command(b"XRANGE", keys.INBOX, ids[0], ids[-1], "COUNT", 2 * len(ids))  # type: ignore[no-untyped-call]
-            found = dict(entry for reply in pipeline.execute() for entry in entries_of(reply))
+            failures, *replies = pipeline.execute()
+            found.update(entry for reply in replies for entry in entries_of(reply))
+            found.failures = int(failures or 0)
         if missing := [event_id for ids in checks for event_id in ids if event_id not in found]:
-            reply: Any = self._bodies([keys.INBOX], missing)
-            found |= {event_id: pairs_of(fields) for event_id, fields in zip(missing, reply, strict=True) if fields}
+            reply: Any = self._bodies([keys.INBOX, keys.COUNTERS], [counter, *missing])
+            *entries, failures = reply
+            found |= {event_id: pairs_of(fields) for event_id, fields in zip(missing, entries, strict=True) if fields}
+            found.failures = int(failures or 0)
         return found
 
     def queues_to_notify(self, queues: Sequence[str]) -> list[str]:
@@ -165,10 +180,11 @@ class Store(GroupReader):
         """For each stream, whether it has unread entries, or entries that have been pending for `idle_ms`."""
         pipeline = self.client.pipeline(transaction=False)
         for stream in streams:
+            pipeline.xinfo_stream(stream)
             pipeline.xinfo_groups(stream)
             pipeline.xpending_range(stream, keys.GROUP, "-", "+", 1, idle=idle_ms)
         replies: list[Any] = pipeline.execute(raise_on_error=False)
-        return [_is_waiting(groups, stale) for groups, stale in zip(replies[::2], replies[1::2], strict=True)]
+        return [has_work(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
 
     def outbox_due_at(self) -> int | None:
         """When an alert is due, in epoch milliseconds; None if none waits."""
@@ -197,12 +213,3 @@ class Store(GroupReader):
     def remove_idle_consumers(self, stream: str, idle_ms: int) -> None:
         """Remove consumers that have been idle for `idle_ms` and have no pending entries, in one atomic step."""
         self._idle_consumers([stream], [keys.GROUP, idle_ms])
-
-
-def _is_waiting(groups: Any, stale: Any) -> bool:
-    if isinstance(groups, redis.ResponseError):  # no stream yet
-        return False
-    if isinstance(groups, Exception):
-        raise groups
-    group = next((each for each in groups if each["name"] == keys.GROUP.encode()), None)
-    return group is None or group["lag"] is None or group["lag"] > 0 or (isinstance(stale, list) and bool(stale))
