@@ -6,15 +6,15 @@ events are refused and one when they are accepted again; the same for an outage 
 
 import asyncio
 import logging
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from ingress.durability import warn_if_not_durable
 from ingress.inbox import Inbox, Refusal
-from schemas.keys import GROUP, INBOX
+from schemas.keys import COUNTERS, GROUP, INBOX, Counter
 from schemas.refusals import Cause
+from schemas.stream_groups import group_state
 
 PERIOD_SECONDS = 1.0
 MEMORY_SHARE = 0.95
@@ -59,11 +59,13 @@ async def check_inbox(valkey: Redis, max_backlog: int) -> Refusal | None:
 
 async def _backlog(valkey: Redis) -> int:
     """Entries not yet dispatched: delivered but unacknowledged, and not yet delivered."""
+    pipeline = valkey.pipeline(transaction=False)
+    pipeline.execute_command("XINFO STREAM", INBOX, NEVER_DECODE=True)  # it quotes bodies, which may be no UTF-8
+    pipeline.xinfo_groups(INBOX)
+    pipeline.hmget(COUNTERS, [Counter.DUPLICATE, Counter.ROUTED, Counter.UNDECODABLE])
     try:
-        groups: list[dict[str, Any]] = await valkey.xinfo_groups(INBOX)
+        info, groups, settled = await pipeline.execute()
     except ResponseError:  # no stream yet
         return 0
-    for group in groups:
-        if group["name"] == GROUP:
-            return int(group["pending"]) + int(group["lag"] or 0)
-    return int(await valkey.xlen(INBOX))
+    state = group_state(info, groups, GROUP)
+    return state.pending + state.unread(sum(int(count or 0) for count in settled))

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from schemas import keys
 from schemas.parsing.durations import milliseconds
+from schemas.stream_groups import StreamId, stream_id
 from workers.contract_drift import note_missing
 from workers.valkey.entries import event_ids
 from workers.valkey.store import Store
@@ -18,8 +19,6 @@ MAX_SCANNED = 100_000
 _PAGE = 10_000
 
 log = logging.getLogger("curbside.workers")
-
-StreamId = tuple[int, int]
 
 
 class Housekeeping:
@@ -65,9 +64,3 @@ class Housekeeping:
                 log.warning("inbox not trimmed: more than %d claim checks wait for %s", MAX_SCANNED, handler)
                 return None
         return oldest
-
-
-def stream_id(text: str) -> StreamId:
-    """A stream id as numbers, which sort as Valkey sorts ids."""
-    milliseconds_part, _, sequence = text.partition("-")
-    return int(milliseconds_part), int(sequence or 0)

@@ -15,10 +15,10 @@ from schemas import keys
 from schemas.events import Event, Kind
 from schemas.parsing.durations import milliseconds
 from schemas.settings import Settings
+from schemas.stream_groups import stream_id
 from workers.dispatcher import Router
 from workers.event_decoder import EventDecoder
 from workers.handler import Handler
-from workers.housekeeping import stream_id
 from workers.valkey import scripts
 from workers.valkey.entries import Entry
 from workers.valkey.store import Routed, Store

@@ -55,7 +55,7 @@ def sums(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> Sums:
     inbox = None if isinstance(stream, redis.ResponseError) else stream
     return Sums(
         received=int(inbox["entries-added"]) if inbox else 0,
-        waiting=_waiting(inbox, groups),
+        waiting=_waiting(client, inbox, groups),
         waiting_for={
             name: sum(len(fields[keys.FIELD_EVENT].split()) for _, fields in checks)
             for name, checks in zip(handlers, todo, strict=True)
@@ -77,11 +77,13 @@ def pending(client: redis.Redis, handlers: Sequence[str] = BUILT_IN) -> int:
     return sum(int(group["pending"]) for stream in streams for group in client.xinfo_groups(stream))
 
 
-def _waiting(inbox: Any, groups: Any) -> int:
-    """The number of entries that are undelivered or pending."""
+def _waiting(client: redis.Redis, inbox: Any, groups: Any) -> int:
+    """The number of entries that are undelivered or pending. The undelivered ones are counted: a server may say a wrong number."""
     for group in groups if isinstance(groups, list) else ():
         if group["name"] == keys.GROUP.encode():
-            return int(group["pending"]) + int(group["lag"] or 0)
+            after = f"({group['last-delivered-id'].decode()}"
+            unread: Any = client.xrange(keys.INBOX, after, inbox["last-generated-id"])
+            return int(group["pending"]) + len(unread)
     return int(inbox["length"]) if inbox else 0
 
 

@@ -34,7 +34,7 @@ class RealValkey:
     """
 
     def __init__(self, program: str | None = None) -> None:
-        self._program = program or get_binary_path()
+        self.program = program or get_binary_path()
         self.port = free_port()
         self.url = f"redis://{LOOPBACK}:{self.port}/0"
         self.folder = Path(tempfile.mkdtemp(prefix="curbside-valkey-"))
@@ -65,7 +65,7 @@ class RealValkey:
             "logfile": self.folder / "log",
         }
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-        self._process = subprocess.Popen([self._program, *arguments], stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen([self.program, *arguments], stdin=subprocess.DEVNULL)
         wait_for(self._answers, _START_SECONDS, f"Valkey to answer on port {self.port}")
 
     def stop(self) -> None:

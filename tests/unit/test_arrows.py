@@ -54,7 +54,17 @@ PURE_IN = {
 Python's version only."""
 FLOORS = {
     "schemas": (
-        {"content_codings", "identity", "keys", "processes", "proofs", "refusals", "request_context", "sanitizing"},
+        {
+            "content_codings",
+            "identity",
+            "keys",
+            "processes",
+            "proofs",
+            "refusals",
+            "request_context",
+            "sanitizing",
+            "stream_groups",
+        },
         {"events", "failures", "log_records", "tasks"},
         {"compression", "messages", "parsing"},
         {"drift", "masking"},

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import keys
+from schemas.stream_groups import stream_id
 from tests.support.waiting import wait_for
 from tests.support.worker_parts import WorkerParts, status
 from workers import housekeeping as housekeeping_module
-from workers.housekeeping import Housekeeping, stream_id
+from workers.housekeeping import Housekeeping
 
 HANDLERS = ("timeline", "refunds")
 RETENTION = timedelta(minutes=10)

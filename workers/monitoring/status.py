@@ -13,10 +13,12 @@ from sqlalchemy import func, select
 
 from schemas import keys
 from schemas.keys import Counter
+from schemas.stream_groups import GroupState, group_state
 from workers.errors import DependencyUnavailableError
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
 from workers.monitoring.refusals import RefusedStatus, read_refused
+from workers.valkey.backlog import count_unread
 
 MAX_PENDING_CHECKS = 1_000
 """The most pending claim checks that are read to compute a handler's lag."""
@@ -95,15 +97,17 @@ def read_streams(
         pipeline.xpending(stream, keys.GROUP)
     counters, unknown, unreachable, failures, *replies = pipeline.execute(raise_on_error=False)
     count = {name.decode(): int(value) for name, value in counters.items()}
+    settled = sum(count.get(name, 0) for name in (Counter.DUPLICATE, Counter.ROUTED, Counter.UNDECODABLE))
     inbox, *todo = [_Stream(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
+    unread = count_unread(client, keys.INBOX, inbox.group, settled) if inbox.group else 0
     inbox_status = InboxStatus(
-        received=inbox.added,
+        received=inbox.group.added if inbox.group else 0,
         duplicate=count.get(Counter.DUPLICATE, 0),
         routed=count.get(Counter.ROUTED, 0),
         undecodable=count.get(Counter.UNDECODABLE, 0),
-        waiting=inbox.pending + inbox.lag,
-        lag=inbox.lag,
-        oldest_age_seconds=_age(_oldest_in_inbox(client, inbox), now),
+        waiting=unread + (inbox.group.pending if inbox.group else 0),
+        lag=unread,
+        oldest_age_seconds=_age(_oldest_in_inbox(client, inbox, unread), now),
         unrecognised=count.get(Counter.UNRECOGNISED, 0),
         unrecognised_names={name.decode(): int(value) for name, value in sorted(unknown.items())},
     )
@@ -128,18 +132,9 @@ class _Stream:
         for reply in (info, groups, pending):
             if isinstance(reply, Exception) and not isinstance(reply, ResponseError):
                 raise reply
-        known: dict[str, Any] = info if isinstance(info, dict) else {}
-        self.added: int = known.get("entries-added", 0)
-        self.length: int = known.get("length", 0)
-        first = known.get("first-entry")
+        first = info.get("first-entry") if isinstance(info, dict) else None
         self.first_id: str | None = first[0].decode() if first else None
-        group = (
-            next((each for each in groups if each["name"] == keys.GROUP.encode()), None) if isinstance(groups, list) else None
-        )
-        self.pending: int = group["pending"] if group else 0
-        lag = group["lag"] if group else self.length
-        self.lag: int = lag if lag is not None else self.length - self.pending
-        self.last_read: str | None = group["last-delivered-id"].decode() if group else None
+        self.group: GroupState | None = group_state(info, groups, keys.GROUP) if isinstance(info, dict) else None
         self.first_pending: str | None = pending["min"].decode() if isinstance(pending, dict) and pending["min"] else None
 
 
@@ -161,11 +156,11 @@ def _pending_events(client: Redis, handlers: Sequence[str]) -> list[int]:
     ]
 
 
-def _oldest_in_inbox(client: Redis, inbox: _Stream) -> str | None:
+def _oldest_in_inbox(client: Redis, inbox: _Stream, unread: int) -> str | None:
     """The oldest event not yet routed: the first pending one, or else the first unread one."""
-    if inbox.first_pending or not inbox.lag:
+    if inbox.first_pending or not unread or inbox.group is None:
         return inbox.first_pending
-    entries: Any = client.xrange(keys.INBOX, f"({inbox.last_read}" if inbox.last_read else "-", "+", count=1)
+    entries: Any = client.xrange(keys.INBOX, f"({inbox.group.delivered[0]}-{inbox.group.delivered[1]}", "+", count=1)
     return entries[0][0].decode() if entries else None
 
 

@@ -14,6 +14,7 @@ from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
 from schemas.processes import NOTIFY_INTERVAL_MS
 from workers.valkey import scripts
+from workers.valkey.backlog import has_work
 from workers.valkey.entries import BATCH, Batch, Entry, Fields, entries_of, pairs_of
 
 
@@ -182,10 +183,11 @@ class Store:
         """For each stream, whether it has unread entries, or entries that have been pending for `idle_ms`."""
         pipeline = self.client.pipeline(transaction=False)
         for stream in streams:
+            pipeline.xinfo_stream(stream)
             pipeline.xinfo_groups(stream)
             pipeline.xpending_range(stream, keys.GROUP, "-", "+", 1, idle=idle_ms)
         replies: list[Any] = pipeline.execute(raise_on_error=False)
-        return [_is_waiting(groups, stale) for groups, stale in zip(replies[::2], replies[1::2], strict=True)]
+        return [has_work(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
 
     def outbox_due_at(self) -> int | None:
         """When an alert is due, in epoch milliseconds; None if none waits."""
@@ -217,12 +219,3 @@ class Store:
         for consumer in consumers:
             if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
                 self.client.xgroup_delconsumer(stream, keys.GROUP, consumer["name"])
-
-
-def _is_waiting(groups: Any, stale: Any) -> bool:
-    if isinstance(groups, redis.ResponseError):  # no stream yet
-        return False
-    if isinstance(groups, Exception):
-        raise groups
-    group = next((each for each in groups if each["name"] == keys.GROUP.encode()), None)
-    return group is None or group["lag"] is None or group["lag"] > 0 or (isinstance(stale, list) and bool(stale))
