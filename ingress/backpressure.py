@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from ingress.durability import warn_if_not_durable
-from ingress.inbox import Inbox, Refusal
+from ingress.inbox import Inbox
+from ingress.unavailability import Refusal
 from schemas.keys import COUNTERS, GROUP, INBOX, Counter
 from schemas.refusals import Cause
 from schemas.stream_groups import group_state

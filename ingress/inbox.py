@@ -4,18 +4,24 @@ Requests that wait at the same moment share one pipeline, and so one fsync. This
 through. Its promise: an id is returned only after Valkey has confirmed the append. Anything else ends in
 `InboxUnavailableError` within `2 × timeout` (a commit under way, then our own), however many wait. A crash before the reply
 leaves at most an event that the provider sends again.
+
+A connection that Valkey closed, after its `timeout`, by a restart or by a proxy, is replaced, and what was not confirmed is
+appended through the new one, once. If nothing had been sent, nothing can be there twice. If it had, Valkey may have executed what
+it did not confirm: then an event is in the inbox twice, at most one group of them. That is what a provider would cause that gets
+503 and sends again, and the dispatcher drops the second as a duplicate. No reply in time is no closed connection: it is 503.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 from redis import exceptions
 from redis.asyncio.connection import ConnectionPool
 
 from ingress.body_budget import BodyBudget
-from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
+from ingress.pipeline import HungUpError, Pipeline, PlainPipeline, open_pipeline, packed_part
+from ingress.unavailability import NOT_THE_PRIMARY, InboxUnavailableError, Refusal, code_of, refusal_of
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
 
@@ -25,21 +31,6 @@ MAX_GROUP = 512
 
 _Waiting = tuple[bytes, asyncio.Future[str], float]
 """A packed command, the future for its reply, and its deadline by the loop's clock."""
-
-
-class InboxUnavailableError(Exception):
-    """The event was not accepted: Valkey is unavailable, full or too slow. The provider should send it again."""
-
-    def __init__(self, detail: str, cause: Cause) -> None:
-        super().__init__(detail)
-        self.cause = cause
-
-
-class Refusal(NamedTuple):
-    """Why no event is accepted now."""
-
-    detail: str
-    cause: Cause
 
 
 class Inbox:
@@ -80,39 +71,51 @@ class Inbox:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+                commands, replies = [command for command, _, _ in group], list[object]()
                 try:
-                    _answer(group, await self._commit(group))
+                    error = await self._commit(commands, replies, group[0][2])
                 except BaseException:  # a bug or a cancellation: it is raised, but first every waiting request is answered
-                    _answer(group, [InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE)] * len(group))
+                    _answer(group, replies, InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE))
                     raise
                 finally:
-                    self._memory.used_bytes -= sum(len(command) for command, _, _ in group)
+                    self._memory.used_bytes -= sum(map(len, commands))
+                _answer(group, replies, error)
         finally:
             self._committer = None
 
-    async def _commit(self, group: list[_Waiting]) -> Sequence[object]:
-        """Send one pipeline and read its replies. An exception stands for each missing reply."""
-        commands = [command for command, _, _ in group]
-        now, deadline = asyncio.get_running_loop().time(), group[0][2]
+    async def _commit(self, commands: list[bytes], replies: list[object], deadline: float) -> InboxUnavailableError:
+        """Append, and add what is confirmed or refused to `replies`. The error is for those of which nothing is known."""
+        now = asyncio.get_running_loop().time()
         if now >= deadline:
-            return _too_late(group)
+            return _TOO_LATE
         try:
             async with asyncio.timeout_at(min(now + self._timeout_seconds, deadline)):
-                if self._pipeline is None:
-                    self._pipeline = await open_pipeline(self._pool)
-                replies = await self._pipeline.exchange(commands)
+                await self._exchange(commands, replies)
         except (TimeoutError, exceptions.TimeoutError):
             await self._disconnect()
-            return _too_late(group)
+            return _TOO_LATE
         except (exceptions.RedisError, OSError) as error:
             await self._disconnect()
-            return [InboxUnavailableError(f"Valkey is unreachable: {type(error).__name__}", Cause.UNREACHABLE)] * len(commands)
+            return InboxUnavailableError(*refusal_of(error))
         except BaseException:
             await self._disconnect()
             raise
-        if any(isinstance(reply, hiredis.ReplyError) and _code(reply) == "READONLY" for reply in replies):
+        if any(isinstance(reply, hiredis.ReplyError) and code_of(reply) in NOT_THE_PRIMARY for reply in replies):
             await self._disconnect()  # no longer the primary: reconnect, the address may lead to the new primary
-        return replies
+        return _TOO_LATE
+
+    async def _exchange(self, commands: list[bytes], replies: list[object]) -> None:
+        """Exchange, and if the connection is lost, the rest through a new one."""
+        try:
+            await (await self._connected()).exchange(commands, replies)
+        except HungUpError:
+            await self._disconnect()
+            await (await self._connected()).exchange(commands[len(replies) :], replies)
+
+    async def _connected(self) -> Pipeline | PlainPipeline:
+        if self._pipeline is None:
+            self._pipeline = await open_pipeline(self._pool)
+        return self._pipeline
 
     async def _disconnect(self) -> None:
         """Close the connection: a late reply could not be matched to its command."""
@@ -121,32 +124,27 @@ class Inbox:
             await pipeline.close()
 
 
-def _too_late(group: list[_Waiting]) -> Sequence[object]:
-    return [InboxUnavailableError("Valkey did not confirm in time", Cause.VALKEY_SLOW)] * len(group)
+_TOO_LATE = InboxUnavailableError("Valkey did not confirm in time", Cause.VALKEY_SLOW)
 
 
-def _code(error: hiredis.ReplyError) -> str:
-    """The code of a server's error: `OOM`, `READONLY`, `MISCONF`."""
-    return str(error).partition(" ")[0]
-
-
-def _answer(group: list[_Waiting], replies: Sequence[object]) -> None:
-    for (_, future, _), reply in zip(group, replies, strict=True):
+def _answer(group: list[_Waiting], replies: Sequence[object], missing: InboxUnavailableError) -> None:
+    """Answer each request of a group. `missing` is for those without a reply."""
+    for (_, future, _), reply in zip(group, [*replies, *[missing] * (len(group) - len(replies))], strict=True):
         if future.done():  # answered, or the client has disconnected: its event is kept anyway
             continue
         if isinstance(reply, bytes):
             future.set_result(reply.decode())
-        elif isinstance(reply, InboxUnavailableError):
-            future.set_exception(reply)
         else:  # out of memory, misconfigured: this append alone was refused
-            future.set_exception(_refused(reply))
+            future.set_exception(_error_of(reply))
 
 
-def _refused(reply: object) -> InboxUnavailableError:
-    if not isinstance(reply, hiredis.ReplyError):
-        return InboxUnavailableError("Valkey gave no id", Cause.VALKEY_REFUSED)
-    code = _code(reply)
-    return InboxUnavailableError(f"Valkey refused: {code}", Cause.MEMORY if code == "OOM" else Cause.VALKEY_REFUSED)
+def _error_of(reply: object) -> InboxUnavailableError:
+    """A new error for each request: a raised one keeps its traceback."""
+    if isinstance(reply, InboxUnavailableError):
+        return InboxUnavailableError(str(reply), reply.cause)
+    if isinstance(reply, hiredis.ReplyError):
+        return InboxUnavailableError(*refusal_of(reply))
+    return InboxUnavailableError("Valkey gave no id", Cause.VALKEY_REFUSED)
 
 
 def pack_append(provider: str, body: bytes, request: bytes = b"") -> bytes:
@@ -160,13 +158,9 @@ def _head(provider: str) -> bytes:
     head = _HEADS.get(provider)
     if head is None:
         components = (b"XADD", INBOX.encode(), b"*", FIELD_PROVIDER, provider.encode(), FIELD_BODY)
-        head = _HEADS[provider] = b"".join(map(_packed, components))
+        head = _HEADS[provider] = b"".join(map(packed_part, components))
     return head
 
 
-def _packed(part: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(part), part)
-
-
 _HEADS: dict[str, bytes] = {}
-_REQUEST = _packed(FIELD_REQUEST)
+_REQUEST = packed_part(FIELD_REQUEST)

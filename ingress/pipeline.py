@@ -2,7 +2,8 @@
 
 redis-py opens the connection (address, TLS, password). From then on we read its transport, since redis-py awaits, times and
 translates each reply by itself. If a release of redis-py has no such transport, `PlainPipeline` uses its public interface, at
-twice the cost. After a failure a late reply cannot be matched to its command: close the connection and open another.
+twice the cost. After a failure a late reply cannot be matched to its command: close the connection and open another. What was
+replied until then is kept: it is the caller's list.
 """
 
 import asyncio
@@ -14,11 +15,9 @@ import hiredis
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
+from ingress.unavailability import code_of
+
 log = logging.getLogger("curbside.ingress")
-
-
-_WORDS = {exceptions.ReadOnlyError: "READONLY", exceptions.OutOfMemoryError: "OOM"}
-"""The codes of server errors that redis-py turns into exception types and drops from the text."""
 
 
 async def open_pipeline(pool: ConnectionPool) -> "Pipeline | PlainPipeline":
@@ -37,16 +36,24 @@ def transport_of(connection: AbstractConnection) -> asyncio.Transport | None:
     return transport if hasattr(transport, "set_protocol") else None
 
 
+class HungUpError(ConnectionError):
+    """Valkey closed the connection. What was sent and not replied to may have been executed, or not."""
+
+
 class PlainPipeline:
     """A pipeline through redis-py's own interface. Exchanges one group at a time."""
 
     def __init__(self, pool: ConnectionPool, connection: AbstractConnection) -> None:
         self._pool, self._connection = pool, connection
 
-    async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
-        """As `Pipeline.exchange`. Raises the errors of redis-py too."""
-        await self._connection.send_packed_command(b"".join(commands), check_health=False)
-        return [await self._reply() for _ in commands]
+    async def exchange(self, commands: Sequence[bytes], replies: list[Any]) -> None:
+        """As `Pipeline.exchange`. Raises redis-py's `TimeoutError` too."""
+        try:
+            await self._connection.send_packed_command(b"".join(commands), check_health=False)
+            for _ in commands:
+                replies.append(await self._reply())
+        except exceptions.ConnectionError as error:
+            raise HungUpError("Valkey hung up") from error
 
     async def close(self) -> None:
         """Close the connection."""
@@ -57,7 +64,8 @@ class PlainPipeline:
         try:
             return await self._connection.read_response(disable_decoding=True)
         except exceptions.ResponseError as error:
-            return hiredis.ReplyError(_WORDS.get(type(error), str(error)))
+            text, code = str(error), code_of(error)
+            return hiredis.ReplyError(text if text.startswith(code) else f"{code} {text}")
 
 
 class Pipeline(asyncio.Protocol):
@@ -67,18 +75,21 @@ class Pipeline(asyncio.Protocol):
         self._pool, self._connection, self._transport = pool, connection, transport
         self._reader = hiredis.Reader()
         self._expected, self._replies = 0, list[Any]()
-        self._done: asyncio.Future[list[Any]] | None = None
-        self._lost: Exception | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._is_lost = False
         transport.set_protocol(self)
 
-    async def exchange(self, commands: Sequence[bytes]) -> list[Any]:
-        """Send packed commands. Returns a reply, or a `hiredis.ReplyError`, for each. Raises `ConnectionError`."""
-        if self._lost is not None:
-            raise self._lost
-        self._expected, self._replies = len(commands), []
+    async def exchange(self, commands: Sequence[bytes], replies: list[Any]) -> None:
+        """Send packed commands. Adds a reply, or a `hiredis.ReplyError`, for each to `replies`. Raises `HungUpError`.
+
+        Whatever ends it early, a cancellation too: `replies` then has those that had come.
+        """
+        if self._is_lost:
+            raise HungUpError("Valkey hung up")
+        self._expected, self._replies = len(replies) + len(commands), replies
         self._done = asyncio.get_running_loop().create_future()
         self._transport.write(b"".join(commands))
-        return await self._done
+        await self._done
 
     async def close(self) -> None:
         """Close the connection."""
@@ -95,10 +106,20 @@ class Pipeline(asyncio.Protocol):
             self.connection_lost(error)
             return
         if len(self._replies) >= self._expected and self._done is not None and not self._done.done():
-            self._done.set_result(self._replies)
+            self._done.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail the exchange under way, and any later one."""
-        self._lost = ConnectionError("Valkey hung up")
+        self._is_lost = True
         if self._done is not None and not self._done.done():
-            self._done.set_exception(self._lost)
+            self._done.set_exception(HungUpError("Valkey hung up"))
+
+
+def packed(*parts: bytes) -> bytes:
+    """A command in Valkey's wire format."""
+    return b"*%d\r\n%b" % (len(parts), b"".join(map(packed_part, parts)))
+
+
+def packed_part(part: bytes) -> bytes:
+    """One part of a command in Valkey's wire format."""
+    return b"$%d\r\n%b\r\n" % (len(part), part)

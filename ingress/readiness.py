@@ -12,8 +12,9 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingress.inbox import Inbox, Refusal
+from ingress.inbox import Inbox
 from ingress.problems import Problem
+from ingress.unavailability import Refusal
 from schemas.keys import READY
 from schemas.refusals import Cause
 

@@ -10,11 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from ingress.authentication import Authenticator
 from ingress.body_reader import BodyReader
-from ingress.inbox import Inbox, InboxUnavailableError
+from ingress.inbox import Inbox
 from ingress.notifier import Notifier
 from ingress.problems import UNKNOWN_CODING, HttpProblemError, Problem, unavailable
 from ingress.refusals import Refusals
 from ingress.request_contexts import ContextEncoder
+from ingress.unavailability import InboxUnavailableError
 from schemas.content_codings import codings_of
 
 _JSON = (b"content-type", b"application/json")

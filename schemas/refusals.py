@@ -70,7 +70,17 @@ class Cause(StrEnum):
     VALKEY_SLOW = "valkey_slow"
     """Valkey did not confirm in time, or cannot keep up."""
     VALKEY_REFUSED = "valkey_refused"
-    """Valkey answered an append with an error."""
+    """Valkey answered an append with an error that is none of the following."""
+    READ_ONLY = "read_only"
+    """Valkey is a replica."""
+    NOT_PERSISTING = "not_persisting"
+    """Valkey cannot write to its disk (MISCONF)."""
+    REPLICAS = "replicas"
+    """Fewer replicas are connected than `min-replicas-to-write`."""
+    PERMISSION = "permission"
+    """The user of `REDIS_URL` is unknown, or may not append."""
+    LOADING = "loading"
+    """Valkey has started and is reading its data."""
 
     BUG = "bug"
 
@@ -132,6 +142,11 @@ _EXPLANATIONS = {
     Cause.UNREACHABLE: ("Valkey being unreachable", "does it run?"),
     Cause.VALKEY_SLOW: ("Valkey being too slow", "is its disk slow, or its machine busy?"),
     Cause.VALKEY_REFUSED: ("Valkey refusing to write", "what does its log say?"),
+    Cause.READ_ONLY: ("Valkey being a read-only replica", "is a failover under way, and does REDIS_URL lead to the primary?"),
+    Cause.NOT_PERSISTING: ("Valkey not writing to its disk", "is the disk full? its log says more"),
+    Cause.REPLICAS: ("too few replicas of Valkey (min-replicas-to-write)", "are they connected, and do they keep up?"),
+    Cause.PERMISSION: ("a missing right or a wrong password at Valkey", "was the user of REDIS_URL changed?"),
+    Cause.LOADING: ("Valkey still loading its data", "nothing to do: it takes seconds"),
     Cause.BUG: ("an error of ours", "see the log of the ingress, and please report it"),
 }
 

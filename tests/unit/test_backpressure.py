@@ -12,7 +12,8 @@ from redis.asyncio.connection import ConnectionPool
 from ingress.background import running
 from ingress.backpressure import check_inbox, monitor
 from ingress.body_reader import BodyReader
-from ingress.inbox import Inbox, InboxUnavailableError
+from ingress.inbox import Inbox
+from ingress.unavailability import InboxUnavailableError
 from schemas import keys
 from tests.support.settings import LOOPBACK
 from tests.support.valkey_servers import RealValkey

@@ -7,7 +7,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.inbox import MAX_GROUP, InboxUnavailableError, pack_append
+from ingress.inbox import MAX_GROUP, pack_append
+from ingress.unavailability import InboxUnavailableError
 from schemas import keys
 from tests.support.ingress_client import stored
 from tests.support.valkey_servers import RealValkey

@@ -7,8 +7,9 @@ import redis
 from redis.asyncio.connection import Connection, ConnectionPool
 
 from ingress.body_reader import BodyReader
-from ingress.inbox import MAX_GROUP, Inbox, InboxUnavailableError
+from ingress.inbox import MAX_GROUP, Inbox
 from ingress.pipeline import Pipeline, PlainPipeline, open_pipeline
+from ingress.unavailability import InboxUnavailableError
 from schemas import keys
 from tests.support.ingress_client import stored
 from tests.support.settings import NOBODY_LISTENS
