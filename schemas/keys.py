@@ -22,6 +22,7 @@
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
 | `unreachable`           | hash   | what a queue's work cannot reach                            | when it can, or in minutes       |
+| `unreachable-since`     | hash   | since when, in epoch ms                                     | likewise                         |
 | `refused`               | hash   | refused requests, each `schemas.refusals.Refused` its count | never                            |
 | `refused-last`          | hash   | the same fields: epoch ms of the last one                   | never                            |
 | `refused:<minute>`      | hash   | the same fields: how many in this minute since the epoch    | after `REFUSED_SECONDS`          |
@@ -47,6 +48,7 @@ DRIFT = f"{TAG}:drift"
 DRIFT_COUNTS = f"{TAG}:drift-counts"
 DRIFT_FIELDS = f"{TAG}:drift-fields"
 UNREACHABLE = f"{TAG}:unreachable"
+UNREACHABLE_SINCE = f"{TAG}:unreachable-since"
 REFUSED = f"{TAG}:refused"
 REFUSED_LAST = f"{TAG}:refused-last"
 REFUSED_SECONDS = 15 * 60

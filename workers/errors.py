@@ -12,6 +12,18 @@ class DependencyUnavailableError(Exception):
     """
 
 
+class HeldUpError(DependencyUnavailableError):
+    """Another transaction holds for long what this batch needs, such as the row of one order. The others can be applied."""
+
+
+class StatementRefusedError(DependencyUnavailableError):
+    """The database refuses a statement for a cause that rarely lies in an event: a right, a table or a column is missing."""
+
+
+class UnsuitableDatabaseError(DependencyUnavailableError):
+    """The database can never be the ledger as it is. `str()` says why."""
+
+
 class PermanentError(Exception):
     """A handler refuses this event, now and at every later attempt. Operators are shown `str()`."""
 

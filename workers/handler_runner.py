@@ -15,17 +15,18 @@ from typing import NamedTuple
 from schemas.events import Event
 from schemas.failures import DecodeError, Failure, Reason
 from schemas.keys import FIELD_BODY
+from schemas.tasks import retry_task_name
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.batch_applier import BatchApplier
 from workers.dispatcher import undecodable_failure
 from workers.errors import DependencyUnavailableError
 from workers.event_decoder import EventDecoder
 from workers.failures.error_report import reason_of
 from workers.failures.failure_store import first_task_id
 from workers.failures.recorded_events import RecordedEvents
-from workers.failures.retry_policy import after_attempt
+from workers.failures.retry_policy import after_attempt, after_outage
 from workers.handler import Handler
 from workers.ledger.ledger import Ledger
-from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.entries import Entry, event_ids, provider_of, request_of
 from workers.valkey.store import HandledCheck, Store
 
@@ -45,7 +46,7 @@ class HandlerRunner:
 
     def __init__(self, handler: Handler, store: Store, ledger: Ledger, relay: OutboxRelay, decoder: EventDecoder) -> None:
         self._handler, self._store = handler, store
-        self._ledger, self._relay, self._decoder = ledger, relay, decoder
+        self._applier, self._decoder = BatchApplier(handler, ledger, relay), decoder
         self._recorded = RecordedEvents(store.client, handler.name)
 
     def process(self, entries: Sequence[Entry]) -> None:
@@ -54,7 +55,7 @@ class HandlerRunner:
         checks = {entry.id: event_ids(entry) for entry in entries}
         left, claimed, failed = self._load_events(entries, checks, now_ms)
         outbox_due: list[int] = []
-        refused = self._apply(claimed, outbox_due)
+        refused = self._applier.apply(claimed, outbox_due)
         failed += [(each.todo_id, self._failure(each, error, now_ms)) for each, error in refused]
         failures: dict[str, list[Failure]] = {}
         for todo_id, failure in failed:
@@ -92,59 +93,30 @@ class HandlerRunner:
                 failed.append((entry.id, failure))
         return left, claimed, failed
 
-    def _apply(self, claimed: Sequence[ClaimedEvent], outbox_due: list[int]) -> list[tuple[ClaimedEvent, Exception]]:
-        """Apply events in one transaction, or in halves until each event at fault is alone. Returns those, each with its error.
-
-        An event that failed only in part is among them: what could be read of it is applied.
-
-        Adds to `outbox_due` when the outbox must be read, in epoch ms.
-        """
-        if not claimed:
-            return []
-        try:
-            applied = self._ledger.apply(self._handler, [each.event for each in claimed], self._relay.capacity)
-        except (DependencyUnavailableError, *UNAVAILABLE):
-            raise
-        except Exception as error:  # a handler may raise anything: the fault is this event's, or one half's
-            if len(claimed) == 1:
-                return [(claimed[0], error)]
-        else:
-            due = self._relay.send_new(applied.alerts)
-            outbox_due += [] if due is None else [due]
-            return _failed_in_part(claimed, applied.failed)
-        half = len(claimed) // 2
-        return self._apply(claimed[:half], outbox_due) + self._apply(claimed[half:], outbox_due)
-
     def _failure(self, claimed: ClaimedEvent, error: Exception, now_ms: int) -> Failure:
-        failure = after_attempt(
-            Failure(
-                event_id=claimed.event.event_id,
-                handler=self._handler.name,
-                provider=claimed.event.provider,
-                reason=reason_of(error),
-                message="",
-                body=claimed.body,
-                request=claimed.event.request,
-                order_ids=claimed.event.order_ids,
-                kind=claimed.event.kind,
-                identity=claimed.event.identity,
-                attempts=0,
-                task_id=first_task_id(self._handler.name, claimed.event.event_id),
-            ),
-            error,
-            self._handler.retry,
-            now_ms,
-            random.uniform,
+        new = Failure(
+            event_id=claimed.event.event_id,
+            handler=self._handler.name,
+            provider=claimed.event.provider,
+            reason=reason_of(error),
+            message="",
+            body=claimed.body,
+            request=claimed.event.request,
+            order_ids=claimed.event.order_ids,
+            kind=claimed.event.kind,
+            identity=claimed.event.identity,
+            attempts=0,
+            task_id=first_task_id(self._handler.name, claimed.event.event_id),
         )
+        if isinstance(error, DependencyUnavailableError):
+            return self._set_aside(new, error, now_ms)
+        failure = after_attempt(new, error, self._handler.retry, now_ms, random.uniform)
         log.error("%s failed: %s (%s), now %s", failure.field, failure.reason, type(error).__name__, failure.state)
         return failure
 
-
-def _failed_in_part(
-    claimed: Sequence[ClaimedEvent], failed: Sequence[tuple[Event, Exception]]
-) -> list[tuple[ClaimedEvent, Exception]]:
-    """The claimed events that the handler gave to `UnitOfWork.fail`, each once, with the first error."""
-    errors: dict[str, Exception] = {}
-    for event, error in failed:
-        errors.setdefault(event.event_id, error)
-    return [(each, errors[each.event.event_id]) for each in claimed if each.event.event_id in errors]
+    def _set_aside(self, new: Failure, error: DependencyUnavailableError, now_ms: int) -> Failure:
+        """The record of an event that is held up: it lets the others pass, and is retried by itself."""
+        failure = after_outage(new, now_ms, random.uniform, error)
+        log.warning("%s is set aside: %s is unreachable", failure.field, error)
+        self._store.note_unreachable(retry_task_name(failure.handler), str(error), failure.first_at_ms)
+        return failure

@@ -18,11 +18,12 @@ from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import Router
 from workers.errors import DependencyUnavailableError, FailureNotFoundError
 from workers.event_decoder import EventDecoder
-from workers.failures.error_report import to_celery_error
+from workers.failures.error_report import is_known, to_celery_error
 from workers.failures.failure_store import LEASE_MS
 from workers.failures.retry_policy import NO_RETRY, after_attempt, after_outage
 from workers.failures.retry_scheduler import now_ms
-from workers.ledger.ledger import Ledger
+from workers.ledger.faults import Fault, fault_of
+from workers.ledger.ledger import Ledger, refused
 from workers.resources import Resources
 from workers.valkey.connection import UNAVAILABLE
 
@@ -68,8 +69,10 @@ class RetryExecutor:
         except UNAVAILABLE:
             raise
         except DependencyUnavailableError as error:
-            return self._postpone(failure, str(error))
+            return self._postpone(failure, error)
         except Exception as error:  # a handler may raise anything: the event fails
+            if fault_of(error) is Fault.IN_DOUBT and not is_known(failure, error):
+                return self._postpone(failure, refused(error))
             return self._fail(failure, error)
         self._note_reachable(failure)
         return None
@@ -96,11 +99,14 @@ class RetryExecutor:
             raise DecodeError(failure.reason, failure.message)
         return self._decoder.decode(failure.provider, failure.body, failure.event_id, failure.request)
 
-    def _postpone(self, failure: Failure, what: str) -> Exception:
+    def _postpone(self, failure: Failure, error: DependencyUnavailableError) -> Exception:
         """Postpone the retry in a dependency outage, which counts no attempt."""
-        later = after_outage(failure, now_ms(), random.uniform)
+        what, is_set_aside = str(error), not failure.attempts
+        later = after_outage(failure, now_ms(), random.uniform, error)
         self._failures.record_attempt(failure, later)
-        self._store.note_unreachable(retry_task_name(failure.handler), what)
+        self._store.note_unreachable(
+            retry_task_name(failure.handler), what, failure.first_at_ms or None if is_set_aside else None
+        )
         return _retry(f"{what} is unreachable", DependencyUnavailableError(what), later.next_at_ms)
 
     def _note_reachable(self, failure: Failure) -> None:

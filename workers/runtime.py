@@ -34,7 +34,7 @@ class WorkerRuntime:
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
         self._resources, self._heartbeat = resources, Heartbeat()
         self._member = GroupMember(consumer, resources.store, resources.notifier, stopping, self._heartbeat)
-        self._ledger, self._channels = Ledger(resources.settings), Channels(resources.settings)
+        self._ledger, self._channels = Ledger(resources.settings, stopping=stopping), Channels(resources.settings)
         self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, self._channels)
         self._decoder = EventDecoder.of(resources.settings)
         self._executor = RetryExecutor(resources, self._ledger, self._relay)

@@ -89,7 +89,10 @@ def print_status(found: "Status") -> None:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
     print_refused(found.refused)
     for queue, what in found.unreachable.items():
-        print_error(f"unreachable for {queue}: {what}")
+        since = found.unreachable_since.get(queue)
+        print_error(
+            f"unreachable for {queue}: {what.rstrip(',')}" + (f", since {since:%Y-%m-%d %H:%M:%S} UTC" if since else "")
+        )
     typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
 
 

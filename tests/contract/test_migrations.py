@@ -156,7 +156,7 @@ def test_a_damaged_sqlite_file_is_unavailable(tmp_path: Path) -> None:
 def test_a_sqlite_file_locked_too_long_by_another_program_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.ledger.ledger.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("workers.ledger.sqlite_engine.BUSY_TIMEOUT_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     with (
         open_ledger_fixture(url) as holder,

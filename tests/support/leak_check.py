@@ -20,6 +20,7 @@ _KNOWN = {
     keys.RETRIES,
     keys.IN_FLIGHT,
     keys.UNREACHABLE,
+    keys.UNREACHABLE_SINCE,
     keys.DRIFT,
     keys.DRIFT_COUNTS,
     keys.DRIFT_FIELDS,

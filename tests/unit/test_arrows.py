@@ -77,7 +77,7 @@ FLOORS = {
         {"errors", "valkey"},
         {"consumers", "contract_drift", "event_decoder", "failures", "ledger"},
         {"alerts", "handler", "housekeeping", "monitoring"},
-        {"dispatcher", "handlers", "resources", "testing", "timer"},
+        {"batch_applier", "dispatcher", "handlers", "resources", "testing", "timer"},
         {"handler_runner", "replay", "retry_executor"},
         {"runtime"},
         {"app"},

@@ -73,6 +73,7 @@ class StreamConsumer:
         self._next_claim = self._next_flag = 0.0
         self._has_inherited = True
         """Whether pending entries may be of an earlier process of this name, which ended while it worked on them."""
+        self._is_noted = False
 
     def run(self) -> None:
         """Work until the stream is empty, the time is up or the worker stops."""
@@ -98,6 +99,7 @@ class StreamConsumer:
         while True:
             try:
                 self._finish_own()
+                self._note_reachable()
                 more = self._empty(until)
                 break
             except DependencyUnavailableError as error:
@@ -106,10 +108,14 @@ class StreamConsumer:
                 if self._is_over(until):
                     more = True
                     break
-        if pauses:
-            self._store.note_reachable(self.name)
         if more:
             self._notifier.notify([self.name])
+
+    def _note_reachable(self) -> None:
+        """The outage that an earlier run may have noted is over: what was left unfinished then is handled."""
+        if self._is_noted:
+            self._store.note_reachable(self.name)
+            self._is_noted = False
 
     def _finish_own(self) -> None:
         """Handle what this worker took and did not finish, because of a crash or a dependency outage."""
@@ -174,5 +180,6 @@ class StreamConsumer:
     def _pause(self, error: DependencyUnavailableError, pauses: int, until: float) -> None:
         log.warning("queue %s waits: %s is unreachable", self.name, error)
         self._store.note_unreachable(self.name, str(error))
+        self._is_noted = True
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (pauses - 1), LONGEST_PAUSE_SECONDS, max(0.0, until - monotonic()))
         self._stopping.wait(pause)

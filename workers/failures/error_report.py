@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.failures import DecodeError, Failure, Reason
 from schemas.sanitizing import sanitize
-from workers.errors import EventFailedError, PermanentError
+from workers.errors import DependencyUnavailableError, EventFailedError, PermanentError
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
@@ -56,7 +56,13 @@ def reason_of(error: Exception) -> Reason:
         return error.reason
     if isinstance(error, PermanentError):
         return Reason.REJECTED
-    return Reason.LEDGER_REFUSED if isinstance(error, SQLAlchemyError) else Reason.HANDLER_ERROR
+    return Reason.LEDGER_REFUSED if isinstance(error, SQLAlchemyError | DependencyUnavailableError) else Reason.HANDLER_ERROR
+
+
+def is_known(failure: Failure, error: Exception) -> bool:
+    """Whether the failure has this error already: the event was found to be at fault for it, since others worked."""
+    text = f"{type(error).__name__}: {_text_of(error)}"
+    return bool(failure.message) and failure.message.partition("\n")[0] == text.partition("\n")[0][:MAX_MESSAGE_CHARS]
 
 
 def describe(error: Exception) -> dict[str, Any]:

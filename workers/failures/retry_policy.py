@@ -8,7 +8,7 @@ import msgspec
 from celery.utils.time import get_exponential_backoff_interval
 
 from schemas.failures import DecodeError, Failure, FailureState
-from workers.errors import PermanentError
+from workers.errors import HeldUpError, PermanentError
 from workers.failures.error_report import describe
 
 Jitter = Callable[[float, float], float]
@@ -36,6 +36,9 @@ NO_RETRY = RetryPolicy(attempts=1, first=timedelta(0), longest=timedelta(0))
 OUTAGE = RetryPolicy(attempts=0, first=timedelta(seconds=1), longest=timedelta(seconds=30))
 """The pauses during a dependency outage, whose attempts are not counted."""
 
+HELD_UP = RetryPolicy(attempts=0, first=timedelta(seconds=1), longest=timedelta(seconds=5))
+"""The pauses while another transaction holds a lock."""
+
 
 def backoff_ms(policy: RetryPolicy, attempts: int, jitter: Jitter) -> int:
     """The pause after this many attempts, in milliseconds."""
@@ -60,7 +63,18 @@ def after_attempt(failure: Failure, error: Exception, policy: RetryPolicy, now_m
     )
 
 
-def after_outage(failure: Failure, now_ms: int, jitter: Jitter) -> Failure:
-    """The record after an attempt that a dependency outage prevented: it counts no attempt, and the pause grows."""
+def after_outage(failure: Failure, now_ms: int, jitter: Jitter, error: Exception | None = None) -> Failure:
+    """The record after an attempt that a dependency outage prevented: it counts no attempt, and the pause grows.
+
+    A new record says why. One of an earlier failure keeps saying why that was.
+    """
     outages = failure.away + 1
-    return msgspec.structs.replace(failure, away=outages, next_at_ms=now_ms + backoff_ms(OUTAGE, outages, jitter))
+    policy = HELD_UP if isinstance(error, HeldUpError) else OUTAGE
+    about = {} if failure.first_at_ms or error is None else {**describe(error), "first_at_ms": now_ms, "last_at_ms": now_ms}
+    return msgspec.structs.replace(
+        failure,
+        **about,
+        away=outages,
+        state=FailureState.RETRYING,
+        next_at_ms=now_ms + backoff_ms(policy, outages, jitter),
+    )

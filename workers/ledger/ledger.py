@@ -1,33 +1,31 @@
-"""The ledger's engine: connects, migrates on first use, applies batches in transactions, separates outages from bad rows."""
+"""The ledger: migrates on first use, applies batches in transactions, and says whose fault a failed transaction is.
+
+`workers.ledger.faults` has the rule. An error that a handler catches counts as well, if it made the transaction worthless.
+"""
 
 import logging
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from schemas.events import Event
 from schemas.settings import Settings
-from workers.errors import DependencyUnavailableError
+from workers.errors import DependencyUnavailableError, HeldUpError, StatementRefusedError
+from workers.ledger.connection_options import ERRORS, QUICK, READS_ONLY
+from workers.ledger.engine import is_lost, open_engine
+from workers.ledger.faults import Fault, fault_of, label_of
 from workers.ledger.file_permissions import restrict_permissions
 from workers.ledger.revision import revision_of
 from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alerts, Applied, UnitOfWork
 
-BUSY_TIMEOUT_SECONDS = 15
-STATEMENT_TIMEOUT_MS = 15_000
-_LIMIT_EXCEEDED = "54"
-"""PostgreSQL's error class for exceeded limits, such as a key too long for an index: an OperationalError, but no outage."""
-
-_READS_ONLY = "curbside_reads_only"
-
+__all__ = ["Ledger", "SupportsApply", "open_engine"]
 
 log = logging.getLogger("curbside.workers")
 
@@ -45,41 +43,64 @@ class SupportsApply(Protocol):
 
 
 class Ledger:
-    """The SQL database. Safe to share between threads. `now`: the clock by which the age of alerts is told."""
+    """The SQL database. Safe to share between threads.
 
-    def __init__(self, settings: Settings, now: Callable[[], datetime] = _utc_now) -> None:
+    `now`: the clock by which the age of alerts is told. `stopping`: set when the process must stop.
+    """
+
+    def __init__(
+        self, settings: Settings, now: Callable[[], datetime] = _utc_now, stopping: threading.Event | None = None
+    ) -> None:
         self._settings, self._now = settings, now
-        self.engine = open_engine(settings.database_url)
+        self.engine = open_engine(settings.database_url, stopping)
+        self._quick = self.engine.execution_options(**{QUICK: True})
         restrict_permissions(self.engine, settings.data_dir)
         self._lock, self._is_current = threading.Lock(), False
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction. Raises `DependencyUnavailableError` if the database is unavailable, busy or full."""
-        with translate_errors():
+    def begin(self, *, quick: bool = False) -> Iterator[Connection]:
+        """A transaction; `quick`: one that waits for a lock only briefly.
+
+        Raises `DependencyUnavailableError` if the database is unavailable, busy or full.
+        """
+        with self._translated():
             self._migrate_once()
-            with self.engine.begin() as connection:
-                yield connection
+            with _connected(self._quick if quick else self.engine) as connection, connection.begin():
+                errors: list[BaseException] = []
+                connection.execution_options(**{ERRORS: errors})
+                try:
+                    yield connection
+                except Exception:
+                    _raise_first(errors, connection)
+                    raise
+                _raise_first(errors, connection, caught=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read-only transaction: it waits for no writer and migrates nothing. Raises `DependencyUnavailableError`."""
-        with translate_errors(), self.engine.execution_options(**{_READS_ONLY: True}).connect() as connection:
+        with self._translated(), _connected(self.engine.execution_options(**{READS_ONLY: True})) as connection:
             if not inspect(connection).has_table(orders.name):
                 raise DependencyUnavailableError(
                     "the ledger, which has no tables yet: a worker makes them, or `curbside migrate`,"
                 )
             yield connection
 
-    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Applied:
+    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0, *, quick: bool = False) -> Applied:
         """Apply events in one transaction. Up to `capacity` of the alerts it wrote are leased to the caller.
 
         The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
+        An error that is in doubt (`workers.ledger.faults`) is raised as it is.
         """
-        with ExitStack() as stack:
-            work = UnitOfWork(lambda: stack.enter_context(self.begin()), self._settings, self._now())
-            handler.apply(work, events)
-            alerts = work.write_outbox(capacity) if work.alerts else Alerts()
+        doubt: BaseException | None = None
+        try:
+            with ExitStack() as stack:
+                work = UnitOfWork(lambda: stack.enter_context(self.begin(quick=quick)), self._settings, self._now())
+                handler.apply(work, events)
+                alerts = work.write_outbox(capacity) if work.alerts else Alerts()
+        except StatementRefusedError as error:
+            doubt = error.__cause__ or error
+        if doubt is not None:
+            raise doubt
         for each in alerts.not_sent:  # committed
             log.warning("alert not sent: %s", each)
         return Applied(alerts, work.failed)
@@ -90,84 +111,72 @@ class Ledger:
 
     def migrate(self) -> None:
         """Migrate the tables to this release's revision. Raises `DependencyUnavailableError`."""
-        with translate_errors():
+        with self._translated():
             self._migrate_once()
 
     def _migrate_once(self) -> None:
         if not self._is_current:
             with self._lock:
                 if not self._is_current:
-                    with self.engine.connect() as connection:
+                    with _connected(self.engine) as connection:
                         revision = revision_of(connection)
                     if not revision.is_current:
                         from workers.ledger.migrations import upgrade  # noqa: PLC0415 - 7 MB that a worker seldom needs
 
-                        upgrade(self.engine)
+                        with _of_migration():
+                            upgrade(self.engine)
                     self._is_current = True
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Translate an error that is not an event's fault into a `DependencyUnavailableError`."""
+        try:
+            yield
+        except DependencyUnavailableError:
+            raise
+        except Exception as error:
+            fault, label = fault_of(error), label_of(error)
+            if fault is Fault.WORLD:
+                raise DependencyUnavailableError(f"the database ({label})") from error
+            if fault is Fault.HELD_UP:
+                raise HeldUpError(f"the database, where another transaction holds it up ({label}),") from error
+            if fault is Fault.IN_DOUBT:
+                self._is_current = False  # the tables may be gone: restored from an older copy, say
+                raise refused(error) from error
+            raise
+
+
+def refused(error: BaseException) -> StatementRefusedError:
+    """The error of an outage in which the database refuses a statement for whatever event."""
+    return StatementRefusedError(f"the database, which refuses a statement ({label_of(error)}),")
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
-    """Translate a database error that is an outage into `DependencyUnavailableError`."""
+def _connected(engine: Engine) -> Iterator[Connection]:
+    """A connection. Whatever prevents it is no event's fault: a right to connect, a parameter of the address."""
+    try:
+        connection = engine.connect()
+    except (DBAPIError, PoolTimeout) as error:
+        raise DependencyUnavailableError(f"the database ({label_of(error)})") from error
+    with connection:
+        yield connection
+
+
+@contextmanager
+def _of_migration() -> Iterator[None]:
+    """A migration runs in an event's transaction's stead, and is no event's fault."""
     try:
         yield
-    except (DBAPIError, PoolTimeout) as error:
-        if is_outage(error):
-            raise DependencyUnavailableError(
-                f"the database ({type(getattr(error, 'orig', None) or error).__name__})"
-            ) from error
-        raise
+    except DBAPIError as error:
+        if fault_of(error) is Fault.WORLD:
+            raise
+        raise DependencyUnavailableError(f"the ledger, whose tables cannot be migrated ({label_of(error)}),") from error
 
 
-def is_outage(error: DBAPIError | PoolTimeout) -> bool:
-    """Whether a database error concerns the database, not the rows or the statement."""
-    if isinstance(error, PoolTimeout) or error.connection_invalidated:
-        return True
-    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-        return False  # a wrong statement; the other operational errors concern the file, the disk or a lock
-    if (getattr(error.orig, "sqlstate", None) or "").startswith(_LIMIT_EXCEEDED):
-        return False
-    return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
+def _raise_first(errors: Sequence[BaseException], connection: Connection, *, caught: bool = False) -> None:
+    """Raise the transaction's first error if it made the transaction worthless, whatever the handler made of it.
 
-
-def open_engine(url: str) -> Engine:
-    """Create the engine. On SQLite, transactions begin as writers, so no two of them can deadlock."""
-    if url.startswith("sqlite"):
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
-        return engine
-    # Every statement finds its rows by an index, whatever the tables hold. One generic plan is always right, and is built once.
-    plans = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
-    options = f"-c timezone=UTC {plans} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={STATEMENT_TIMEOUT_MS}"
-    return create_engine(
-        url, hide_parameters=True, pool_pre_ping=False, pool_size=8, connect_args={"connect_timeout": 5, "options": options}
-    )
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # we begin and end transactions, not the driver
-    cursor = connection.cursor()
-    _use_wal(cursor)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _use_wal(cursor: sqlite3.Cursor) -> None:
-    """Switch to WAL. One connection converts a new file; meanwhile SQLite refuses the others without waiting, so they retry."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _begin_immediate(connection: Connection) -> None:
-    reads_only = connection.get_execution_options().get(_READS_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    `caught`: the handler raised nothing, so also an error that is an event's fault is raised.
+    """
+    if errors and is_lost(connection) and (caught or fault_of(errors[0]) is not Fault.EVENT):
+        raise errors[0]

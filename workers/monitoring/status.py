@@ -17,6 +17,7 @@ from schemas.stream_groups import GroupState, group_state
 from workers.errors import DependencyUnavailableError
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
+from workers.monitoring.outages import read_outages
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
 
@@ -70,7 +71,10 @@ class OutboxStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A whole deployment. `outbox` is None if the ledger cannot be read; `unreachable` then has the cause."""
+    """A whole deployment. `outbox` is None if the ledger cannot be read; `unreachable` then has the cause.
+
+    `unreachable_since`: since when, as far as workers have recorded it.
+    """
 
     at: datetime
     balanced: bool
@@ -80,6 +84,7 @@ class Status(msgspec.Struct, frozen=True):
     outbox: OutboxStatus | None
     unreachable: dict[str, str]
     refused: list[RefusedStatus]
+    unreachable_since: dict[str, datetime] = {}
 
 
 def read_streams(
@@ -199,4 +204,5 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
     except DependencyUnavailableError as error:
         unreachable = {"status": str(error), **unreachable}
     balanced = inbox.balanced and all(each.balanced for each in by_handler.values())
-    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now))
+    since = {queue: at for queue, at in read_outages(client).items() if queue in unreachable}
+    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now), since)

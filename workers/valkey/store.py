@@ -5,6 +5,7 @@ step acknowledged the entry, which MULTI cannot check. A script is also one roun
 dispatchers never have to start over.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -157,16 +158,25 @@ class Store(GroupReader):
         if holder is not None and holder.decode() == owner:
             self.client.delete(keys.waiter(queue))
 
-    def note_unreachable(self, queue: str, what: str) -> None:
-        """Record for `curbside status` what a queue's work cannot reach."""
+    def note_unreachable(self, queue: str, what: str, since_ms: int | None = None) -> None:
+        """Record for `curbside status` what a queue's work cannot reach, and since when: by default since the first such call."""
         pipeline = self.client.pipeline(transaction=True)
         pipeline.hset(keys.UNREACHABLE, queue, what)
-        pipeline.expire(keys.UNREACHABLE, 600)
-        pipeline.execute()
+        for key in (keys.UNREACHABLE, keys.UNREACHABLE_SINCE):
+            pipeline.expire(key, 600)
+        is_new = pipeline.execute()[0]
+        now_ms = int(time.time() * 1000)
+        # A worker of release 0.1 removes the first record and not the second, which is then old.
+        note = self.client.hset if is_new else self.client.hsetnx
+        note(keys.UNREACHABLE_SINCE, queue, now_ms if since_ms is None else since_ms)
+        self.client.expire(keys.UNREACHABLE_SINCE, 600)
 
     def note_reachable(self, queue: str) -> None:
         """Remove the record of `note_unreachable`."""
-        self.client.hdel(keys.UNREACHABLE, queue)
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hdel(keys.UNREACHABLE, queue)
+        pipeline.hdel(keys.UNREACHABLE_SINCE, queue)
+        pipeline.execute()
 
     def outbox_due(self, at_ms: int) -> None:
         """Store that an alert may be due then, unless an earlier time is stored."""

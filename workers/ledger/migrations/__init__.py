@@ -3,6 +3,7 @@
 Any number of workers may start at once: the first to get the lock migrates, and the others then find nothing to do.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from alembic import command
@@ -28,14 +29,23 @@ def upgrade(engine: Engine) -> str | None:
             raise DependencyUnavailableError(f"the ledger, which a newer release has migrated (to {before.applied}),")
         if before.is_current:
             return before.applied
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            connection.execute(text("SET LOCAL statement_timeout = 0"))  # rewriting a large table takes long
-        _begin_record(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
-        _record(connection, OLDEST_IN, OLDEST)
+        with _unhurried(connection):
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            _begin_record(connection)
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
+            _record(connection, OLDEST_IN, OLDEST)
     return before.applied
+
+
+def _unhurried(connection: Connection) -> AbstractContextManager[None]:
+    """Let the statements take as long as they need: rewriting a large table takes long."""
+    if connection.dialect.name != "postgresql":
+        return nullcontext()
+    from workers.ledger.postgresql_engine import unhurried  # noqa: PLC0415 - its driver need not be installed
+
+    return unhurried(connection)
 
 
 def _begin_record(connection: Connection) -> None:
