@@ -78,19 +78,27 @@ class StreamConsumer:
         self._consumer, self._stopping = member.consumer, member.stopping
         self._flight = SingleFlight()
         self._next_claim = self._next_flag = 0.0
+        self.was_interrupted = False
+        """An outage of Valkey ended the last run; entries that it had read may be unfinished."""
 
     def run(self) -> None:
         """Work until the stream is empty, the time is up or the worker stops."""
-        if not self._flight.try_start():
+        try:
+            if not self._flight.try_start():
+                self._store.limit_notified(self.name)
+                return
+        except UNAVAILABLE:
             return
         try:
+            self.was_interrupted = False
             while True:
                 self._work()
                 if self._flight.try_finish():
                     return
         except UNAVAILABLE as error:
+            self.was_interrupted = True
             self._flight.abort()
-            log.warning("queue %s: Valkey is unreachable (%s); a timer notifies again", self.name, type(error).__name__)
+            self._store.outage.note(error)
         except BaseException:
             self._flight.abort()
             raise

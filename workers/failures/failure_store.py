@@ -44,8 +44,8 @@ class FailureStore:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._take, self._change, self._applied = (
-            scripts.load(client, name) for name in ("retry_take", "failure_change", "failure_applied")
+        self._take, self._begin, self._change, self._applied = (
+            scripts.load(client, name) for name in ("retry_take", "retry_begin", "failure_change", "failure_applied")
         )
         self._decoded = scripts.load(client, "seen", "failure_decoded")
 
@@ -71,9 +71,16 @@ class FailureStore:
         records: Any = self._client.hmget(keys.FAILURES, due) if due else []
         return [decode_failure(record) for record in records if record is not None]
 
-    def is_in_flight(self, failure: Failure) -> bool:
-        """Whether the failure is leased for a retry. A message that arrives after it was resolved finds it is not."""
-        return self._client.zscore(keys.IN_FLIGHT, failure.field) is not None
+    def begin(self, failure: Failure, now_ms: int) -> bool:
+        """Begin the attempt of a leased failure, and lease it anew. False if it has no lease, or another attempt has begun."""
+        return bool(self._begin([keys.IN_FLIGHT], [failure.field, now_ms, LEASE_MS]))
+
+    def not_begun(self, failures: Sequence[Failure]) -> list[Failure]:
+        """Those of the leased failures whose attempt has not begun."""
+        if not failures:
+            return []
+        ends: Any = self._client.zmscore(keys.IN_FLIGHT, [failure.field for failure in failures])
+        return [failure for failure, end in zip(failures, ends, strict=True) if end is not None and end.is_integer()]
 
     def retry(self, handler: str, event_id: str, now_ms: int, of_task: str | None = None) -> Failure:
         """Retry a dead or discarded failure at once, as a new task. Raises `FailureNotFoundError`.
