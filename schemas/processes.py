@@ -16,6 +16,9 @@ LOG_LEVEL: dict[str, Any] = {
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another wants it. Python's default, 5 ms, delays an alert at each of its steps."""
 NOTIFY_INTERVAL_MS = 1_000
-"""A queue is notified at most once in this time."""
+"""How often a queue whose task runs is notified at the most: a second worker then starts beside it."""
 NOTIFICATION_EXPIRES_SECONDS = 60
-"""A notification that no worker took for so long is dropped: a newer one has been sent."""
+"""A notification that no worker took for so long is dropped. Until then, or until it is answered, no other one is sent."""
+NOTIFICATION_LIFETIME_MS = NOTIFICATION_EXPIRES_SECONDS * 1_000
+UNANSWERED_MS = 1_500
+"""A notification that no worker has answered for so long may be lost: the workers start the queue without it."""

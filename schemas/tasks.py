@@ -49,14 +49,25 @@ def broker_options(broker_url: str) -> dict[str, Any]:
         "task_create_missing_queues": True,
         "broker_connection_timeout": 2,
         "broker_connection_max_retries": None,
-        "broker_transport_options": {
-            "socket_timeout": 5,
-            "socket_connect_timeout": 2,
-            "visibility_timeout": 3600,
-            "global_keyprefix": "curbside:",
-            # kombu connects once more and gives up, where it would try for two seconds for each notification
-            "max_retries": 1,
-            "interval_start": 0,
-        },
+        "broker_transport_options": _AMQP_OPTIONS if broker_url.startswith(("amqp", "pyamqp")) else _REDIS_OPTIONS,
         "task_publish_retry": False,
     }
+
+
+_REDIS_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "visibility_timeout": 3600,
+    "global_keyprefix": "curbside:",
+    # kombu connects once more and gives up, where it would try for two seconds for each notification
+    "max_retries": 1,
+    "interval_start": 0,
+}
+_AMQP_OPTIONS = {
+    # a broker that hangs is noticed by its confirmation, which does not come; a message written to it is taken by the system
+    "confirm_publish": True,
+    "read_timeout": 5,
+    "write_timeout": 5,
+    "max_retries": 1,
+    "interval_start": 0,
+}

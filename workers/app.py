@@ -20,19 +20,23 @@ from schemas.processes import SWITCH_INTERVAL_SECONDS
 from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, Settings, load
 from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE, RETRY_QUEUE, broker_options, queue_name, retry_task_name, task_name
+from workers.broker_watch import BrokerStep
 from workers.errors import EventFailedError, HandlerError
 from workers.failures.failure_store import MAX_IN_FLIGHT
 from workers.failures.retry_policy import URGENT
 from workers.handler import Handler, registered
 from workers.resources import open_resources
 from workers.runtime import WorkerRuntime
-from workers.timer import Tick, Timer
+from workers.shutdown import Shutdown
+from workers.timer import Timer, tick_of
 
 SPARE_THREADS = MAX_IN_FLIGHT + 4
 """Threads in addition to one for each queue: for retries, and for notifications of a queue that already has a running task."""
 
 GC_THRESHOLD = 20_000
 """Objects allocated and not freed before the collector visits the youngest."""
+HEARTBEAT_SECONDS = 10
+"""An AMQP broker that hangs is noticed after twice this time."""
 
 
 class WorkerRole(StrEnum):
@@ -82,6 +86,8 @@ def create_app(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
+        broker_channel_error_retry=True,
+        broker_heartbeat=HEARTBEAT_SECONDS,
         task_acks_late=False,
         event_queue_expires=60.0,
         worker_log_color=False,
@@ -115,19 +121,26 @@ def _add_retry_task(app: Celery, handler: str, runtime: list[WorkerRuntime]) -> 
 def _connect_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handler], runtime: list[WorkerRuntime]) -> None:
     """Start the runtime with the worker, under its name. Stop it before the worker waits for its tasks."""
     resources = open_resources(app, settings, handlers)
-    names = [each.name for each in handlers]
-    app.curbside_tick = lambda: Tick(resources.store, resources.notifier, resources.scheduler, resources.drift, names)
+    app.curbside_broker = resources.broker
+    app.curbside_tick = lambda worker: tick_of(resources, worker)
     app.steps["worker"].add(Timer)
+    app.steps["consumer"].add(BrokerStep)
     stopping = threading.Event()
+    ending: list[Shutdown] = []
 
     def on_setup(sender: str, **_: Any) -> None:
         tune_interpreter()
-        runtime[:] = [WorkerRuntime(resources, sender, stopping)]
+        its = WorkerRuntime(resources, sender, stopping)
+        runtime[:] = [its]
+        resources.local.attach(its.run, its.retry, its.interrupted, stopping, app.conf.worker_concurrency)
+        ending[:] = [Shutdown(stopping, its.wait_until_idle, its.close)]
 
     def on_shutting_down(**_: Any) -> None:
         stopping.set()
 
     def on_shutdown(**_: Any) -> None:
+        for end in ending:
+            end.finish()
         for each in runtime:
             each.close()
 

@@ -4,6 +4,8 @@ The type decides what a failed attempt means. `DependencyUnavailableError`: the 
 `PermanentError`, `schemas.failures.DecodeError` and anything else that a handler raises: the event fails.
 """
 
+import redis
+
 
 class DependencyUnavailableError(Exception):
     """The database, Valkey or a service that a handler needs does not answer in time. The batch waits and is retried.
@@ -22,6 +24,14 @@ class StatementRefusedError(DependencyUnavailableError):
 
 class UnsuitableDatabaseError(DependencyUnavailableError):
     """The database can never be the ledger as it is. `str()` says why."""
+
+
+class ValkeyRefusesError(redis.ResponseError):
+    """Valkey refuses a command, whatever the command is about, until someone repairs Valkey. `code` says why, such as `MISCONF`."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class PermanentError(Exception):

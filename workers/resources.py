@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from celery import Celery
 
 from schemas.settings import Settings
+from schemas.tasks import queue_name
+from workers.broker import Broker
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
 from workers.failures.failure_store import FailureStore
 from workers.failures.retry_scheduler import RetryScheduler
 from workers.handler import Handler
+from workers.local_work import LocalWork
 from workers.valkey.connection import connect
 from workers.valkey.store import Store
 
@@ -22,6 +25,8 @@ class Resources:
     settings: Settings
     handlers: Sequence[Handler]
     store: Store
+    broker: Broker
+    local: LocalWork
     notifier: Notifier
     failures: FailureStore
     scheduler: RetryScheduler
@@ -30,14 +35,17 @@ class Resources:
 
 def open_resources(app: Celery, settings: Settings, handlers: Sequence[Handler]) -> Resources:
     """Create the resources. Each connects on its first use."""
-    store = Store(connect(settings.redis_url))
+    store, broker = Store(connect(settings.redis_url)), Broker(app)
+    local = LocalWork(lambda queue: queue_name(queue) in app.amqp.queues.consume_from)
     failures = FailureStore(store.client)
     return Resources(
         settings,
         handlers,
         store,
-        Notifier(app, store),
+        broker,
+        local,
+        Notifier(broker, store, local),
         failures,
-        RetryScheduler(app, failures),
+        RetryScheduler(broker, failures, local),
         DriftMonitor(store.client),
     )

@@ -25,7 +25,7 @@ from workers.failures.retry_scheduler import now_ms
 from workers.ledger.faults import Fault, fault_of
 from workers.ledger.ledger import Ledger, refused
 from workers.resources import Resources
-from workers.valkey.connection import UNAVAILABLE
+from workers.valkey.connection import UNAVAILABLE, cause_of
 
 log = logging.getLogger("curbside.workers")
 
@@ -52,7 +52,9 @@ class RetryExecutor:
             shown = self._run(handler, event_id)
             self._scheduler.send_due()
         except UNAVAILABLE as error:  # it is retried after its lease
-            shown = shown or _retry("Valkey is unreachable", type(error)(), now_ms() + LEASE_MS)
+            shown = shown or _retry(
+                f"Valkey is unreachable ({cause_of(error)})", DependencyUnavailableError("Valkey"), now_ms() + LEASE_MS
+            )
         if shown is not None:
             raise shown
 
@@ -62,8 +64,8 @@ class RetryExecutor:
             failure = self._failures.get(handler, event_id)
         except FailureNotFoundError as error:
             return _ignore(str(error))
-        if not self._failures.is_in_flight(failure):
-            return _ignore(f"{failure.field} is not due")
+        if not self._failures.begin(failure, now_ms()):
+            return _ignore(f"{failure.field} is not due, or is being tried")
         try:
             self._decode_again(failure) if failure.handler in DISPATCH_NAMES else self._apply_again(failure)
         except UNAVAILABLE:

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from schemas import keys
 from schemas.parsing.durations import milliseconds
@@ -24,6 +25,7 @@ from workers.resources import Resources
 from workers.retry_executor import RetryExecutor
 from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.entries import events_in
+from workers.valkey.outage_log import OutageLog
 
 log = logging.getLogger("curbside.workers")
 
@@ -40,24 +42,49 @@ class WorkerRuntime:
         self._executor = RetryExecutor(resources, self._ledger, self._relay)
         names = [each.name for each in resources.handlers]
         housekeeping = Housekeeping(resources.store, names, resources.settings.inbox_retention)
+        self._consumers = [self._dispatcher(), *map(self._consumer_for, resources.handlers)]
+        outage = resources.store.outage
         self._work: dict[str, Callable[[], None]] = {
-            keys.DISPATCH: self._dispatcher().run,
-            DELIVER_QUEUE: _one_at_a_time(self._relay.run),
-            HOUSEKEEP_QUEUE: _one_at_a_time(housekeeping.run),
-            **{each.name: self._consumer_for(each).run for each in resources.handlers},
+            DELIVER_QUEUE: _one_at_a_time(self._relay.run, outage),
+            HOUSEKEEP_QUEUE: _one_at_a_time(housekeeping.run, outage),
+            **{each.name: each.run for each in self._consumers},
         }
+        self._running, self._idle = 0, threading.Condition()
 
     def run(self, queue: str) -> None:
-        """Do a queue's work until none is left. A notification calls this."""
-        self._work[queue]()
+        """Do a queue's work until none is left. A notification calls this, or the timer."""
+        with self._counted():
+            self._work[queue]()
 
     def retry(self, handler: str, event_id: str) -> None:
         """Retry one failed event. Raises what Celery must show."""
-        self._executor.run(handler, event_id)
+        with self._counted():
+            self._executor.run(handler, event_id)
+
+    def interrupted(self) -> list[str]:
+        """The queues whose last run was ended by an outage of Valkey: what they had read is unfinished."""
+        return [each.name for each in self._consumers if each.was_interrupted]
+
+    def wait_until_idle(self) -> None:
+        """Wait until no work runs."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._running == 0)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
 
     def close(self) -> None:
         """Close what the runtime opened, after the alerts that are being sent."""
         self._heartbeat.close()
+        self._resources.local.close()
         self._relay.close()
         self._channels.close()
         self._ledger.close()
@@ -76,7 +103,7 @@ class WorkerRuntime:
         return StreamConsumer(handler.name, keys.todo(handler.name), runner.process, self._member, size)
 
 
-def _one_at_a_time(run: Callable[[], None]) -> Callable[[], None]:
+def _one_at_a_time(run: Callable[[], None], outage: OutageLog) -> Callable[[], None]:
     """At most one run at a time in this process. A dependency outage is logged; the timer notifies again."""
     flight = SingleFlight()
 
@@ -87,10 +114,12 @@ def _one_at_a_time(run: Callable[[], None]) -> Callable[[], None]:
             run()
             while not flight.try_finish():
                 run()
-        except (DependencyUnavailableError, *UNAVAILABLE) as error:
+        except DependencyUnavailableError as error:
             flight.abort()
-            what = error if isinstance(error, DependencyUnavailableError) else "Valkey"
-            log.warning("%s is unreachable; it will be retried", what)
+            log.warning("%s is unreachable; it will be retried", error)
+        except UNAVAILABLE as error:
+            flight.abort()
+            outage.note(error)
         except BaseException:
             flight.abort()
             raise

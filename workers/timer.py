@@ -1,6 +1,10 @@
-"""The timer of every worker: it makes up for any lost notification within a second or two. There is no beat process."""
+"""The timer of every worker: it starts whatever no message has started, within a second or two. There is no beat process.
+
+It is a thread, and not an entry of Celery's timer, which stands still while Celery has no connection to the broker.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +13,14 @@ from celery import bootsteps
 
 from schemas import keys
 from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
+from workers.broker_watch import BrokerWatch
 from workers.consumers.notifier import Notifier
 from workers.consumers.stream_consumer import CLAIM_IDLE_MS
 from workers.contract_drift import DriftMonitor
 from workers.failures.retry_scheduler import RetryScheduler
 from workers.housekeeping import PERIOD_MS
+from workers.local_work import LocalWork
+from workers.resources import Resources
 from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.store import Store
 
@@ -23,53 +30,75 @@ log = logging.getLogger("curbside.workers")
 
 
 class Timer(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Celery's hook: runs `Tick` in the worker's main process."""
-
-    requires = ("celery.worker.components:Timer",)
+    """Celery's hook: runs `Tick` in a thread, from before the worker connects to the broker until it stops."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self._entry: Any = None
+        self._stop = threading.Event()
 
     def start(self, parent: Any) -> None:
         """Start the timer."""
-        tick: Tick = parent.app.curbside_tick()
-        self._entry = parent.timer.call_repeatedly(PERIOD_SECONDS, tick.run_safely)
+        tick: Tick = parent.app.curbside_tick(parent.hostname)
+        threading.Thread(target=self._run, args=(tick,), name="timer", daemon=True).start()
 
     def stop(self, parent: Any) -> None:
         """Stop the timer."""
-        if self._entry is not None:
-            self._entry.cancel()
+        self._stop.set()
+
+    def _run(self, tick: "Tick") -> None:
+        while not self._stop.wait(PERIOD_SECONDS):
+            tick.run_safely()
 
 
 class Tick:
-    """Once a second: notifies every queue that has work and no consumer."""
+    """Once a second: notifies, or starts, every queue of this process that has work and no consumer."""
 
     def __init__(
-        self, store: Store, notifier: Notifier, scheduler: RetryScheduler, drift: DriftMonitor, handlers: Sequence[str]
+        self,
+        store: Store,
+        notifier: Notifier,
+        scheduler: RetryScheduler,
+        drift: DriftMonitor,
+        handlers: Sequence[str],
+        local: LocalWork,
+        watch: BrokerWatch,
     ) -> None:
         self._store, self._notifier, self._scheduler, self._drift = store, notifier, scheduler, drift
+        self._local, self._watch = local, watch
         self._queues = [keys.DISPATCH, *handlers]
-        self._streams = [keys.INBOX, *map(keys.todo, handlers)]
 
     def run_safely(self) -> None:
-        """Run once. A Valkey outage is logged; the next tick runs a second later."""
+        """Run once. Any error is logged; the next tick runs a second later."""
         try:
             self.run_once(int(time.time() * 1000))
         except UNAVAILABLE as error:
-            log.warning("timer: Valkey is unreachable (%s)", type(error).__name__)
+            self._store.outage.note(error)
+        except Exception:
+            log.exception("timer: it goes on")
 
     def run_once(self, now_ms: int) -> None:
-        """Notify queues that have unread or abandoned entries, or due work. Send due retries. Flush drift findings."""
-        waiting = self._store.backlog(self._streams, CLAIM_IDLE_MS)
-        queues = [queue for queue, waits in zip(self._queues, waiting, strict=True) if waits]
-        due = self._store.outbox_due_at()
-        if due is not None and due <= now_ms:
-            queues.append(DELIVER_QUEUE)
-        self._notifier.notify(queues)
+        """Notify queues that have unread or abandoned entries, or due work. Start due retries. Flush drift findings."""
+        queues = [queue for queue in self._queues if self._local.consumes(queue)]
+        streams = [keys.INBOX if queue == keys.DISPATCH else keys.todo(queue) for queue in queues]
+        waiting = self._store.backlog(streams, CLAIM_IDLE_MS)
+        due = [queue for queue, waits in zip(queues, waiting, strict=True) if waits]
+        if self._local.consumes(DELIVER_QUEUE):
+            due_ms = self._store.outbox_due_at()
+            due += [DELIVER_QUEUE] if due_ms is not None and due_ms <= now_ms else []
+        self._notifier.notify_or_start(due)
         self._scheduler.send_due()
         self._drift.flush()
-        if self._store.try_notify(HOUSEKEEP_QUEUE, PERIOD_MS):
+        if self._local.consumes(HOUSEKEEP_QUEUE) and self._store.try_notify(HOUSEKEEP_QUEUE, PERIOD_MS):
             self._notifier.send([HOUSEKEEP_QUEUE])
             # A worker that was killed between its commit and its notification may have left an alert without a due time.
             self._notifier.notify([DELIVER_QUEUE])
+        self._watch.look()
+        self._store.outage.over()
+        self._local.resume()
+
+
+def tick_of(resources: Resources, worker: str) -> Tick:
+    """The tick of a worker of that name."""
+    its = resources
+    watch = BrokerWatch(its.broker, its.store, worker)
+    return Tick(its.store, its.notifier, its.scheduler, its.drift, [each.name for each in its.handlers], its.local, watch)

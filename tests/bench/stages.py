@@ -23,6 +23,7 @@ from tests.bench.postgresql import Postgresql
 from tests.bench.report import Report
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.broker import Broker
 from workers.consumers.batch_size import DISPATCH_BATCH, MAX_CLAIM_CHECKS
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
@@ -31,6 +32,7 @@ from workers.event_decoder import EventDecoder
 from workers.handler import registered
 from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
+from workers.local_work import LocalWork
 from workers.valkey.connection import connect
 from workers.valkey.entries import events_in
 from workers.valkey.store import Store
@@ -98,7 +100,7 @@ def _working(report: Report, run: int, database: str, environment: dict[str, str
     clocked: Any = _Clocked(store, spent, "Valkey")
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
-    handlers, ledger, notifier = registered(), Ledger(settings), Notifier(celery, store)
+    handlers, ledger, notifier = registered(), Ledger(settings), Notifier(Broker(celery), store, LocalWork())
     ledger.migrate()
     relay = OutboxRelay(ledger, store, notifier, Channels(settings))
     drift: Any = _Clocked(DriftMonitor(store.client), spent, "drift")

@@ -22,6 +22,7 @@ from schemas.tasks import broker_options
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.app import tune_interpreter
+from workers.broker import Broker
 from workers.consumers.batch_size import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize
 from workers.consumers.notifier import Notifier
 from workers.consumers.stream_consumer import GroupMember, StreamConsumer
@@ -31,6 +32,7 @@ from workers.event_decoder import EventDecoder
 from workers.handler import registered
 from workers.handler_runner import HandlerRunner
 from workers.ledger.ledger import Ledger
+from workers.local_work import LocalWork
 from workers.valkey.connection import connect
 from workers.valkey.entries import Entry, events_in
 from workers.valkey.store import Store
@@ -51,7 +53,7 @@ def main(queue: str, consumer: str, most: int) -> Worked:
     store = Store(connect(settings.redis_url))
     celery = Celery("curbside", set_as_current=False)
     celery.conf.update(broker_options(settings.celery_broker_url))
-    notifier, handlers, ledger = Notifier(celery, store), registered(), Ledger(settings)
+    notifier, handlers, ledger = Notifier(Broker(celery), store, LocalWork()), registered(), Ledger(settings)
     seen_ms = milliseconds(settings.dedupe_window)
     dispatcher = Dispatcher(
         store, notifier, Router(handlers), decoder=EventDecoder.of(settings), seen_ms=seen_ms, drift=DriftMonitor(store.client)

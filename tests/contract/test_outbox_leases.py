@@ -32,7 +32,9 @@ DELIVER = """
 import sys
 from celery import Celery
 from tests.support.settings import make_settings
+from workers.broker import Broker
 from workers.consumers.notifier import Notifier
+from workers.local_work import LocalWork
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.ledger.ledger import Ledger
@@ -41,7 +43,7 @@ from workers.valkey.store import Store
 database, valkey, url, secret = sys.argv[1:]
 settings = make_settings(DATABASE_URL=database, ALERT_WEBHOOK_URL=url, ALERT_WEBHOOK_SECRET=secret)
 store, celery = Store(connect(valkey)), Celery("test", broker="memory://", set_as_current=False)
-OutboxRelay(Ledger(settings), store, Notifier(celery, store), Channels(settings)).run()
+OutboxRelay(Ledger(settings), store, Notifier(Broker(celery), store, LocalWork()), Channels(settings)).run()
 """
 
 

@@ -17,7 +17,9 @@ from tests.support.settings import LOOPBACK, make_settings
 from tests.support.waiting import wait_for
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.broker import Broker
 from workers.consumers.notifier import Notifier
+from workers.local_work import LocalWork
 from workers.valkey.connection import connect
 from workers.valkey.store import Store
 
@@ -94,7 +96,8 @@ class AlertWorker:
         self.now = datetime.now(UTC) + timedelta(seconds=10)  # later than everything the test writes
         self._client = connect(valkey_url)
         self.store, self.channels = Store(self._client), Channels(make_settings(**environment))
-        notifier = Notifier(Celery("test", broker="memory://", set_as_current=False), self.store)
+        broker = Broker(Celery("test", broker="memory://", set_as_current=False))
+        notifier = Notifier(broker, self.store, LocalWork())
         self.relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, self.channels, lambda: self.now)
         self.run = self.relay.run
 

@@ -21,6 +21,7 @@ from tests.support.event_sums import Sums, sums
 from tests.support.ledger_fixture import HANDLERS, LedgerFixture, open_ledger_fixture
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.broker import Broker
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
 from workers.dispatcher import Dispatcher, Router, undecodable_failure
@@ -30,6 +31,7 @@ from workers.failures.retry_scheduler import RetryScheduler
 from workers.handler import Event, Handler, RetryPolicy, UnitOfWork
 from workers.handler_runner import HandlerRunner
 from workers.ledger.tables import metadata
+from workers.local_work import LocalWork
 from workers.replay import Replay
 from workers.resources import Resources
 from workers.retry_executor import RetryExecutor
@@ -73,8 +75,9 @@ class SteppedDeployment:
         celery = Celery("test", broker="memory://", set_as_current=False)
         for name in (keys.DISPATCH, *(each.name for each in handlers)):
             celery.task(_nothing, name=retry_task_name(name), shared=False)
-        notifier = Notifier(celery, self.store)
-        self.scheduler = RetryScheduler(celery, self.failures)
+        broker, local = Broker(celery), LocalWork()
+        notifier = Notifier(broker, self.store, local)
+        self.scheduler = RetryScheduler(broker, self.failures, local)
         self.drift = DriftMonitor(self.client)
         self._dispatcher = Dispatcher(
             self.store, notifier, Router(handlers), decoder=EventDecoder(self.zone), seen_ms=self.seen_ms, drift=self.drift
@@ -87,7 +90,7 @@ class SteppedDeployment:
             for each in handlers
         }
         resources = Resources(
-            ledger_fixture.settings, handlers, self.store, notifier, self.failures, self.scheduler, self.drift
+            ledger_fixture.settings, handlers, self.store, broker, local, notifier, self.failures, self.scheduler, self.drift
         )
         self.executor = RetryExecutor(resources, ledger_fixture.ledger, self._relay)
         self._now_ms = int(time.time() * 1000)

@@ -14,9 +14,11 @@ from schemas.events import Provider
 from schemas.tasks import broker_options, queue_name
 from tests.support.event_sums import BUILT_IN, Sums, sums
 from tests.support.valkey_servers import broker_of
+from workers.broker import Broker
 from workers.consumers.notifier import Notifier
 from workers.failures.failure_store import FailureStore
 from workers.failures.retry_scheduler import RetryScheduler
+from workers.local_work import LocalWork
 from workers.valkey.connection import connect
 from workers.valkey.entries import Entry
 from workers.valkey.store import Store
@@ -33,8 +35,9 @@ class WorkerParts:
         self.store = Store(self.client)
         self._celery = Celery("curbside", set_as_current=False)
         self._celery.conf.update(broker_options(broker_of(url)))
-        self.notifier = Notifier(self._celery, self.store)
-        self.scheduler = RetryScheduler(self._celery, FailureStore(self.client))
+        self.broker, self.local = Broker(self._celery), LocalWork()
+        self.notifier = Notifier(self.broker, self.store, self.local)
+        self.scheduler = RetryScheduler(self.broker, FailureStore(self.client), self.local)
         self._broker = redis.Redis.from_url(broker_of(url))
 
     def append(self, *bodies: bytes, provider: str = Provider.INSTACART) -> list[str]:
@@ -61,10 +64,13 @@ class WorkerParts:
 
     def notifications(self, queue: str) -> int:
         """The number of a queue's notifications that wait at the broker."""
+        self.broker.flush()
         return int(self._broker.llen(f"curbside:{queue_name(queue)}"))
 
     def close(self) -> None:
         """Close the connections."""
+        self.local.close()
+        self.broker.close()
         self._broker.close()
         self.client.close()
         self._celery.close()

@@ -82,18 +82,18 @@ def test_bodies_far_apart_in_the_inbox_are_loaded(worker_parts: WorkerParts) -> 
 
 
 def test_a_queue_is_notified_once_until_the_notification_is_received(worker_parts: WorkerParts) -> None:
-    assert worker_parts.store.queues_to_notify(["a", "b"]) == ["a", "b"]
-    assert worker_parts.store.queues_to_notify(["b", "c"]) == ["c"]
+    assert worker_parts.store.queues_to_notify(["a", "b"]) == (["a", "b"], [])
+    assert worker_parts.store.queues_to_notify(["b", "c"]) == (["c"], [])
     worker_parts.store.clear_notified("b")
-    assert worker_parts.store.queues_to_notify(["a", "b", "c"]) == ["b"]
-    assert worker_parts.store.queues_to_notify([]) == []
+    assert worker_parts.store.queues_to_notify(["a", "b", "c"]) == (["b"], [])
+    assert worker_parts.store.queues_to_notify([]) == ([], [])
 
 
 def test_a_queue_with_a_waiting_consumer_is_not_notified(worker_parts: WorkerParts) -> None:
     assert worker_parts.store.set_waiter_flag("a", "me", 60_000)
-    assert worker_parts.store.queues_to_notify(["a", "b"]) == ["b"]
+    assert worker_parts.store.queues_to_notify(["a", "b"]) == (["b"], [])
     worker_parts.store.clear_waiter_flag("a", "me")
-    assert worker_parts.store.queues_to_notify(["a", "b"]) == ["a"]
+    assert worker_parts.store.queues_to_notify(["a", "b"]) == (["a"], [])
 
 
 def test_a_waiter_flag_belongs_to_one_worker_and_expires_after_its_death(worker_parts: WorkerParts) -> None:

@@ -33,7 +33,7 @@ def test_entries_that_arrive_in_the_idle_wait_are_handled_without_a_notification
     real_consumer_bench.start(real_consumer_bench.consumer())
     for _ in range(3):
         wait_for(real_consumer_bench.has_waiter_flag, what="the sign")
-        assert real_consumer_bench.parts.store.queues_to_notify([NAME]) == []
+        assert real_consumer_bench.parts.store.queues_to_notify([NAME]) == ([], [])
         entry_id = real_consumer_bench.append()
         wait_for(lambda entry_id=entry_id: real_consumer_bench.is_done(entry_id), what="the entry to be handled")  # type: ignore[misc]
     assert real_consumer_bench.parts.notifications(NAME) == 0
@@ -47,7 +47,7 @@ def test_a_consumer_that_is_just_ending_leaves_no_entry_behind(
     queue = consumer_bench.consumer()
     for number in range(150):
         entry_id = consumer_bench.append()
-        if consumer_bench.parts.store.queues_to_notify([NAME]):
+        if consumer_bench.parts.store.queues_to_notify([NAME])[0]:
             consumer_bench.start(queue)
         wait_for(lambda entry_id=entry_id: consumer_bench.is_done(entry_id), 5, f"entry {number} to be handled")  # type: ignore[misc]
     assert consumer_bench.work.most_at_once == 1
@@ -60,7 +60,7 @@ def test_two_workers_that_start_and_end_leave_no_entry_behind(
     queues = [consumer_bench.consumer("one"), consumer_bench.consumer("two")]
     for number in range(100):
         entry_id = consumer_bench.append()
-        if consumer_bench.parts.store.queues_to_notify([NAME]):
+        if consumer_bench.parts.store.queues_to_notify([NAME])[0]:
             consumer_bench.start(queues[number % 2])
         wait_for(lambda entry_id=entry_id: consumer_bench.is_done(entry_id), 5, f"entry {number} to be handled")  # type: ignore[misc]
 
@@ -190,7 +190,7 @@ def test_a_valkey_outage_is_logged_and_work_continues_after_it(
         thread.join(10)
         queue.run()
     assert not thread.is_alive()
-    assert caplog.text.count("queue refunds: Valkey is unreachable") == 2
+    assert caplog.text.count("Valkey is unreachable") == 1, "it is said once"
     real_valkey.start()
     entry_id = real_consumer_bench.append()
     queue.run()

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from celery import Celery
 
 from schemas import keys
-from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE, broker_options
+from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
 from tests.support.event_sums import BUILT_IN
 from tests.support.settings import LOOPBACK
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 from tests.support.worker_parts import WorkerParts, status
 from workers import timer as timer_module
-from workers.consumers.notifier import Notifier
+from workers.broker_watch import BrokerWatch
 from workers.contract_drift import DriftMonitor
 from workers.timer import Tick
 
@@ -27,7 +26,12 @@ NOW_MS = 1_000_000
 def tick_of(worker_parts: WorkerParts) -> Tick:
     """A timer that has just seen to the periodic jobs."""
     worker_parts.store.try_notify(HOUSEKEEP_QUEUE, 60_000)
-    return Tick(worker_parts.store, worker_parts.notifier, worker_parts.scheduler, DriftMonitor(worker_parts.client), BUILT_IN)
+    return new_tick(worker_parts)
+
+
+def new_tick(its: WorkerParts) -> Tick:
+    watch = BrokerWatch(its.broker, its.store, "one@test")
+    return Tick(its.store, its.notifier, its.scheduler, DriftMonitor(its.client), BUILT_IN, its.local, watch)
 
 
 def notifications(worker_parts: WorkerParts) -> list[str]:
@@ -87,9 +91,7 @@ def test_housekeeping_and_the_outbox_check_are_scheduled_once_for_all_workers(
     worker_parts: WorkerParts,
 ) -> None:
     for _ in range(3):
-        Tick(
-            worker_parts.store, worker_parts.notifier, worker_parts.scheduler, DriftMonitor(worker_parts.client), BUILT_IN
-        ).run_once(NOW_MS)
+        new_tick(worker_parts).run_once(NOW_MS)
     assert notifications(worker_parts) == [DELIVER_QUEUE, HOUSEKEEP_QUEUE]
     assert worker_parts.notifications(HOUSEKEEP_QUEUE) == worker_parts.notifications(DELIVER_QUEUE) == 1
 
@@ -101,7 +103,7 @@ def test_a_valkey_outage_is_logged_and_checked_again(
     real_valkey.stop()
     with caplog.at_level(logging.WARNING):
         tick.run_safely()
-    assert "timer: Valkey is unreachable" in caplog.text
+    assert "Valkey is unreachable (ConnectionError): work waits for it" in caplog.text
     real_valkey.start()
     real_worker_parts.append(status("a"))
     tick.run_safely()
@@ -123,22 +125,3 @@ def hanging_up() -> Iterator[tuple[str, list[object]]]:
         yield f"redis://{LOOPBACK}:{server.server_address[1]}/0", came
         server.shutdown()
         thread.join()
-
-
-def test_a_broker_outage_is_logged_with_at_most_two_attempts_for_each_notification(
-    worker_parts: WorkerParts, caplog: pytest.LogCaptureFixture
-) -> None:
-    celery = Celery("curbside", set_as_current=False)
-    worker_parts.append(status("a"))
-    with hanging_up() as (broker, came):
-        celery.conf.update(broker_options(broker))
-        Tick(
-            worker_parts.store,
-            Notifier(celery, worker_parts.store),
-            worker_parts.scheduler,
-            DriftMonitor(worker_parts.client),
-            BUILT_IN,
-        ).run_once(NOW_MS)
-    assert 3 <= len(came) <= 6, "three notifications, none of which is worth waiting for"
-    assert "notification of dispatch not sent: ConnectionError; a timer sends it again" in caplog.text
-    celery.close()

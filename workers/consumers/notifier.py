@@ -1,27 +1,35 @@
-"""Sends notifications: Celery messages that start a queue's task. A lost one is sent again within about a second."""
+"""Sends notifications: Celery messages that start a queue's task. If one is not answered or not sent, the work starts anyway."""
 
-import logging
 from collections.abc import Sequence
-
-from celery import Celery
-from kombu.exceptions import OperationalError
+from functools import partial
 
 from schemas.processes import NOTIFICATION_EXPIRES_SECONDS
-from schemas.tasks import queue_name, task_name
+from schemas.tasks import task_name
+from workers.broker import Broker
+from workers.local_work import LocalWork
 from workers.valkey.store import Store
-
-log = logging.getLogger("curbside.workers")
 
 
 class Notifier:
-    """Notifies queues. If the broker does not answer, that is logged, and the timers notify again."""
+    """Notifies queues. While the broker is away, it starts the queues of this process itself, and other workers start theirs."""
 
-    def __init__(self, celery: Celery, store: Store) -> None:
-        self._celery, self._store = celery, store
+    def __init__(self, broker: Broker, store: Store, local: LocalWork) -> None:
+        self._broker, self._store, self._local = broker, store, local
 
     def notify(self, queues: Sequence[str]) -> None:
-        """Notify the queues that no consumer waits on and that were not notified a moment ago."""
-        self.send(self._store.queues_to_notify(queues))
+        """Notify the queues that no consumer waits on. Start those whose last notification nobody has answered."""
+        to_notify, unanswered = self._store.queues_to_notify(queues)
+        self.send(to_notify)
+        for queue in unanswered:
+            self._local.start(queue)
+
+    def notify_or_start(self, queues: Sequence[str]) -> None:
+        """Notify the queues of this process that have work, or start them if the broker is away."""
+        if self._broker.away is None:
+            self.notify(queues)
+        else:
+            for queue in queues:
+                self._local.start(queue)
 
     def notify_another(self, queue: str) -> None:
         """A batch was full: let a second worker start beside this one."""
@@ -31,9 +39,5 @@ class Notifier:
     def send(self, queues: Sequence[str]) -> None:
         """Send the notifications of queues that are already marked as notified."""
         for queue in queues:
-            try:
-                self._celery.send_task(task_name(queue), queue=queue_name(queue), expires=NOTIFICATION_EXPIRES_SECONDS)
-            except OperationalError as error:
-                log.warning(
-                    "notification of %s not sent: %s; a timer sends it again", queue, type(error.__cause__ or error).__name__
-                )
+            unsent = partial(self._local.start, queue)
+            self._broker.send(task_name(queue), queue, unsent, expires=NOTIFICATION_EXPIRES_SECONDS)

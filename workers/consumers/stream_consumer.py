@@ -74,19 +74,27 @@ class StreamConsumer:
         self._has_inherited = True
         """Whether pending entries may be of an earlier process of this name, which ended while it worked on them."""
         self._is_noted = False
+        self.was_interrupted = False
+        """An outage of Valkey ended the last run; entries that it had read may be unfinished."""
 
     def run(self) -> None:
         """Work until the stream is empty, the time is up or the worker stops."""
-        if not self._flight.try_start():
+        try:
+            if not self._flight.try_start():
+                self._store.limit_notified(self.name)
+                return
+        except UNAVAILABLE:
             return
         try:
+            self.was_interrupted = False
             while True:
                 self._work()
                 if self._flight.try_finish():
                     return
         except UNAVAILABLE as error:
+            self.was_interrupted = True
             self._flight.abort()
-            log.warning("queue %s: Valkey is unreachable (%s); a timer notifies again", self.name, type(error).__name__)
+            self._store.outage.note(error)
         except BaseException:
             self._flight.abort()
             raise

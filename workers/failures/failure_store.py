@@ -46,7 +46,7 @@ class FailureStore:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._take = scripts.load(client, "retry_take")
+        self._take, self._begin = scripts.load(client, "retry_take"), scripts.load(client, "retry_begin")
         self._change, self._applied = (scripts.load(client, "commit", name) for name in ("failure_change", "failure_applied"))
         self._decoded = scripts.load(client, "commit", "seen", "unrecognised", "failure_decoded")
 
@@ -83,9 +83,16 @@ class FailureStore:
         pipeline.zrem(keys.IN_FLIGHT, field)
         pipeline.execute()
 
-    def is_in_flight(self, failure: Failure) -> bool:
-        """Whether the failure is leased for a retry. A message that arrives after it was resolved finds it is not."""
-        return self._client.zscore(keys.IN_FLIGHT, failure.field) is not None
+    def begin(self, failure: Failure, now_ms: int) -> bool:
+        """Begin the attempt of a leased failure, and lease it anew. False if it has no lease, or another attempt has begun."""
+        return bool(self._begin([keys.IN_FLIGHT], [failure.field, now_ms, LEASE_MS]))
+
+    def not_begun(self, failures: Sequence[Failure]) -> list[Failure]:
+        """Those of the leased failures whose attempt has not begun."""
+        if not failures:
+            return []
+        ends: Any = self._client.zmscore(keys.IN_FLIGHT, [failure.field for failure in failures])
+        return [failure for failure, end in zip(failures, ends, strict=True) if end is not None and end.is_integer()]
 
     def retry(self, handler: str, event_id: str, now_ms: int, of_task: str | None = None) -> Failure:
         """Retry a dead or discarded failure at once, as a new task. Raises `FailureNotFoundError`.

@@ -1,6 +1,7 @@
 """Sends a Celery task for each failed event that is due for its next attempt.
 
-The failure store decides what is due; the message only starts the attempt. A lost message is sent again after its lease.
+The failure store decides what is due; the message only starts the attempt, and expires with its lease. If it is not sent, or no
+attempt has begun a moment later, this process makes the attempt itself. The lease has one attempt, whoever begins it.
 """
 
 import logging
@@ -8,14 +9,15 @@ import re
 import time
 
 import msgspec
-from celery import Celery
 from celery.utils.saferepr import saferepr
-from kombu.exceptions import OperationalError
 
 from schemas.failures import Failure
+from schemas.processes import UNANSWERED_MS
 from schemas.sanitizing import sanitize
-from schemas.tasks import RETRY_QUEUE, queue_name, retry_task_name
-from workers.failures.failure_store import FailureStore
+from schemas.tasks import RETRY_QUEUE, retry_task_name
+from workers.broker import Broker
+from workers.failures.failure_store import LEASE_MS, FailureStore
+from workers.local_work import LocalWork
 
 NO_HANDLER_PAUSE_MS = 60_000
 """How long a failure waits if this release has no such handler."""
@@ -27,30 +29,43 @@ log = logging.getLogger("curbside.workers")
 
 
 class RetryScheduler:
-    """Sends a Celery task for each failed event that is due."""
+    """Starts the retry of each failed event that is due."""
 
-    def __init__(self, celery: Celery, failures: FailureStore) -> None:
-        self._celery, self._failures = celery, failures
+    def __init__(self, broker: Broker, failures: FailureStore, local: LocalWork) -> None:
+        self._broker, self._failures, self._local = broker, failures, local
+        self._sent = dict[str, tuple[int, Failure]]()
+        """When each message was sent, by the failure's field, in epoch milliseconds."""
 
     def send_due(self) -> None:
-        """Send the tasks of failures that are due, at most `MAX_IN_FLIGHT` at once."""
+        """Start the retries that are due, at most `MAX_IN_FLIGHT` at once. A process that does not work them leaves them."""
+        if not self._local.consumes(RETRY_QUEUE):
+            return
+        self._start_unanswered()
         for failure in self._failures.take_due(now_ms()):
-            if retry_task_name(failure.handler) in self._celery.tasks:
+            if self._broker.knows(retry_task_name(failure.handler)):
                 self._send(failure)
             else:
                 self._postpone(failure)
 
     def _send(self, failure: Failure) -> None:
-        try:
-            self._celery.send_task(
-                retry_task_name(failure.handler),
-                kwargs={"event_id": failure.event_id},
-                kwargsrepr=shown_kwargs(failure),
-                task_id=failure.task_id,
-                queue=queue_name(RETRY_QUEUE),
-            )
-        except OperationalError as error:
-            log.warning("retry of %s not sent: %s; it will be sent again", failure.field, type(error).__name__)
+        self._sent[failure.field] = now_ms(), failure
+        self._broker.send(
+            retry_task_name(failure.handler),
+            RETRY_QUEUE,
+            lambda: self._local.start_retry(failure.handler, failure.event_id),
+            kwargs={"event_id": failure.event_id},
+            kwargsrepr=shown_kwargs(failure),
+            task_id=failure.task_id,
+            expires=LEASE_MS / 1000,
+        )
+
+    def _start_unanswered(self) -> None:
+        """Make the attempts whose message nobody has taken for a while."""
+        late = [failure for at, failure in list(self._sent.values()) if at + UNANSWERED_MS <= now_ms()]
+        for failure in late:
+            self._sent.pop(failure.field, None)
+        for failure in self._failures.not_begun(late):
+            self._local.start_retry(failure.handler, failure.event_id)
 
     def _postpone(self, failure: Failure) -> None:
         """Postpone a failure whose handler this release does not have: it must not block those that can be retried."""

@@ -11,6 +11,7 @@ from redis import Redis
 from schemas import keys
 from schemas.stream_groups import GroupState, StreamId, group_state
 from workers.valkey import scripts
+from workers.valkey.connection import UNAVAILABLE
 
 
 def has_work(info: Any, groups: Any, stale: Any) -> bool:
@@ -19,7 +20,7 @@ def has_work(info: Any, groups: Any, stale: Any) -> bool:
     The arguments are the replies of XINFO STREAM, XINFO GROUPS and XPENDING … IDLE; an error reply may be among them.
     """
     for reply in (info, groups):
-        if isinstance(reply, redis.ResponseError):  # no stream yet
+        if isinstance(reply, redis.ResponseError) and not isinstance(reply, UNAVAILABLE):  # no stream yet
             return False
         if isinstance(reply, Exception):
             raise reply

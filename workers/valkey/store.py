@@ -13,11 +13,12 @@ import redis
 
 from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
-from schemas.processes import NOTIFY_INTERVAL_MS
+from schemas.processes import NOTIFICATION_LIFETIME_MS, NOTIFY_INTERVAL_MS, UNANSWERED_MS
 from workers.valkey import scripts
 from workers.valkey.backlog import has_work
 from workers.valkey.entries import BATCH, Batch, Bodies, Entry, entries_of, pairs_of
 from workers.valkey.group_reader import GroupReader
+from workers.valkey.outage_log import OutageLog
 
 
 class Routed(NamedTuple):
@@ -43,6 +44,7 @@ class Store(GroupReader):
 
     def __init__(self, client: redis.Redis) -> None:
         super().__init__(client)
+        self.outage = OutageLog("Valkey")
         self._route = scripts.load(client, "commit", "seen", "unrecognised", "route")
         self._ack_batch = scripts.load(client, "commit", "ack_batch")
         self._bodies, self._notify = (scripts.load(client, name) for name in ("bodies", "notify"))
@@ -71,7 +73,7 @@ class Store(GroupReader):
         place = {route: number for number, route in enumerate(routes, 1)}
         unknown = [(number, each.unrecognised_name) for number, each in enumerate(decoded, 1) if each.unrecognised_name]
         read = batch or Batch()
-        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, NOTIFY_INTERVAL_MS]
+        args: list[Any] = [keys.GROUP, keys.SEEN_PREFIX, seen_ms, NOTIFICATION_LIFETIME_MS]
         args += (BATCH, read.taken_over or b"", read.consumer)
         args += (len(handlers), *handlers, len(routes), *routes, len(decoded))
         args += [each.event_id for each in decoded]
@@ -125,22 +127,26 @@ class Store(GroupReader):
             found.failures = int(failures or 0)
         return found
 
-    def queues_to_notify(self, queues: Sequence[str]) -> list[str]:
-        """The queues that need a notification: no consumer waits, and none was sent a moment ago. Marks them as notified."""
+    def queues_to_notify(self, queues: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The queues that need a notification, which are marked as notified, and those whose last one nobody has answered."""
         if not queues:
-            return []
-        reply: Any = self._notify(
-            [key for queue in queues for key in (keys.waiter(queue), keys.notified(queue))], [NOTIFY_INTERVAL_MS]
-        )
-        return [queues[place - 1] for place in reply]
+            return [], []
+        flags = [key for queue in queues for key in (keys.waiter(queue), keys.notified(queue))]
+        reply: Any = self._notify(flags, [NOTIFICATION_LIFETIME_MS, UNANSWERED_MS, NOTIFY_INTERVAL_MS])
+        to_notify, unanswered = ([queues[place - 1] for place in places] for places in reply)
+        return to_notify, unanswered
 
-    def try_notify(self, queue: str, once_in_ms: int = NOTIFY_INTERVAL_MS) -> bool:
-        """Whether a notification may be sent although a consumer waits: at most one in a while. Marks the queue as notified."""
+    def try_notify(self, queue: str, once_in_ms: int = NOTIFICATION_LIFETIME_MS) -> bool:
+        """Whether a notification may be sent although a consumer waits: no unanswered one is. Marks the queue as notified."""
         return bool(self.client.set(keys.notified(queue), 1, nx=True, px=once_in_ms))
 
     def clear_notified(self, queue: str) -> None:
         """A task has started: the next call for work needs a notification of its own."""
         self.client.delete(keys.notified(queue))
+
+    def limit_notified(self, queue: str) -> None:
+        """A task has found the queue running: the notification is answered, and the next one may be sent in a while."""
+        self.client.pexpire(keys.notified(queue), NOTIFY_INTERVAL_MS)
 
     def set_waiter_flag(self, queue: str, owner: str, lifetime_ms: int) -> bool:
         """Set or renew the waiter flag: a consumer waits on the queue's stream. False if another consumer holds it."""
