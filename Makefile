@@ -17,7 +17,7 @@ ifneq ($(INSTALLED_IN),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help run demo test lint fmt lock bench fuzz strangers picture setup
+.PHONY: help run demo test lint fmt lock bench fuzz strangers chaos picture setup
 
 help: ## say what each command does
 	@echo "Usage: make COMMAND [ARGS=\"...\"] [PYTHON=python3.12]"
@@ -50,6 +50,9 @@ fuzz: $(STAMP) ## random and damaged bodies through the decoders for 30 s; ARGS=
 
 strangers: $(STAMP) ## attack an ingress of its own: ARGS="broken --requests 1000000 --seed 1", ARGS="idle --connections 10000"
 	@$(BIN)/python -m tests.strangers $(ARGS)
+
+chaos: $(STAMP) ## run a deployment under load and faults, and check it from outside: ARGS="--seconds 60 --seed 7 --faults 20 --rate 300"
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 picture: $(STAMP) ## make the README's picture of Flower again, with Debian's chromium
 	@$(BIN)/python -m tests.e2e.picture

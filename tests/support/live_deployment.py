@@ -58,7 +58,13 @@ class Program:
         self._started_at = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                self._command, cwd=self._cwd, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                self._command,
+                cwd=self._cwd,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,  # Ctrl-C is for whoever started it
             )
 
     def terminate(self) -> None:

@@ -58,6 +58,11 @@ class PostgresqlServer:
         """The SQLAlchemy URL of a database."""
         return f"postgresql+psycopg://postgres@/{database}?host={self._folder / 'data'}"
 
+    def close(self) -> None:
+        """Stop it and keep its data."""
+        self._server.stop()
+        atexit.unregister(self._server._cleanup)
+
     def discard(self) -> None:
         """Stop it and delete its data."""
         self._server.stop()

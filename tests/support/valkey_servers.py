@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,11 +30,11 @@ _START_SECONDS = 15.0
 class RealValkey:
     """A Valkey server process with the durability that production needs: `appendonly yes`, `appendfsync always`.
 
-    `program`: another that takes the same options, such as Redis; None for the embedded one.
+    `program`: another that takes the same options, such as Redis; None for the embedded one. `more`: further arguments.
     """
 
-    def __init__(self, program: str | None = None) -> None:
-        self.program = program or get_binary_path()
+    def __init__(self, program: str | None = None, more: Sequence[str] = ()) -> None:
+        self.program, self._more = program or get_binary_path(), more
         self.port = free_port()
         self.url = f"redis://{LOOPBACK}:{self.port}/0"
         self.folder = Path(tempfile.mkdtemp(prefix="curbside-valkey-"))
@@ -65,7 +65,7 @@ class RealValkey:
             "logfile": self.folder / "log",
         }
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-        self._process = subprocess.Popen([self.program, *arguments], stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen([self.program, *arguments, *self._more], stdin=subprocess.DEVNULL, process_group=0)
         wait_for(self._answers, _START_SECONDS, f"Valkey to answer on port {self.port}")
 
     def stop(self) -> None:
