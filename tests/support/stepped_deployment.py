@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 
 from schemas import keys
@@ -65,11 +66,13 @@ class FailingHandler:
 
 
 class SteppedDeployment:
-    """Dispatcher, handler runners and retry executor over these handlers."""
+    """Dispatcher, handler runners and retry executor over these handlers. `client`: another than the workers' own."""
 
-    def __init__(self, url: str, ledger_fixture: LedgerFixture, handlers: Sequence[Handler]) -> None:
+    def __init__(
+        self, url: str, ledger_fixture: LedgerFixture, handlers: Sequence[Handler], client: redis.Redis | None = None
+    ) -> None:
         self.handlers, self.ledger_fixture = tuple(handlers), ledger_fixture
-        self.client = connect(url)
+        self.client = client or connect(url)
         self.store, self.failures = Store(self.client), FailureStore(self.client)
         self.zone, self.seen_ms = ledger_fixture.settings.store_timezone, milliseconds(ledger_fixture.settings.dedupe_window)
         celery = Celery("test", broker="memory://", set_as_current=False)
@@ -131,6 +134,10 @@ class SteppedDeployment:
         for name, handle in self._handles.items():
             for entries in self._read_all(keys.todo(name)):
                 handle.process(entries)
+
+    def process_inbox(self, entries: Sequence[Entry]) -> None:
+        """Dispatch these entries of the inbox."""
+        self._dispatcher.process(entries)
 
     def process(self, handler: str, entries: Sequence[Entry]) -> None:
         """Handle these claim checks of a handler."""
