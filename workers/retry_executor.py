@@ -52,6 +52,8 @@ class RetryExecutor:
             self._scheduler.send_due()
         except UNAVAILABLE as error:  # it is retried after its lease
             shown = shown or _retry("Valkey is unreachable", type(error)(), now_ms() + LEASE_MS)
+        except DependencyUnavailableError as error:  # nor could it be postponed
+            shown = shown or _retry(f"{error} is unreachable", DependencyUnavailableError(str(error)), now_ms() + LEASE_MS)
         if shown is not None:
             raise shown
 

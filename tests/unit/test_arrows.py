@@ -64,7 +64,8 @@ FLOORS = {
         {"settings"},
     ),
     "workers": (
-        {"errors", "valkey"},
+        {"errors"},
+        {"valkey"},
         {"consumers", "contract_drift", "event_decoder", "failures", "ledger"},
         {"alerts", "handler", "housekeeping", "monitoring"},
         {"dispatcher", "handlers", "resources", "testing", "timer"},

@@ -6,6 +6,7 @@ dispatchers never have to start over.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
@@ -35,7 +36,8 @@ class Store:
         self._route = scripts.load(client, "commit", "seen", "unrecognised", "route")
         self._ack_batch = scripts.load(client, "commit", "ack_batch")
         self._bodies, self._notify = (scripts.load(client, name) for name in ("bodies", "notify"))
-        self._idle_consumers, self._finish = scripts.load(client, "idle_consumers"), scripts.load(client, "commit", "finish")
+        self._finish, self._orphans = (scripts.load(client, "commit", name) for name in ("finish", "orphans"))
+        self._idle_consumers = scripts.load(client, "idle_consumers")
 
     def ensure_groups(self, streams: Sequence[str]) -> None:
         """Create the missing consumer groups at 0, so that they also read what was appended before."""
@@ -172,11 +174,12 @@ class Store:
             self.client.delete(keys.waiter(queue))
 
     def note_unreachable(self, queue: str, what: str) -> None:
-        """Record for `curbside status` what a queue's work cannot reach."""
+        """Record for `curbside status` what a queue's work cannot reach, if Valkey lets us."""
         pipeline = self.client.pipeline(transaction=True)
         pipeline.hset(keys.UNREACHABLE, queue, what)
         pipeline.expire(keys.UNREACHABLE, 600)
-        pipeline.execute()
+        with suppress(redis.ResponseError):
+            pipeline.execute()
 
     def note_reachable(self, queue: str) -> None:
         """Remove the record of `note_unreachable`."""
@@ -222,6 +225,11 @@ class Store:
     def trim_inbox(self, first_kept: str) -> None:
         """Trim older entries. The trim is approximate: Valkey removes whole nodes, which is cheap."""
         self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
+
+    def recover_orphans(self, stream: str, idle_ms: int) -> int:
+        """Make claim checks pending again that were lost with their consumer, idle for `idle_ms`. Returns how many they were."""
+        reply: Any = self._orphans([stream, keys.COUNTERS], [keys.GROUP, "recovered", idle_ms])
+        return int(reply)
 
     def remove_idle_consumers(self, stream: str, idle_ms: int) -> None:
         """Remove consumers that have been idle for `idle_ms` and have no pending entries, in one atomic step."""
