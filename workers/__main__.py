@@ -15,6 +15,8 @@ from schemas.settings import SettingError, load
 from workers.app import WorkerRole, create_app, queues_of
 from workers.errors import HandlerError
 from workers.handler import registered
+from workers.valkey.connection import connect
+from workers.valkey.rights import MissingRightsError, check_rights
 
 _HELP = """\
 Run one worker process until SIGTERM or Ctrl-C. It then finishes its current batches and leaves the rest to other workers.
@@ -43,7 +45,9 @@ def main() -> int:
         settings = load(os.environ)
         app = create_app(settings)
         queues = queues_of(registered(settings.handler_modules), WorkerRole(given.role))
-    except (SettingError, HandlerError) as error:
+        with connect(settings.redis_url) as client:
+            check_rights(client)
+    except (SettingError, HandlerError, MissingRightsError) as error:
         print(sanitize_lines(str(error)), file=sys.stderr)
         return WRONG_SET_UP
     name = host_format(given.name or f"{given.role}@%h")

@@ -34,6 +34,13 @@ class ValkeyRefusesError(redis.ResponseError):
         self.code = code
 
 
+class ScriptStoppedError(DependencyUnavailableError):
+    """Valkey refused a command of a script, as when a right was taken from its user. What the script had begun is finished later.
+
+    `str()` names Valkey, the script and the command.
+    """
+
+
 class PermanentError(Exception):
     """A handler refuses this event, now and at every later attempt. Operators are shown `str()`."""
 

@@ -1,4 +1,4 @@
-"""Housekeeping: trims the inbox, removes idle consumers, detects missing fields. One worker runs it every half minute."""
+"""Housekeeping: trims the inbox, removes idle consumers, finds lost claim checks, detects missing fields. One worker runs it every half minute."""
 
 import logging
 import time
@@ -38,6 +38,10 @@ class Housekeeping:
             self._store.trim_inbox(f"{limit[0]}-{limit[1]}")
         for stream in streams:
             self._store.remove_idle_consumers(stream, IDLE_CONSUMER_MS)
+            if stream != keys.INBOX and (orphans := self._store.recover_orphans(stream, IDLE_CONSUMER_MS)):
+                log.warning(
+                    "%d claim checks of %s were lost with a consumer that was deleted; they are handled now", orphans, stream
+                )
         note_missing(self._store.client, int(time.time() * 1000))
 
     def trim_limit(self, now_ms: int) -> StreamId | None:

@@ -55,6 +55,8 @@ class RetryExecutor:
             shown = shown or _retry(
                 f"Valkey is unreachable ({cause_of(error)})", DependencyUnavailableError("Valkey"), now_ms() + LEASE_MS
             )
+        except DependencyUnavailableError as error:  # nor could it be postponed
+            shown = shown or _retry(f"{error} is unreachable", DependencyUnavailableError(str(error)), now_ms() + LEASE_MS)
         if shown is not None:
             raise shown
 

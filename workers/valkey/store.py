@@ -7,6 +7,7 @@ dispatchers never have to start over.
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
@@ -48,7 +49,8 @@ class Store(GroupReader):
         self._route = scripts.load(client, "commit", "seen", "unrecognised", "route")
         self._ack_batch = scripts.load(client, "commit", "ack_batch")
         self._bodies, self._notify = (scripts.load(client, name) for name in ("bodies", "notify"))
-        self._idle_consumers, self._finish = scripts.load(client, "idle_consumers"), scripts.load(client, "commit", "finish")
+        self._finish, self._orphans = (scripts.load(client, "commit", name) for name in ("finish", "orphans"))
+        self._idle_consumers = scripts.load(client, "idle_consumers")
 
     def ensure_groups(self, streams: Sequence[str]) -> None:
         """Create the missing consumer groups at 0, so that they also read what was appended before."""
@@ -165,17 +167,21 @@ class Store(GroupReader):
             self.client.delete(keys.waiter(queue))
 
     def note_unreachable(self, queue: str, what: str, since_ms: int | None = None) -> None:
-        """Record for `curbside status` what a queue's work cannot reach, and since when: by default since the first such call."""
+        """Record for `curbside status` what a queue's work cannot reach, and since when: by default since the first such call.
+
+        It does nothing if Valkey does not let us.
+        """
         pipeline = self.client.pipeline(transaction=True)
         pipeline.hset(keys.UNREACHABLE, queue, what)
         for key in (keys.UNREACHABLE, keys.UNREACHABLE_SINCE):
             pipeline.expire(key, 600)
-        is_new = pipeline.execute()[0]
-        now_ms = int(time.time() * 1000)
-        # A worker of release 0.1 removes the first record and not the second, which is then old.
-        note = self.client.hset if is_new else self.client.hsetnx
-        note(keys.UNREACHABLE_SINCE, queue, now_ms if since_ms is None else since_ms)
-        self.client.expire(keys.UNREACHABLE_SINCE, 600)
+        with suppress(redis.ResponseError):
+            is_new = pipeline.execute()[0]
+            now_ms = int(time.time() * 1000)
+            # A worker of release 0.1 removes the first record and not the second, which is then old.
+            note = self.client.hset if is_new else self.client.hsetnx
+            note(keys.UNREACHABLE_SINCE, queue, now_ms if since_ms is None else since_ms)
+            self.client.expire(keys.UNREACHABLE_SINCE, 600)
 
     def note_reachable(self, queue: str) -> None:
         """Remove the record of `note_unreachable`."""
@@ -225,6 +231,11 @@ class Store(GroupReader):
     def trim_inbox(self, first_kept: str) -> None:
         """Trim older entries. The trim is approximate: Valkey removes whole nodes, which is cheap."""
         self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
+
+    def recover_orphans(self, stream: str, idle_ms: int) -> int:
+        """Make claim checks pending again that were lost with their consumer, idle for `idle_ms`. Returns how many they were."""
+        reply: Any = self._orphans([stream, keys.COUNTERS], [keys.GROUP, "recovered", idle_ms])
+        return int(reply)
 
     def remove_idle_consumers(self, stream: str, idle_ms: int) -> None:
         """Remove consumers that have been idle for `idle_ms` and have no pending entries, in one atomic step."""
