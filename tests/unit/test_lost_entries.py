@@ -13,7 +13,7 @@ from tests.support.worker_parts import WorkerParts, refund, status
 from tests.unit.dispatching import CUT_OFF, dispatcher_of
 from workers.housekeeping import Housekeeping
 from workers.valkey.entries import Batch, events_in
-from workers.valkey.store import Store
+from workers.valkey.store import HandledCheck, Store
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_claim_check_that_was_lost_with_its_consumer_is_handled_after_the_next
     Housekeeping(parts.store, BUILT_IN, timedelta(hours=1)).run()
     found = parts.store.claim(stream, "alive", 0, 10)
     assert found == [lost, kept]
-    parts.store.ack_batch("timeline", [(each.id, events_in(each), ()) for each in found])
+    parts.store.ack_batch("timeline", [HandledCheck(each.id, events_in(each), 0, ()) for each in found])
     assert parts.sums().count("applied:timeline") == 3
     assert pending(parts.client) == 0
 
