@@ -96,6 +96,8 @@ class Counter:
     ROUTED = "routed"
     UNDECODABLE = "undecodable"
     UNRECOGNISED = "unrecognised"
+    REAPPENDED = "reappended"
+    """Acknowledged events that Valkey had lost and an ingress appended again: each is one more received."""
 
     @staticmethod
     def discarded(handler: str) -> str:
