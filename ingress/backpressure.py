@@ -27,6 +27,7 @@ async def monitor(valkey: Redis, inbox: Inbox, max_backlog: int) -> None:
     """Keep `inbox.refusal` up to date until cancelled."""
     is_away = False
     while True:
+        inbox.tend()
         try:
             refusal = await check_inbox(valkey, max_backlog)
         except (RedisError, OSError) as error:

@@ -12,6 +12,7 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ingress.acknowledged import Acknowledged
 from ingress.authentication import authenticators
 from ingress.background import running
 from ingress.backpressure import monitor
@@ -53,7 +54,8 @@ class Components:
         celery = Celery("curbside", set_as_current=False)
         celery.conf.update(broker_options(settings.celery_broker_url))
         self.refusals, self.unexpected_errors, bodies = Refusals(self.valkey, CONTRACTS), UnexpectedErrors(), BodyReader()
-        self.inbox, self.notifier = Inbox(pool, bodies.memory, seconds), Notifier(self.valkey, celery)
+        acknowledged = Acknowledged(settings.reappend_window.total_seconds(), settings.reappend_bytes)
+        self.inbox, self.notifier = Inbox(pool, bodies.memory, seconds, acknowledged), Notifier(self.valkey, celery)
         proofs, contexts = authenticators(settings), context_encoders(settings)
         self.webhook = Webhook(self.inbox, self.notifier, proofs, contexts, bodies, settings.max_body_bytes, self.refusals)
         peers = ClientAddresses(settings.trusted_proxies)

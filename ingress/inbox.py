@@ -19,9 +19,11 @@ import hiredis
 from redis import exceptions
 from redis.asyncio.connection import ConnectionPool
 
+from ingress.acknowledged import Acknowledged
 from ingress.body_budget import BodyBudget
-from ingress.pipeline import HungUpError, Pipeline, PlainPipeline, open_pipeline, packed_part
-from ingress.unavailability import NOT_THE_PRIMARY, InboxUnavailableError, Refusal, code_of, refusal_of
+from ingress.inbox_connection import InboxConnection
+from ingress.pipeline import packed_part
+from ingress.unavailability import InboxUnavailableError, Refusal, refusal_of
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
 
@@ -36,14 +38,22 @@ _Waiting = tuple[bytes, asyncio.Future[str], float]
 class Inbox:
     """Appends to the inbox stream. One per event loop."""
 
-    def __init__(self, pool: ConnectionPool, memory: BodyBudget[Any], timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        memory: BodyBudget[Any],
+        timeout_seconds: float,
+        acknowledged: Acknowledged | None = None,
+    ) -> None:
         self._pool, self._memory = pool, memory
         self._timeout_seconds = timeout_seconds
-        self._pipeline: Pipeline | PlainPipeline | None = None
+        self._acknowledged = acknowledged or Acknowledged(0, 0)
+        self._connection = InboxConnection(pool, self._acknowledged)
+        self._is_look_due, self._may_search = False, True
         self._waiting: list[_Waiting] = []
         self._committer: asyncio.Task[None] | None = None
         self.refusal: Refusal | None = None
-        """Why no event is accepted now; None if events are accepted. Set by `ingress.backpressure`."""
+        """Why no event is accepted now; None if events are accepted."""
 
     def append(self, provider: str, body: bytes, request: bytes = b"") -> asyncio.Future[str]:
         """Append one body and its request context. The future gives the event id, or raises `InboxUnavailableError`."""
@@ -60,28 +70,68 @@ class Inbox:
             self._committer = loop.create_task(self._commit_groups())
         return future
 
+    def tend(self) -> None:
+        """Look, beside the commits, whether the inbox still has what was acknowledged. To be called once a second.
+
+        This finds as well that the connection is lost, and opens another, before an event needs it.
+        """
+        self._is_look_due = self._may_search = True
+        if self._committer is None:
+            self._committer = asyncio.get_running_loop().create_task(self._commit_groups())
+
     async def close(self) -> None:
         """Finish the commits under way and disconnect."""
         if self._committer is not None:
             await self._committer
-        await self._disconnect()
+        await self._connection.close()
         await self._pool.disconnect()
+
+    @property
+    def _is_search_due(self) -> bool:
+        return self._may_search and not self._acknowledged.is_whole
 
     async def _commit_groups(self) -> None:
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-                commands, replies = [command for command, _, _ in group], list[object]()
-                try:
-                    error = await self._commit(commands, replies, group[0][2])
-                except BaseException:  # a bug or a cancellation: it is raised, but first every waiting request is answered
-                    _answer(group, replies, InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE))
-                    raise
-                finally:
-                    self._memory.used_bytes -= sum(map(len, commands))
-                _answer(group, replies, error)
+            while self._waiting or self._is_look_due or self._is_search_due:
+                if (self._is_look_due or self._is_search_due) and not self._is_late():
+                    await self._look()
+                if self._waiting:
+                    await self._commit_group()
         finally:
             self._committer = None
+
+    def _is_late(self) -> bool:
+        """Whether the oldest request has waited for as long as one exchange may take: it may not wait for another."""
+        now = asyncio.get_running_loop().time()
+        return bool(self._waiting) and self._waiting[0][2] - now < self._timeout_seconds
+
+    async def _look(self) -> None:
+        """One step of `tend`. What keeps Valkey from it is told by the appends, and it is tried again in a second."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                if self._is_look_due:
+                    self._is_look_due = False
+                    await self._connection.look()
+                if self._is_search_due:
+                    self._may_search = await self._connection.search()
+        except (exceptions.RedisError, OSError):  # a TimeoutError is an OSError
+            self._may_search = False
+            await self._connection.close()
+        except BaseException:
+            await self._connection.close()
+            raise
+
+    async def _commit_group(self) -> None:
+        group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+        commands, replies = [command for command, _, _ in group], list[object]()
+        try:
+            error = await self._commit(commands, replies, group[0][2])
+        except BaseException:  # a bug or a cancellation: it is raised, but first every waiting request is answered
+            _answer(group, replies, InboxUnavailableError("the append was not confirmed", Cause.UNREACHABLE))
+            raise
+        finally:
+            self._memory.used_bytes -= sum(map(len, commands))
+        _answer(group, replies, error)
 
     async def _commit(self, commands: list[bytes], replies: list[object], deadline: float) -> InboxUnavailableError:
         """Append, and add what is confirmed or refused to `replies`. The error is for those of which nothing is known."""
@@ -90,38 +140,17 @@ class Inbox:
             return _TOO_LATE
         try:
             async with asyncio.timeout_at(min(now + self._timeout_seconds, deadline)):
-                await self._exchange(commands, replies)
+                await self._connection.append(commands, replies)
         except (TimeoutError, exceptions.TimeoutError):
-            await self._disconnect()
+            await self._connection.close()
             return _TOO_LATE
         except (exceptions.RedisError, OSError) as error:
-            await self._disconnect()
+            await self._connection.close()
             return InboxUnavailableError(*refusal_of(error))
         except BaseException:
-            await self._disconnect()
+            await self._connection.close()
             raise
-        if any(isinstance(reply, hiredis.ReplyError) and code_of(reply) in NOT_THE_PRIMARY for reply in replies):
-            await self._disconnect()  # no longer the primary: reconnect, the address may lead to the new primary
         return _TOO_LATE
-
-    async def _exchange(self, commands: list[bytes], replies: list[object]) -> None:
-        """Exchange, and if the connection is lost, the rest through a new one."""
-        try:
-            await (await self._connected()).exchange(commands, replies)
-        except HungUpError:
-            await self._disconnect()
-            await (await self._connected()).exchange(commands[len(replies) :], replies)
-
-    async def _connected(self) -> Pipeline | PlainPipeline:
-        if self._pipeline is None:
-            self._pipeline = await open_pipeline(self._pool)
-        return self._pipeline
-
-    async def _disconnect(self) -> None:
-        """Close the connection: a late reply could not be matched to its command."""
-        if self._pipeline is not None:
-            pipeline, self._pipeline = self._pipeline, None
-            await pipeline.close()
 
 
 _TOO_LATE = InboxUnavailableError("Valkey did not confirm in time", Cause.VALKEY_SLOW)

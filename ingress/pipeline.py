@@ -89,7 +89,10 @@ class Pipeline(asyncio.Protocol):
         self._expected, self._replies = len(replies) + len(commands), replies
         self._done = asyncio.get_running_loop().create_future()
         self._transport.write(b"".join(commands))
-        await self._done
+        try:
+            await self._done
+        finally:
+            self._replies = []  # what comes late is nobody's
 
     async def close(self) -> None:
         """Close the connection."""

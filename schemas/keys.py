@@ -106,6 +106,8 @@ class Counter:
     UNRECOGNISED = "unrecognised"
     COMMITS = "commits"
     """No outcome: how often the workers' scripts have written the counters."""
+    REAPPENDED = "reappended"
+    """Acknowledged events that Valkey had lost and an ingress appended again: each is one more received."""
 
     @staticmethod
     def discarded(handler: str) -> str:

@@ -55,6 +55,9 @@ def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
     for outcome in ("routed", "duplicate", "undecodable"):
         outcomes.add_metric((outcome,), getattr(inbox, outcome))
     yield outcomes
+    yield CounterMetricFamily(
+        "curbside_reappended", "Events that Valkey had lost and an ingress appended again.", inbox.reappended
+    )
     yield CounterMetricFamily("curbside_unrecognised", "Routed events with an unknown name.", inbox.unrecognised)
     yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the dispatcher.", inbox.waiting)
     age = inbox.oldest_age_seconds or 0.0

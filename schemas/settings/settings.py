@@ -95,6 +95,13 @@ class Settings:
     inbox_max_backlog: int = _setting(
         "INBOX_MAX_BACKLOG", values.whole(1, 10**12), "1000000", "more events waiting in the inbox are answered 503"
     )
+    reappend_window: timedelta = _setting(
+        "REAPPEND_WINDOW",
+        values.span_or_none,
+        "10s",
+        "how long an ingress keeps what it acknowledged, to append it again if a failover of Valkey lost it; 0: not at all",
+    )
+    reappend_bytes: int = _setting("REAPPEND_BYTES", values.size, "32MiB", "and how much of it, in each ingress process")
     inbox_retention: timedelta = _setting("INBOX_RETENTION", values.span, "72h", "how long handled bodies are kept for replay")
     dedupe_window: timedelta = _setting("DEDUPE_WINDOW", values.span, "72h", "how long identities are remembered")
     store_timezone: ZoneInfo = _setting("STORE_TIMEZONE", values.zone, "UTC", "where a time sent without a zone is read")

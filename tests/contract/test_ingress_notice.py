@@ -159,7 +159,7 @@ def test_the_causes_of_a_503_are_distinguished(serve: Serve, real_valkey: RealVa
     real_valkey.freeze()
     assert post() == 503
     real_valkey.resume()
-    causes = ("memory", "valkey_refused", "valkey_slow")
+    causes = ("memory", "read_only", "valkey_slow")
     wait_for(lambda: counted(real_valkey.url) == {("afosto", 503, cause): 1 for cause in causes}, what="three causes")
 
 

@@ -9,6 +9,7 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ingress.acknowledged import Acknowledged
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox
 from tests.support.settings import NOBODY_LISTENS
@@ -35,14 +36,21 @@ async def an_inbox(url: str, timeout_seconds: float = 5.0) -> AsyncIterator[tupl
             watch_writes(self, lambda data: writes.append(len(data)))
 
     pool = ConnectionPool.from_url(url, connection_class=Counting, protocol=2, retry=Retry(NoBackoff(), 0))
+    inbox = Inbox(pool, BodyReader().memory, timeout_seconds, Acknowledged(10.0, 1 << 20))
     if url != NOBODY_LISTENS:
-        await pool.release(await pool.get_connection())  # type: ignore[no-untyped-call]
+        await look(inbox)
         writes.clear()
-    inbox = Inbox(pool, BodyReader().memory, timeout_seconds)
     try:
         yield inbox, writes
     finally:
         await inbox.close()
+
+
+async def look(inbox: Inbox) -> None:
+    """Do what an ingress does once a second, and whatever follows from it."""
+    inbox.tend()
+    while inbox._committer is not None:
+        await asyncio.wait([inbox._committer])
 
 
 async def answers_of(inbox: Inbox, bodies: list[bytes]) -> list[Answer]:

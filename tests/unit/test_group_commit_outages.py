@@ -86,7 +86,7 @@ def test_a_frozen_valkey_lets_no_caller_wait_beyond_the_timeout(
         tries.append(pool)
         return await open_pipeline(pool)
 
-    monkeypatch.setattr("ingress.inbox.open_pipeline", counted)
+    monkeypatch.setattr("ingress.inbox_connection.open_pipeline", counted)
 
     async def main() -> None:
         async with an_inbox(real_valkey.url, timeout_seconds=0.5) as (inbox, _):

@@ -37,6 +37,8 @@ class InboxStatus(msgspec.Struct, frozen=True):
     oldest_age_seconds: float | None
     unrecognised: int
     unrecognised_names: dict[str, int]
+    reappended: int = 0
+    """Of `received`: what Valkey had lost and an ingress appended again."""
 
     @property
     def balanced(self) -> bool:
@@ -114,6 +116,7 @@ def read_streams(
         lag=unread,
         oldest_age_seconds=_age(_oldest_in_inbox(client, inbox, unread), now),
         unrecognised=count.get(Counter.UNRECOGNISED, 0),
+        reappended=count.get(Counter.REAPPENDED, 0),
         unrecognised_names={name.decode(): int(value) for name, value in sorted(unknown.items())},
     )
     by_handler = {
