@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.support.valkey_servers",
     "tests.support.postgresql_server",
     "tests.support.rabbitmq_server",
+    "tests.support.pgbouncer",
     "tests.support.leak_check",
     "tests.support.ingress_client",
     "tests.support.ledger_fixture",

@@ -11,10 +11,11 @@ from celery.utils.nodenames import host_format
 
 from schemas.processes import LOG_LEVEL, WRONG_SET_UP
 from schemas.sanitizing import sanitize_lines
-from schemas.settings import SettingError, load
+from schemas.settings import SettingError, Settings, load
 from workers.app import WorkerRole, create_app, queues_of
-from workers.errors import HandlerError
+from workers.errors import DependencyUnavailableError, HandlerError, UnsuitableDatabaseError
 from workers.handler import registered
+from workers.ledger.ledger import Ledger
 from workers.valkey.connection import connect
 from workers.valkey.rights import MissingRightsError, check_rights
 
@@ -47,8 +48,12 @@ def main() -> int:
         queues = queues_of(registered(settings.handler_modules), WorkerRole(given.role))
         with connect(settings.redis_url) as client:
             check_rights(client)
+        _check_ledger(settings)
     except (SettingError, HandlerError, MissingRightsError) as error:
         print(sanitize_lines(str(error)), file=sys.stderr)
+        return WRONG_SET_UP
+    except UnsuitableDatabaseError as error:
+        print(f"DATABASE_URL: {error} cannot be the ledger.", file=sys.stderr)
         return WRONG_SET_UP
     name = host_format(given.name or f"{given.role}@%h")
     worker = app.Worker(
@@ -56,6 +61,21 @@ def main() -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _check_ledger(settings: Settings) -> None:
+    """Raises `UnsuitableDatabaseError` for a database that can never be the ledger. One that cannot be reached is waited for."""
+    if settings.database_url.startswith("sqlite"):
+        return
+    ledger = Ledger(settings)
+    try:
+        ledger.check()
+    except UnsuitableDatabaseError:
+        raise
+    except DependencyUnavailableError:
+        pass
+    finally:
+        ledger.close()
 
 
 if __name__ == "__main__":

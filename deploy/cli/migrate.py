@@ -4,6 +4,7 @@ import os
 
 import typer
 
+from deploy.errors import CommandError
 from deploy.generated import load_settings
 
 
@@ -12,7 +13,16 @@ def migrate() -> None:
 
     It reads all settings, as every process does: run it in a worker's environment, with another DATABASE_URL if need be.
     """
+    from workers.errors import DependencyUnavailableError, UnsuitableDatabaseError  # noqa: PLC0415 - quick start
     from workers.ledger.ledger import Ledger  # noqa: PLC0415 - quick start
 
-    Ledger(load_settings(os.environ)).migrate()
+    ledger = Ledger(load_settings(os.environ))
+    try:
+        ledger.migrate()
+    except UnsuitableDatabaseError as error:
+        raise CommandError(f"DATABASE_URL: {error} cannot be the ledger.") from error
+    except DependencyUnavailableError as error:
+        raise CommandError(f"{error} is unreachable (DATABASE_URL).") from error
+    finally:
+        ledger.close()
     typer.echo("The ledger is up to date.")

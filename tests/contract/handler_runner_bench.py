@@ -35,7 +35,10 @@ class Bench:
         self._dispatcher = Dispatcher(
             worker_parts.store, worker_parts.notifier, Router([handler]), decoder=EventDecoder(UTC), seen_ms=60_000
         )
-        self.relay = OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings()))
+        self.ledger, self.relay = (
+            ledger,
+            OutboxRelay(ledger, worker_parts.store, worker_parts.notifier, Channels(make_settings())),
+        )
         self.process = HandlerRunner(handler, worker_parts.store, ledger, self.relay, EventDecoder(UTC)).process
 
     def feed(self, *bodies: bytes) -> list[str]:

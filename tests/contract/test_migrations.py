@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
-from schemas.events import Event, Kind, Product
-from tests.contract.handler_events import event, line, replaced
+from schemas.events import Kind
+from tests.contract.handler_events import event
 from tests.support.ledger_fixture import LedgerFixture, open_ledger_fixture
 from tests.support.postgresql_server import PostgresqlServer
 from tests.support.settings import make_settings
@@ -224,23 +223,6 @@ def test_a_permanent_error_passes_through_unchanged(ledger_fixture: LedgerFixtur
 
     with pytest.raises(PermanentError):
         ledger_fixture.ledger.apply(Refuses(), [])
-
-
-def test_a_key_too_long_for_an_index_is_refused_and_does_not_stop_the_queue(ledger_fixture: LedgerFixture) -> None:
-    """Three keys of 255 incompressible characters of four bytes: PostgreSQL reports an operational error."""
-    names = ["".join(chr(0x1F300 + (position * step) % 600) for position in range(255)) for step in (7, 11, 13)]
-    lines = (replaced(names[1], names[2]),)
-    huge: Event = event(Kind.ORDER_ITEM_REPLACEMENT, 1, names[0], lines=lines)
-    if ledger_fixture.ledger.engine.dialect.name == "sqlite":
-        ledger_fixture.apply("replacements", huge)
-        return
-    with pytest.raises(DBAPIError):
-        ledger_fixture.apply("replacements", huge)
-    assert ledger_fixture.rows("orders") == []
-    ledger_fixture.apply(
-        "replacements", event(Kind.ORDER_ITEM_REPLACEMENT, 1, lines=(line("1", substitute=Product("2", quantity=Decimal(1))),))
-    )
-    assert len(ledger_fixture.rows("replacements")) == 1
 
 
 def test_the_revision_that_a_worker_expects_is_the_newest_migration() -> None:

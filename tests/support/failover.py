@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import redis
 
 from tests.support.settings import LOOPBACK
-from tests.support.tcp_proxy import TcpProxy, proxied
+from tests.support.switched_address import SwitchedAddress, proxied
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
@@ -14,7 +14,9 @@ from tests.support.waiting import wait_for
 class Pair:
     """Two servers. Each reaches the other through a link, a proxy that may be stopped. `address` leads to the primary."""
 
-    def __init__(self, servers: tuple[RealValkey, RealValkey], links: tuple[TcpProxy, TcpProxy], address: TcpProxy) -> None:
+    def __init__(
+        self, servers: tuple[RealValkey, RealValkey], links: tuple[SwitchedAddress, SwitchedAddress], address: SwitchedAddress
+    ) -> None:
         self.primary, self.replica = servers
         self._link, self._other_link = links
         self.address = address

@@ -44,10 +44,11 @@ class PostgresqlServer:
             os.kill(process.pid, signal.SIGQUIT)
             process.wait(15)
 
-    def create_database(self) -> str:
-        """Create a database. Return its name."""
+    def create_database(self, encoding: str | None = None) -> str:
+        """Create a database, in UTF8 unless another encoding is given. Return its name."""
         name = f"test_{next(self._numbers)}"
-        self._run("CREATE DATABASE {}", name)
+        options = f" ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0" if encoding else ""
+        self._run(f"CREATE DATABASE {{}}{options}", name)
         return name
 
     def drop_database(self, name: str) -> None:
@@ -62,6 +63,16 @@ class PostgresqlServer:
         """Stop it and keep its data."""
         self._server.stop()
         atexit.unregister(self._server._cleanup)
+
+    @property
+    def socket(self) -> Path:
+        """The file of its Unix socket."""
+        return self._folder / "data" / ".s.PGSQL.5432"
+
+    def run(self, statement: str, database: str = "postgres") -> None:
+        """Run a statement as the database's owner, outside any transaction."""
+        with psycopg.connect(self.url(database).replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(statement)
 
     def discard(self) -> None:
         """Stop it and delete its data."""

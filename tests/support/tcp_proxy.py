@@ -1,94 +1,88 @@
-"""An address that leads to a server and may be switched to another, as a load balancer does in a failover."""
+"""A TCP proxy on loopback that a test makes fail like a network: silent, cut, or leading to another server."""
 
-import asyncio
-import contextlib
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from tests.support.settings import LOOPBACK
-from tests.support.waiting import wait_for
 
-_CHUNK_BYTES = 1 << 16
-_START_SECONDS = 5.0
+_CHUNK = 65_536
 
 
 class TcpProxy:
-    """Forwards connections to a port on loopback. Its methods may be called from any thread."""
+    """Forwards connections to the Unix socket `target`, which may be changed: it holds for new connections."""
 
-    def __init__(self, target: int) -> None:
-        self.target, self.port, self.connections = target, 0, 0
-        """The port that new connections lead to; our own; how many there were."""
-        self.passes = True
-        """Whether bytes pass. While they do not, they wait in the kernel's buffers."""
-        self.drops_replies = False
-        """Whether what the server answers is thrown away."""
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._loop: asyncio.AbstractEventLoop
-        self._stopped: asyncio.Event
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="proxy", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The address as a `REDIS_URL`."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
-
-    def start(self) -> None:
-        """Listen."""
-        self._thread.start()
-        wait_for(lambda: self.port, _START_SECONDS, "the proxy to listen")
-
-    def stop(self) -> None:
-        """Close everything."""
-        self.passes = True
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(_START_SECONDS)
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.is_silent = False
+        """Accept, read and forward nothing, in neither direction. Nobody is told."""
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
 
     def cut(self) -> None:
-        """Close all connections; later ones are forwarded."""
-        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(_START_SECONDS)
+        """Close all connections."""
+        for each in list(self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
-    async def _cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
+    @property
+    def connections(self) -> int:
+        """How many sockets are open, on either side."""
+        return len(self._open)
 
-    async def _run(self) -> None:
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        async with await asyncio.start_server(self._forward, LOOPBACK, 0) as server:
-            self.port = server.sockets[0].getsockname()[1]
-            await self._stopped.wait()
-            server.close()
-            await self._cut()
-            while self._writers:  # noqa: ASYNC110 - the connections end by themselves
-                await asyncio.sleep(0.01)
+    def close(self) -> None:
+        """Close all, and accept no more."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for each in self._threads:
+            each.join(10)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.add(writer)
-        with contextlib.suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(LOOPBACK, self.target)
-            self._writers.add(far_writer)
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer, is_reply=True))
-            self._writers.discard(far_writer)
-        writer.close()
-        self._writers.discard(writer)
+    def _start(self, run: object, *arguments: object) -> None:
+        thread = threading.Thread(target=run, args=arguments, name="tcp proxy", daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool = False) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(_CHUNK_BYTES):
-                while not self.passes:  # noqa: ASYNC110 - set by another thread
-                    await asyncio.sleep(0.005)
-                if not (is_reply and self.drops_replies):
-                    writer.write(data)
-                    await writer.drain()
-        writer.close()
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            try:
+                server.connect(str(self.target))
+            except OSError:
+                client.close()
+                server.close()
+                continue
+            self._open |= {client, server}
+            self._start(self._forward, client, server)
+            self._start(self._forward, server, client)
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(_CHUNK):
+                if not self.is_silent:
+                    sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._open.discard(source)
+        source.close()
 
 
-@contextlib.contextmanager
-def proxied(target: int) -> Iterator[TcpProxy]:
-    """A proxy that listens."""
+@contextmanager
+def tcp_proxy(target: Path) -> Iterator[TcpProxy]:
+    """A proxy to a Unix socket, closed on exit."""
     proxy = TcpProxy(target)
-    proxy.start()
     try:
         yield proxy
     finally:
-        proxy.stop()
+        proxy.close()

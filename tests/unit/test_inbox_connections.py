@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.support.ingress_client import stored
-from tests.support.tcp_proxy import proxied
+from tests.support.switched_address import proxied
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for_async
 from tests.unit.inbox_commits import Answer, an_inbox, answers_of, numbered, run

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, select
 
 from schemas.events import Effect, Event, Line
 from workers.ledger.item_effects import ItemList, list_of
+from workers.ledger.key_sizes import fit_key
 from workers.ledger.lookups import Lookup, Name
 from workers.ledger.orders import lock_orders, names_of
 from workers.ledger.tables import item_lists
@@ -77,6 +78,7 @@ class ItemEffect:
             dropped += [(*name, self._effect.value, each.identity) for each in _too_many(lists)]
             for row in self._rows_of(lists.values()):
                 full = {"provider": name[0], "order_id": name[1], **row}
+                fit_key(full)
                 wanted[tuple(full[column] for column in self._key)] = full
         upsert(connection, item_lists, changed, _take_lines)
         delete_keys(connection, item_lists, dropped)

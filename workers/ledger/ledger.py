@@ -114,6 +114,11 @@ class Ledger:
         with self._translated():
             self._migrate_once()
 
+    def check(self) -> None:
+        """Connect once, and write nothing. Raises `UnsuitableDatabaseError`, or another `DependencyUnavailableError`."""
+        with self._translated(), _connected(self.engine):
+            pass
+
     def _migrate_once(self) -> None:
         if not self._is_current:
             with self._lock:

@@ -113,11 +113,11 @@ def unhurried(connection: Connection) -> Iterator[None]:
     """Let this transaction's statements take as long as they need, and wait for a lock as long as `MIGRATION_LOCK_TIMEOUT_MS`."""
     driver: Any = connection.connection.driver_connection
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {MIGRATION_LOCK_TIMEOUT_MS}")
-    driver.answer_seconds = LONGEST_SECONDS
+    usual, driver.answer_seconds = driver.answer_seconds, LONGEST_SECONDS
     try:
         yield
     finally:
-        driver.answer_seconds = ANSWER_SECONDS
+        driver.answer_seconds = usual
 
 
 def is_aborted(connection: Connection) -> bool:
