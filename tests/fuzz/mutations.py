@@ -17,7 +17,7 @@ from tests.support.compressed import COMPRESS, raw_deflate
 _read = msgspec.json.Decoder(Any, float_hook=Raw).decode
 _write = msgspec.json.encode
 
-DEPTHS = (2, 41, 500, 990, 1100, 20_000)
+DEPTHS = (*((2, 41, 101, 500, 990, 1100) * 5), 20_000)
 CHARSETS = ("utf-16", "utf-16-le", "utf-32", "utf-7", "utf-8-sig", "cp037")
 
 
