@@ -32,8 +32,8 @@ class WorkerRuntime:
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
         self._resources = resources
         self._member = GroupMember(consumer, resources.store, resources.notifier, stopping)
-        self._ledger, self._channels = Ledger(resources.settings), Channels(resources.settings)
-        self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, self._channels)
+        self._ledger = Ledger(resources.settings)
+        self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, Channels(resources.settings))
         self._decoder = EventDecoder.of(resources.settings)
         self._executor = RetryExecutor(resources, self._ledger, self._relay)
         names = [each.name for each in resources.handlers]
@@ -56,7 +56,6 @@ class WorkerRuntime:
     def close(self) -> None:
         """Close what the runtime opened, after the alerts that are being sent."""
         self._relay.close()
-        self._channels.close()
         self._ledger.close()
 
     def _dispatcher(self) -> StreamConsumer:

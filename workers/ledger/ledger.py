@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ STATEMENT_TIMEOUT_MS = 15_000
 _LIMIT_EXCEEDED = "54"
 """PostgreSQL's error class for exceeded limits, such as a key too long for an index: an OperationalError, but no outage."""
 
+NO_CAPACITY: Mapping[str, int] = {}
 _READS_ONLY = "curbside_reads_only"
 
 
@@ -71,8 +72,8 @@ class Ledger:
                 )
             yield connection
 
-    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0) -> Applied:
-        """Apply events in one transaction. Up to `capacity` of the alerts it wrote are leased to the caller.
+    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: Mapping[str, int] = NO_CAPACITY) -> Applied:
+        """Apply events in one transaction. Up to `capacity` of each channel's alerts are leased to the caller.
 
         The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
         """
