@@ -36,8 +36,8 @@ class WorkerRuntime:
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
         self._resources, self._heartbeat = resources, Heartbeat()
         self._member = GroupMember(consumer, resources.store, resources.notifier, stopping, self._heartbeat)
-        self._ledger, self._channels = Ledger(resources.settings, stopping=stopping), Channels(resources.settings)
-        self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, self._channels)
+        self._ledger = Ledger(resources.settings, stopping=stopping)
+        self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, Channels(resources.settings))
         self._decoder = EventDecoder.of(resources.settings)
         self._executor = RetryExecutor(resources, self._ledger, self._relay)
         names = [each.name for each in resources.handlers]
@@ -86,7 +86,6 @@ class WorkerRuntime:
         self._heartbeat.close()
         self._resources.local.close()
         self._relay.close()
-        self._channels.close()
         self._ledger.close()
 
     def _dispatcher(self) -> StreamConsumer:

@@ -10,7 +10,8 @@ from tests.contract.handler_events import event
 from tests.support.alert_worker import WEBHOOK, AlertWorker, Post, Receiver
 from tests.support.ledger_fixture import HANDLERS
 from tests.support.waiting import wait_for
-from workers.alerts.outbox_relay import BATCH, FIRST_PAUSE, PARALLEL
+from workers.alerts.outbox_rows import FIRST_PAUSE
+from workers.alerts.room import BATCH, PARALLEL
 from workers.ledger.unit_of_work import LEASE
 
 
@@ -79,12 +80,12 @@ def test_a_new_alert_that_fails_is_retried_after_a_second(webhook_alert_worker: 
 
 
 def test_alerts_beyond_the_capacity_wait_for_the_outbox_queue(webhook_alert_worker: AlertWorker, receiver: Receiver) -> None:
-    reports = [event(Kind.CUSTOMER_MIA, 1, f"fc-{number}") for number in range(BATCH)]
+    reports = [event(Kind.CUSTOMER_MIA, 1, f"fc-{number}") for number in range(2 * BATCH)]
     webhook_alert_worker.report_missing(*reports)
     assert webhook_alert_worker.store.outbox_due_at() == int(webhook_alert_worker.now.timestamp() * 1000)
-    wait_for(lambda: len(receiver.posts) == BATCH // 2, 20, "as many as there is room for, on two channels")
+    wait_for(lambda: len(receiver.posts) == BATCH, 20, "as many as the channel has room for")
     webhook_alert_worker.run()
-    assert len({post.headers["webhook-id"] for post in receiver.posts}) == len(receiver.posts) == BATCH
+    assert len({post.headers["webhook-id"] for post in receiver.posts}) == len(receiver.posts) == 2 * BATCH
 
 
 def test_a_new_alert_is_not_sent_when_too_little_of_its_lease_is_left(
@@ -98,11 +99,15 @@ def test_a_new_alert_is_not_sent_when_too_little_of_its_lease_is_left(
     receiver.on_post = wait
     first = [event(Kind.CUSTOMER_MIA, 1, f"first-{number}") for number in range(PARALLEL)]
     webhook_alert_worker.report_missing(*first)
-    wait_for(lambda: webhook_alert_worker.relay.capacity == BATCH - PARALLEL, 20, "every thread to wait for the webhook")
+    wait_for(
+        lambda: webhook_alert_worker.relay.capacity == {"log": BATCH, "webhook": BATCH - PARALLEL},
+        20,
+        "every thread to wait for the webhook",
+    )
     webhook_alert_worker.report_missing(event(Kind.CUSTOMER_MIA, 1, "last"))
     webhook_alert_worker.now += LEASE
     free.set()
-    wait_for(lambda: webhook_alert_worker.relay.capacity == BATCH, 20, "all to be done with")
+    wait_for(lambda: webhook_alert_worker.relay.capacity == {"log": BATCH, "webhook": BATCH}, 20, "all to be done with")
     assert {row["order_id"] for row in receiver_data(receiver)} == {each.order_ids[0] for each in first}
     webhook_alert_worker.run()
     assert [row["order_id"] for row in receiver_data(receiver)].count("last") == 1

@@ -25,6 +25,7 @@ from tests.support.live_deployment import Program
 from tests.support.settings import LOOPBACK, environment_for_tests, free_port
 from tests.support.waiting import wait_for
 from workers.alerts.channels import Channels
+from workers.alerts.deadline import Deadline
 from workers.errors import DeliveryError
 from workers.ledger.ledger import Ledger
 from workers.ledger.outbox import Message, apprise_channel
@@ -112,8 +113,7 @@ def told_by_parts(environment: Mapping[str, str]) -> str:
             told.write(connection.as_uri())
         for opened in (connect(settings.redis_url), Ledger(settings)):
             opened.close()
-        channels = Channels(settings)
-        channels.close()
+        Channels(settings)
     return told.getvalue()
 
 
@@ -200,5 +200,5 @@ def test_an_alert_url_that_apprise_rejects_is_not_shown(url: str) -> None:
     settings = load(environment_for_tests(ALERT_URLS=url))
     message = Message("key", apprise_channel(url), "topic", "title", "{}", datetime.now(UTC))
     with heard() as told, pytest.raises(DeliveryError) as failed:
-        Channels(settings).send(message, datetime.now(UTC))
+        Channels(settings).send(message, datetime.now(UTC), Deadline())
     assert not leaks(f"{told.getvalue()}{failed.value}")

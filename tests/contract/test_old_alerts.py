@@ -16,6 +16,7 @@ from tests.support.ledger_fixture import HANDLERS, LedgerFixture, open_ledger_fi
 from tests.support.settings import environment_for_tests
 from workers.handlers.customer_mia import customer_mia
 from workers.handlers.late_deliveries import late_deliveries
+from workers.ledger.outbox import channels_of
 from workers.monitoring.status import read_outbox
 from workers.testing import MemoryLedger
 
@@ -114,7 +115,9 @@ def test_an_old_and_a_fresh_report_in_one_batch_call(ledger: LedgerFixture) -> N
 def test_a_revived_alert_is_leased_to_the_worker_that_revived_it(ledger: LedgerFixture) -> None:
     handled_at(ledger, 190, event(MIA, 0))
     ledger.now = at(201)
-    alerts = ledger.ledger.apply(HANDLERS["customer_mia"], [event(MIA, 200)], capacity=16).alerts
+    alerts = ledger.ledger.apply(
+        HANDLERS["customer_mia"], [event(MIA, 200)], capacity=dict.fromkeys(channels_of(ledger.settings), 16)
+    ).alerts
     assert {each.channel for each in alerts.leased} == {row["channel"] for row in ledger.rows("outbox")}
     assert not alerts.waiting
     assert all(row["leased_until"] > at(201) for row in ledger.rows("outbox"))

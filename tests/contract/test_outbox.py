@@ -21,7 +21,7 @@ from tests.support.alert_worker import (
     open_alert_worker,
 )
 from tests.support.ledger_fixture import HANDLERS, LedgerFixture, open_ledger_fixture
-from workers.alerts.outbox_relay import PARALLEL
+from workers.alerts.room import PARALLEL
 from workers.handler import PermanentError, UnitOfWork
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise imports it
@@ -165,7 +165,7 @@ def test_an_event_without_effect_writes_no_alert(ledger_fixture: LedgerFixture) 
             raise PermanentError("on second thoughts")
 
     with pytest.raises(PermanentError):
-        ledger_fixture.ledger.apply(Refuses(), [event(Kind.CUSTOMER_MIA, 1)], PARALLEL)
+        ledger_fixture.ledger.apply(Refuses(), [event(Kind.CUSTOMER_MIA, 1)])
     assert ledger_fixture.rows("outbox") == []
     assert ledger_fixture.rows("customer_mia_alerts") == []
 

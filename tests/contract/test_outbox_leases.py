@@ -54,7 +54,8 @@ def test_a_leased_alert_is_not_sent_by_another_worker_before_its_lease_ends(
 
     def another_worker(_: Post) -> None:
         receiver.on_post = lambda post: None
-        webhook_alert_worker.run_after(LEASE - timedelta(seconds=1))
+        webhook_alert_worker.now += LEASE - timedelta(seconds=1)
+        webhook_alert_worker.relay.run()
         assert len(receiver.posts) == 1
 
     receiver.on_post = another_worker

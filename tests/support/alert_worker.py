@@ -17,6 +17,7 @@ from tests.support.settings import LOOPBACK, make_settings
 from tests.support.waiting import wait_for
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
+from workers.alerts.room import BATCH
 from workers.broker import Broker
 from workers.consumers.notifier import Notifier
 from workers.local_work import LocalWork
@@ -95,11 +96,15 @@ class AlertWorker:
         self.ledger_fixture = ledger_fixture
         self.now = datetime.now(UTC) + timedelta(seconds=10)  # later than everything the test writes
         self._client = connect(valkey_url)
-        self.store, self.channels = Store(self._client), Channels(make_settings(**environment))
+        self.store = Store(self._client)
         broker = Broker(Celery("test", broker="memory://", set_as_current=False))
-        notifier = Notifier(broker, self.store, LocalWork())
-        self.relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, self.channels, lambda: self.now)
-        self.run = self.relay.run
+        notifier, channels = Notifier(broker, self.store, LocalWork()), Channels(make_settings(**environment))
+        self.relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, channels, lambda: self.now)
+
+    def run(self) -> None:
+        """Run the relay, and wait for what it still sends."""
+        self.relay.run()
+        wait_for(lambda: set(self.relay.capacity.values()) == {BATCH}, 20, "every alert to be done with")
 
     def report_missing(self, *events: Event) -> None:
         """Apply events of missing customers and send their alerts, as a worker does."""
@@ -130,7 +135,6 @@ class AlertWorker:
     def close(self) -> None:
         """Close the connections."""
         self.relay.close()
-        self.channels.close()
         self._client.close()
 
 

@@ -85,8 +85,8 @@ class SteppedDeployment:
         self._dispatcher = Dispatcher(
             self.store, notifier, Router(handlers), decoder=EventDecoder(self.zone), seen_ms=self.seen_ms, drift=self.drift
         )
-        self._channels = Channels(ledger_fixture.settings)
-        self._relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, self._channels)
+        channels = Channels(ledger_fixture.settings)
+        self._relay = OutboxRelay(ledger_fixture.ledger, self.store, notifier, channels)
         self._relay.close()  # no delivery: alerts stay in the outbox
         self._handles = {
             each.name: HandlerRunner(each, self.store, ledger_fixture.ledger, self._relay, EventDecoder(self.zone))
@@ -100,7 +100,6 @@ class SteppedDeployment:
 
     def close(self) -> None:
         """Close the connections."""
-        self._channels.close()
         self.client.close()
 
     @property

@@ -3,40 +3,40 @@
 A row is leased before it is sent. Sending happens outside any transaction, so a slow channel holds no lock. After a crash
 between sending and marking, the row is sent again when its lease ends. A failed row is retried at growing intervals.
 
+Each channel has a room of its own (`workers.alerts.room`): one that hangs, drips or refuses holds up no other, and takes no more
+leases than it has room for.
+
 The transaction that writes a row also leases it to its own process, which sends it right after the commit: without a
 notification and without a read of the outbox. The queue `deliver` sends the others: rows that failed, rows of a worker that
 died, and rows beyond a worker's capacity.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
-
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, or_, select, tuple_, update
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 from schemas.tasks import DELIVER_QUEUE
 from workers.alerts.channels import Channels
+from workers.alerts.outbox_rows import DeliveryResult, OutboxRows
+from workers.alerts.room import PARALLEL, Room
 from workers.consumers.notifier import Notifier
-from workers.consumers.single_flight import SingleFlight
 from workers.errors import DeliveryError, DependencyUnavailableError, UnknownChannelError
 from workers.ledger.ledger import Ledger
 from workers.ledger.outbox import Message
-from workers.ledger.tables import outbox
 from workers.ledger.unit_of_work import LEASE, Alerts
 from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.store import Store
 
-PARALLEL = 8
-BATCH = 2 * PARALLEL
-"""Rows leased at once. All are sent before their lease ends, even if every channel takes its full timeout."""
 MAX_SEND_DELAY = LEASE / 2
 """A leased alert that has waited longer for a thread is not sent: its lease might end first."""
-URGENT_TOPIC = "customer_mia"
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
+PATIENCE_SECONDS = 2.0
+"""How long `run` waits while no alert comes to an end, before it leaves those that are being sent to themselves."""
+
+_OTHERS = ""
+"""Stands for all channels that are no longer set up. Nothing is sent through them: their alerts are dropped."""
 
 log = logging.getLogger("curbside.workers")
 
@@ -45,44 +45,21 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class DeliveryResult(NamedTuple):
-    """An alert that was sent or dropped. Its fields are the parameters of `_MARK`."""
-
-    key: str
-    to_channel: str
-    finished_at: datetime
-    was_dropped: bool = False
-    error: str | None = None
-
-
-_MARK = (
-    update(outbox)
-    .where(outbox.c.idempotency_key == bindparam("key"), outbox.c.channel == bindparam("to_channel"))
-    .values(
-        sent_at=bindparam("finished_at"),
-        dropped=bindparam("was_dropped"),
-        last_error=bindparam("error"),
-        attempts=outbox.c.attempts + 1,
-        leased_until=None,
-    )
-)
-
-
 class OutboxRelay:
     """Sends the alerts of the outbox. Safe to share between threads, except `run`."""
 
     def __init__(
         self, ledger: Ledger, store: Store, notifier: Notifier, channels: Channels, clock: Callable[[], datetime] = _now
     ) -> None:
-        self._ledger, self._store, self._notifier, self._channels, self._clock = ledger, store, notifier, channels, clock
-        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="alert")
-        self._sending: set[Future[None]] = set()
-        self._results, self._marking = deque[DeliveryResult](), SingleFlight()
+        self._store, self._notifier, self._channels, self._clock = store, notifier, channels, clock
+        self._rows = OutboxRows(ledger)
+        self._rooms = {name: Room(name) for name in channels.names}
+        self._others = Room("others")
 
     @property
-    def capacity(self) -> int:
-        """How many alerts `send_new` can start to send at once."""
-        return max(0, BATCH - len(self._sending))
+    def capacity(self) -> Mapping[str, int]:
+        """For each channel, how many alerts `send_new` can start to send at once."""
+        return {name: room.free for name, room in self._rooms.items()}
 
     def send_new(self, alerts: Alerts) -> int | None:
         """Start to send the alerts of a committed transaction. Returns when the outbox must be read, in epoch ms, or None.
@@ -94,22 +71,22 @@ class OutboxRelay:
             return None
         now = self._clock()
         for message in alerts.leased:
-            with suppress(RuntimeError):  # the worker is stopping: another worker sends it when the lease ends
-                future = self._pool.submit(self._send_leased, message, now)
-                self._sending.add(future)
-                future.add_done_callback(self._sending.discard)
+            self._start(message, now)
         if alerts.waiting:
             self._notifier.notify([DELIVER_QUEUE])
         return _epoch_ms(now if alerts.waiting else now + LEASE)
 
     def run(self) -> None:
-        """Send every due alert, and store when the next one is due. Raises `DependencyUnavailableError`."""
+        """Send every due alert, and store when the next one is due. Raises `DependencyUnavailableError`.
+
+        It does not wait for calls that hang: their alerts are noted as failed at their deadline.
+        """
         self._store.clear_notified(DELIVER_QUEUE)
         self._store.outbox_done()  # before the read: the writer of a later row stores its due time and notifies
         try:
-            while messages := self._lease():
-                list(self._pool.map(self._send, messages))
-            next_due = self._next_due()
+            self._send_due()
+            full = [name for name, room in self._rooms.items() if not room.free]
+            next_due = self._rows.next_due(self._clock(), full)
         except BaseException:
             self._store.outbox_due(_epoch_ms(self._clock()))
             raise
@@ -117,97 +94,80 @@ class OutboxRelay:
             self._store.outbox_due(_epoch_ms(next_due))
 
     def close(self) -> None:
-        """Finish the alerts that are being sent; leave the rest."""
-        self._pool.shutdown(cancel_futures=True)
+        """Finish the alerts that are being sent, as far as their deadlines allow; leave the rest."""
+        rooms = [*self._rooms.values(), self._others]
+        for room in rooms:
+            room.close()
+        for room in rooms:
+            room.join()
+
+    def _send_due(self) -> None:
+        """Lease and send until nothing more is due for a channel that has room, or until nothing comes to an end any more."""
+        more, sending = {*self._rooms, _OTHERS}, set[Future[None]]()
+        while True:
+            if asked := {name: room.free for name in more if (room := self._room(name)).free >= PARALLEL}:
+                now, room_for = self._clock(), {name: asked.get(name, 0) for name in self._rooms}
+                messages = self._rows.lease(now, room_for, asked.get(_OTHERS, 0))
+                found = Counter(each.channel if each.channel in self._rooms else _OTHERS for each in messages)
+                more -= {name for name, count in asked.items() if found[name] < count}
+                sending |= {future for each in messages if (future := self._start(each, now))}
+            busy = sending.union(*(self._room(name).jobs for name in more))
+            if not busy:
+                return
+            done, _ = wait(busy, PATIENCE_SECONDS, FIRST_COMPLETED)
+            if not done:
+                return
+            for each in sending & done:
+                each.result()
+            sending -= done
+
+    def _room(self, channel: str) -> Room:
+        return self._rooms.get(channel, self._others)
+
+    def _start(self, message: Message, leased_at: datetime) -> Future[None] | None:
+        """Send a leased alert in its channel's room. None if the worker is stopping: another sends it when the lease ends."""
+        return self._room(message.channel).start(lambda: self._send_leased(message, leased_at))
 
     def _send_leased(self, message: Message, leased_at: datetime) -> None:
-        if self._clock() > leased_at + MAX_SEND_DELAY:
+        if self._clock() > leased_at + MAX_SEND_DELAY or self._room(message.channel).is_stuck:
             return
-        try:
+        with _logging():
             self._send(message)
-        except (DependencyUnavailableError, *UNAVAILABLE) as error:
-            what = error if isinstance(error, DependencyUnavailableError) else "Valkey"
-            log.warning("the result of an alert cannot be stored, so it may be sent again: %s is unreachable", what)
-        except Exception as error:  # nothing reads this future: without a log line a bug would be lost
-            log.error("a bug in sending an alert, it will be sent again: %s", type(error).__name__)  # noqa: TRY400 - may quote data
-
-    def _lease(self) -> Sequence[Message]:
-        """Lease due rows: MIA alerts first, then the rows with the fewest attempts.
-
-        A channel that is down therefore does not delay the others, however many rows wait for it.
-        """
-        now = self._clock()
-        its = outbox.c
-        free = and_(_waiting(), its.due_at <= now, or_(its.leased_until.is_(None), its.leased_until <= now))
-        urgent_first = (its.topic != URGENT_TOPIC, its.attempts, its.created_at)
-        with self._ledger.begin() as connection:
-            due = select(its.idempotency_key, its.channel).where(free).order_by(*urgent_first).limit(BATCH)
-            if connection.dialect.name == "postgresql":
-                due = due.with_for_update(skip_locked=True)
-            rows = connection.execute(due).all()
-            keys = [(key, channel) for key, channel in rows]
-            leased = (
-                update(outbox)
-                .where(tuple_(its.idempotency_key, its.channel).in_(keys))
-                .values(leased_until=now + LEASE)
-                .returning(its.idempotency_key, its.channel, its.topic, its.title, its.payload, its.created_at)
-            )
-            messages = [Message(*row) for row in connection.execute(leased)] if keys else []
-        return sorted(messages, key=lambda each: keys.index((each.idempotency_key, each.channel)))
 
     def _send(self, message: Message) -> None:
         now = self._clock()
         try:
-            self._channels.send(message, now)
+            self._room(message.channel).call(
+                lambda limit: self._channels.send(message, now, limit), lambda: self._sent_late(message)
+            )
         except DeliveryError as error:
             log.warning("alert not delivered through %s: %s; it will be retried", message.channel, error)
-            self._mark_failed(message, str(error), now)
+            self._store.outbox_due(_epoch_ms(self._rows.failed(message, str(error), self._clock())))
         except UnknownChannelError as error:
             log.warning("alert dropped: %s", error)
-            self._mark(DeliveryResult(message.idempotency_key, message.channel, now, was_dropped=True, error=str(error)))
+            self._rows.mark(DeliveryResult(message.idempotency_key, message.channel, now, was_dropped=True, error=str(error)))
         else:
-            self._mark(DeliveryResult(message.idempotency_key, message.channel, now))
+            self._rows.mark(DeliveryResult(message.idempotency_key, message.channel, now))
 
-    def _mark_failed(self, message: Message, error: str, now: datetime) -> None:
-        with self._ledger.begin() as connection:
-            attempts = 1 + (connection.scalar(select(outbox.c.attempts).where(_is(message))) or 0)
-            pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
-            values = {"attempts": attempts, "due_at": now + pause, "last_error": error, "leased_until": None}
-            connection.execute(update(outbox).where(_is(message)).values(values))
-        self._store.outbox_due(_epoch_ms(now + pause))
-
-    def _mark(self, result: DeliveryResult) -> None:
-        """Store the result, in one transaction with the results that other threads add meanwhile."""
-        self._results.append(result)
-        if not self._marking.try_start():
-            return
-        try:
-            while True:
-                rows = [self._results.popleft()._asdict() for _ in range(len(self._results))]
-                if rows:
-                    with self._ledger.begin() as connection:
-                        connection.execute(_MARK, rows)
-                if self._marking.try_finish():
-                    return
-        except BaseException:
-            self._marking.abort()
-            raise
-
-    def _next_due(self) -> datetime | None:
-        """When the next row can be sent: when it is due, or when its lease ends."""
-        its = outbox.c
-        when = case((its.leased_until > its.due_at, its.leased_until), else_=its.due_at)
-        with self._ledger.begin() as connection:
-            next_due: datetime | None = connection.scalar(select(func.min(when)).where(_waiting()))
-        return next_due
+    def _sent_late(self, message: Message) -> None:
+        """A call that was given up has succeeded after all: the alert need not be sent again."""
+        log.warning("alert delivered through %s after its deadline", message.channel)
+        with suppress(Exception), _logging():  # it is sent again, under the same key
+            self._rows.mark(DeliveryResult(message.idempotency_key, message.channel, self._clock()))
 
 
-def _waiting() -> ColumnElement[bool]:
-    return outbox.c.sent_at.is_(None)
-
-
-def _is(message: Message) -> ColumnElement[bool]:
-    return and_(outbox.c.idempotency_key == message.idempotency_key, outbox.c.channel == message.channel)
+@contextmanager
+def _logging() -> Iterator[None]:
+    """Log what happens in a thread that nobody may be waiting for."""
+    try:
+        yield
+    except (DependencyUnavailableError, *UNAVAILABLE) as error:
+        what = error if isinstance(error, DependencyUnavailableError) else "Valkey"
+        log.warning("the result of an alert cannot be stored, so it may be sent again: %s is unreachable", what)
+        raise
+    except Exception as error:
+        log.error("a bug in sending an alert, it will be sent again: %s", type(error).__name__)  # noqa: TRY400 - may quote data
+        raise
 
 
 def _epoch_ms(moment: datetime) -> int:

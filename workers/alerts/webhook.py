@@ -1,4 +1,8 @@
-"""The signed outgoing webhook, as Standard Webhooks specifies it."""
+"""The signed outgoing webhook, as Standard Webhooks specifies it.
+
+Each alert has a connection of its own, which is closed when the status is known: the body of the answer is not read, and no
+redirect is followed.
+"""
 
 import hashlib
 import re
@@ -9,10 +13,12 @@ import httpx
 import orjson
 import standardwebhooks
 
+from workers.alerts.deadline import Deadline
 from workers.errors import DeliveryError
 from workers.ledger.outbox import Message
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 5.0
+"""For one connection attempt, or one read. `Deadline` ends the whole call."""
 
 _HEADER_SAFE = re.compile(r"[A-Za-z0-9_:-]+")
 
@@ -22,13 +28,9 @@ class Webhook:
 
     def __init__(self, url: str, secret: str) -> None:
         self._url, self._signer = url, standardwebhooks.Webhook(secret)
-        self._http = httpx.Client(timeout=TIMEOUT_SECONDS)
+        self._tls = httpx.create_ssl_context()
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def post(self, message: Message, now: datetime) -> None:
+    def post(self, message: Message, now: datetime, deadline: Deadline) -> None:
         """Post an alert. `webhook-id`: its idempotency key; the signature covers id, time, body. Raises `DeliveryError`."""
         name = webhook_id(message.idempotency_key)
         content: dict[str, Any] = {
@@ -38,17 +40,25 @@ class Webhook:
         }
         body = orjson.dumps(content).decode()
         headers = {
+            "connection": "close",
             "content-type": "application/json",
             "webhook-id": name,
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._signer.sign(name, now, body),
         }
         try:
-            response = self._http.post(self._url, content=body, headers=headers)
+            status = self._status(body, headers, deadline)
         except httpx.HTTPError as error:
             raise DeliveryError(f"the webhook did not answer: {type(error).__name__}") from error
-        if not response.is_success:
-            raise DeliveryError(f"the webhook answered {response.status_code}")
+        if not httpx.codes.is_success(status):
+            raise DeliveryError(f"the webhook answered {status}")
+
+    def _status(self, body: str, headers: dict[str, str], deadline: Deadline) -> int:
+        with (
+            httpx.Client(timeout=TIMEOUT_SECONDS, verify=self._tls) as http,
+            http.stream("POST", self._url, content=body, headers=headers, extensions={"trace": deadline.watch}) as response,
+        ):
+            return response.status_code
 
 
 def webhook_id(idempotency_key: str) -> str:

@@ -5,7 +5,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -26,6 +26,8 @@ from workers.ledger.tables import orders
 from workers.ledger.unit_of_work import Alerts, Applied, UnitOfWork
 
 __all__ = ["Ledger", "SupportsApply", "open_engine"]
+
+NO_CAPACITY: Mapping[str, int] = {}
 
 log = logging.getLogger("curbside.workers")
 
@@ -85,8 +87,10 @@ class Ledger:
                 )
             yield connection
 
-    def apply(self, handler: SupportsApply, events: Sequence[Event], capacity: int = 0, *, quick: bool = False) -> Applied:
-        """Apply events in one transaction. Up to `capacity` of the alerts it wrote are leased to the caller.
+    def apply(
+        self, handler: SupportsApply, events: Sequence[Event], capacity: Mapping[str, int] = NO_CAPACITY, *, quick: bool = False
+    ) -> Applied:
+        """Apply events in one transaction. Up to `capacity` of each channel's alerts are leased to the caller.
 
         The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
         An error that is in doubt (`workers.ledger.faults`) is raised as it is.

@@ -1,6 +1,6 @@
 """What a handler gets to write with: one transaction of the ledger."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -87,8 +87,8 @@ class UnitOfWork:
         """
         self.failed.append((event, error))
 
-    def write_outbox(self, capacity: int) -> Alerts:
-        """Write the alerts of this transaction, one row for each channel, and lease the first `capacity` rows to the caller.
+    def write_outbox(self, capacity: Mapping[str, int]) -> Alerts:
+        """Write the alerts of this transaction, one row for each channel, and lease the first `capacity` rows of each channel.
 
         Alerts that are too old are written as not to be sent. The sorted order prevents deadlocks.
         """
@@ -96,14 +96,14 @@ class UnitOfWork:
         too_old = {alert.idempotency_key: why for alert in alerts if (why := self._too_old(alert))}
         messages = [message for alert in alerts for message in self._messages(alert)]
         due = [message for message in messages if message.idempotency_key not in too_old]
-        leased = set(due[:capacity])
+        leased = set(_first_of_each_channel(due, capacity))
         rows = [self._row(message, too_old.get(message.idempotency_key), leased=message in leased) for message in messages]
         new = set(inserted(self.connection, outbox, rows))
         can_be_dropped = {alert.idempotency_key for alert in alerts if alert.happened_at}
         new |= self._revive([row for row in rows if not row["dropped"] and row["idempotency_key"] in can_be_dropped], new)
         noted = [each for each in messages if each.idempotency_key in too_old and each.channel == LOG and _key(each) in new]
         return Alerts(
-            [each for each in due[:capacity] if _key(each) in new],
+            [each for each in due if each in leased and _key(each) in new],
             waiting=any(each not in leased or _key(each) not in new for each in due),
             not_sent=[f"{each.title}: {too_old[each.idempotency_key]}" for each in noted],
         )
@@ -157,6 +157,14 @@ class UnitOfWork:
             Message(alert.idempotency_key, channel, alert.topic, title, payload, self.now)
             for channel in channels_of(self.settings)
         ]
+
+
+def _first_of_each_channel(messages: Sequence[Message], capacity: Mapping[str, int]) -> Iterator[Message]:
+    left = dict(capacity)
+    for each in messages:
+        if left.get(each.channel, 0) > 0:
+            left[each.channel] -= 1
+            yield each
 
 
 def _key(message: Message) -> Key:
