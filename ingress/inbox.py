@@ -23,6 +23,7 @@ from ingress.acknowledged import Acknowledged
 from ingress.body_budget import BodyBudget
 from ingress.inbox_connection import InboxConnection
 from ingress.pipeline import packed_part
+from ingress.room import Room
 from ingress.unavailability import InboxUnavailableError, Refusal, refusal_of
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
@@ -52,6 +53,8 @@ class Inbox:
         self._is_look_due, self._may_search = False, True
         self._waiting: list[_Waiting] = []
         self._committer: asyncio.Task[None] | None = None
+        self.room = Room()
+        """How much may be appended. Set by `ingress.backpressure`, as is `refusal`."""
         self.refusal: Refusal | None = None
         """Why no event is accepted now; None if events are accepted."""
 
@@ -59,6 +62,8 @@ class Inbox:
         """Append one body and its request context. The future gives the event id, or raises `InboxUnavailableError`."""
         if self.refusal is not None:
             raise InboxUnavailableError(*self.refusal)
+        if self.room.left <= 0:
+            raise InboxUnavailableError("Valkey's memory is full, up to what is for events that wait", Cause.MEMORY)
         if self._memory.is_full:
             raise InboxUnavailableError("Valkey is too slow for what comes in", Cause.VALKEY_SLOW)
         loop = asyncio.get_running_loop()
@@ -66,6 +71,7 @@ class Inbox:
         command = pack_append(provider, body, request)
         self._waiting.append((command, future, loop.time() + 2 * self._timeout_seconds))
         self._memory.used_bytes += len(command)
+        self.room.take(len(command))
         if self._committer is None:
             self._committer = loop.create_task(self._commit_groups())
         return future

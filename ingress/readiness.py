@@ -14,9 +14,8 @@ from starlette.responses import Response
 
 from ingress.inbox import Inbox
 from ingress.problems import Problem
-from ingress.unavailability import Refusal
+from ingress.unavailability import PROBE, Refusal, refusal_of, refusal_of_probe
 from schemas.keys import READY
-from schemas.refusals import Cause
 
 PERIOD_SECONDS = 1.0
 """Minimum time between the starts of two checks."""
@@ -46,8 +45,11 @@ class Readiness:
         return await asyncio.shield(self._running)
 
     async def _check(self) -> Refusal | None:
+        pipeline = self._valkey.pipeline(transaction=False)
+        pipeline.execute_command(*PROBE)
+        pipeline.set(READY, 1, px=10_000)
         try:
-            await self._valkey.set(READY, 1, px=10_000)
+            probe, written = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError) as error:
-            return Refusal(f"Valkey takes no writes: {type(error).__name__}", Cause.UNREACHABLE)
-        return None
+            return refusal_of(error)
+        return refusal_of_probe(probe) or (refusal_of(written) if isinstance(written, Exception) else None)

@@ -9,8 +9,11 @@ from typing import NamedTuple
 import hiredis
 from redis import exceptions
 
+from schemas.keys import INBOX
 from schemas.refusals import Cause
 
+PROBE = ("XADD", INBOX, "NOMKSTREAM", "0-0", "p", "-")
+"""An append that never adds anything: Valkey refuses the id, after it has checked all else that it might refuse an append for."""
 NOT_THE_PRIMARY = {"READONLY", "MASTERDOWN"}
 """Codes after which a new connection may lead to another server."""
 _CAUSES = {
@@ -55,8 +58,15 @@ def code_of(error: Exception) -> str:
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code
-    is_reply = isinstance(error, hiredis.ReplyError | exceptions.ResponseError)
-    return str(error).partition(" ")[0] if is_reply else ""
+    if not isinstance(error, hiredis.ReplyError | exceptions.ResponseError):
+        return ""
+    word = str(error).partition(" ")[0]
+    return word if word.isupper() else "ERR"  # redis-py drops this code
+
+
+def refusal_of_probe(reply: object) -> Refusal | None:
+    """Why Valkey takes no appends, as its reply to `PROBE` tells; None if it does."""
+    return refusal_of(reply) if isinstance(reply, Exception) and code_of(reply) != "ERR" else None
 
 
 def refusal_of(error: Exception) -> Refusal:

@@ -64,6 +64,7 @@ FLOORS = {
             "request_context",
             "sanitizing",
             "stream_groups",
+            "valkey_memory",
         },
         {"events", "failures", "log_records", "tasks"},
         {"compression", "messages", "parsing"},

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_for_async
 def refusal(url: str, max_backlog: int = 1000) -> str | None:
     async def main() -> str | None:
         async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-            found = await check_inbox(valkey, max_backlog)
+            found = (await check_inbox(valkey, max_backlog)).refusal
             return found.detail if found else None
 
     return asyncio.run(main())
@@ -74,7 +74,7 @@ def test_near_the_memory_limit_events_are_refused(real_valkey: RealValkey) -> No
         said = refusal(real_valkey.url)
     assert said is not None
     assert said.startswith("Valkey uses ")
-    assert said.endswith(f" of {used} bytes")
+    assert f" of {used} bytes" in said
 
 
 @asynccontextmanager

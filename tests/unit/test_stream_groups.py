@@ -20,7 +20,7 @@ from workers.monitoring.status import InboxStatus, read_streams
 def refusal(url: str, max_backlog: int) -> str | None:
     async def main() -> str | None:
         async with Redis.from_url(url, protocol=2, decode_responses=True) as valkey:
-            found = await check_inbox(valkey, max_backlog)
+            found = (await check_inbox(valkey, max_backlog)).refusal
             return found.detail if found else None
 
     return asyncio.run(main())
