@@ -57,6 +57,7 @@ class Row:
     faults: int = 0
     longest: float = 0.0
     oldest_wait: float = 0.0
+    waited_for: str = ""
     oldest_alert: float = 0.0
     findings: dict[Wrong, int] = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from tests.chaos.run import Progress
 from tests.chaos.verdict import Verdict
 
 MOST_SHOWN = 40
-_LINE = "{:32} {:>4} {:>8}" + " {:>8}" * len(Wrong) + " {:>12} {:>13}"
+_LINE = "{:32} {:>4} {:>8}" + " {:>8}" * len(Wrong) + " {:>12} {:>13}  {}"
 
 
 def progress_line(options: Options, progress: Progress) -> str:
@@ -27,7 +27,7 @@ def progress_line(options: Options, progress: Progress) -> str:
 
 def print_verdict(console: Console, options: Options, verdict: Verdict) -> None:
     """Print everything."""
-    console.print(_LINE.format("fault", "made", "longest", *Wrong, "oldest wait", "oldest alert"), markup=False)
+    console.print(_LINE.format("fault", "made", "longest", *Wrong, "oldest wait", "oldest alert", "waited for"), markup=False)
     for row in verdict.rows:
         console.print(_LINE.format(*_cells(row)), markup=False)
     lines = Counter(_lines(verdict))
@@ -70,6 +70,7 @@ def _cells(row: Row) -> Iterator[str]:
         yield str(row.findings.get(each, "-"))
     yield f"{row.oldest_wait:.1f} s"
     yield f"{row.oldest_alert:.1f} s"
+    yield row.waited_for
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:

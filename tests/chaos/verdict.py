@@ -148,7 +148,8 @@ def _repeated_calls(site: Site, attribution: Attribution) -> Iterator[Finding]:
 def _add_waits(attribution: Attribution, watch: Watch, alerts: AlertReport) -> None:
     for wait in watch.waits:
         row = attribution.most_of(wait.at - wait.seconds, wait.at)
-        row.oldest_wait = max(row.oldest_wait, wait.seconds)
+        if wait.seconds > row.oldest_wait:
+            row.oldest_wait, row.waited_for = wait.seconds, wait.stream
     for begin, end in alerts.waits:
         row = attribution.most_of(begin, end)
         row.oldest_alert = max(row.oldest_alert, end - begin)
