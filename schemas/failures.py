@@ -49,6 +49,8 @@ class Reason(_OpenEnum):
     """The database refused the rows of this event."""
     UNREADABLE_RECORD = "unreadable_record"
     """Shown for a record of another release that this one cannot read at all. No record has it."""
+    KILLED_WORKER = "killed_worker"
+    """The event, tried alone, ended the process that tried it, each time."""
 
 
 class DecodeError(Exception):

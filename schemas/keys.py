@@ -18,6 +18,8 @@
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
 | `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
 | `in-flight`             | zset   | failures being retried, by the epoch ms their lease ends    | when the try ends                |
+| `unfinished`            | hash   | fields of `failures` to how often the event was tried alone | when an attempt ends, however    |
+|                         |        | and the attempt did not end: its worker did                 |                                  |
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
@@ -44,6 +46,7 @@ UNRECOGNISED = f"{TAG}:unrecognised"
 FAILURES = f"{TAG}:failures"
 RETRIES = f"{TAG}:retries"
 IN_FLIGHT = f"{TAG}:in-flight"
+UNFINISHED = f"{TAG}:unfinished"
 DRIFT = f"{TAG}:drift"
 DRIFT_COUNTS = f"{TAG}:drift-counts"
 DRIFT_FIELDS = f"{TAG}:drift-fields"

@@ -1,7 +1,8 @@
 """The batch applier: applies a handler's batch in as few transactions as its events allow, and finds out who is to blame.
 
 1. The whole batch is one transaction.
-2. If an event is at fault, the batch is halved until that event stands alone.
+2. If an event is at fault, the batch is halved until that event stands alone. If one ends the process, or takes too long, they are
+   tried one by one.
 3. If another transaction holds a lock, or the database refuses a statement, a few single events are tried, in random order. If none
    can be applied, it is the database that is held up: the batch waits. If one can, the others are tried in small parts, then one by
    one. An event that still meets the lock is set aside and retried by itself; one that is still refused is at fault.
@@ -17,10 +18,11 @@ from typing import Generic, Protocol, TypeVar
 
 from schemas.events import Event
 from workers.alerts.outbox_relay import OutboxRelay
-from workers.errors import DependencyUnavailableError, HeldUpError
+from workers.errors import DependencyUnavailableError, HandlerTimeoutError, HeldUpError, KilledWorkerError
 from workers.handler import Handler
 from workers.ledger.faults import Fault, fault_of, is_conflict
 from workers.ledger.ledger import Ledger, refused
+from workers.ledger.unit_of_work import Applied
 from workers.valkey.connection import UNAVAILABLE
 
 WITNESSES = 8
@@ -78,14 +80,19 @@ class BatchApplier:
         self._handler, self._ledger, self._relay = handler, ledger, relay
         self._allowance = Allowance()
 
-    def apply(self, claimed: Sequence[C], outbox_due: list[int]) -> Failed[C]:
-        """Apply events. Returns those that failed, in whole or in part.
+    def apply(
+        self, claimed: Sequence[C], outbox_due: list[int], isolated: Callable[[Sequence[C]], Applied] | None = None
+    ) -> Failed[C]:
+        """Apply events. Returns those that failed, in whole or in part. `isolated`: applies them in another process.
 
         Adds to `outbox_due` when the outbox must be read, in epoch ms. Raises `DependencyUnavailableError` if the batch must wait.
         """
 
         def commit(part: Sequence[C], quick: bool) -> Failed[C]:
-            applied = self._ledger.apply(self._handler, [each.event for each in part], self._relay.capacity, quick=quick)
+            if isolated is not None:
+                applied = isolated(part)
+            else:
+                applied = self._ledger.apply(self._handler, [each.event for each in part], self._relay.capacity, quick=quick)
             self._allowance.reset()
             due = self._relay.send_new(applied.alerts)
             outbox_due.extend([] if due is None else [due])
@@ -122,11 +129,11 @@ class _Batch(Generic[C]):
             if len(claimed) == 1:
                 self._failed.append((claimed[0], error))
                 return None
+            step = 1 if isinstance(error, KilledWorkerError | HandlerTimeoutError) else (len(claimed) + 1) // 2
         else:
             return None
-        half = len(claimed) // 2
-        self.apply(claimed[:half], quick=quick)
-        self.apply(claimed[half:], quick=quick)
+        for at in range(0, len(claimed), step):
+            self.apply(claimed[at : at + step], quick=quick)
         return None
 
     def _commit_again_after_conflict(self, claimed: Sequence[C], quick: bool) -> Failed[C]:

@@ -4,6 +4,8 @@ The type decides what a failed attempt means. `DependencyUnavailableError`: the 
 `PermanentError`, `schemas.failures.DecodeError` and anything else that a handler raises: the event fails.
 """
 
+from typing import Any
+
 import redis
 
 
@@ -43,6 +45,26 @@ class ScriptStoppedError(DependencyUnavailableError):
 
 class PermanentError(Exception):
     """A handler refuses this event, now and at every later attempt. Operators are shown `str()`."""
+
+
+class KilledWorkerError(PermanentError):
+    """This event, tried alone, ended the process that tried it, again and again. Operators are shown `str()`."""
+
+
+class HandlerTimeoutError(Exception):
+    """A batch took longer than its handler's `timeout`. The process that ran it was ended."""
+
+
+class ReportedError(Exception):
+    """What an event raised in an isolated process. `description` is what `error_report.describe` said of it there."""
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        super().__init__(description["message"])
+        self.description = description
+
+
+class ReportedPermanentError(ReportedError, PermanentError):
+    """One that no retry will help."""
 
 
 class HandlerError(Exception):

@@ -59,5 +59,9 @@ class EventDecoder:
         """Decode an inbox entry as routing needs it, without its request context. Returns the decompressed body as well."""
         body = entry.fields.get(FIELD_BODY, b"")
         if body[:1] != PLAIN:
-            body = decompress(body, request_of(entry.fields).content_encoding, self._limit_bytes).body
+            body = self.decompressed(body, request_of(entry.fields))
         return self.decode(provider_of(entry.fields), body, entry.id), body
+
+    def decompressed(self, body: bytes, request: RequestContext) -> bytes:
+        """The body without its codings. Raises `DecodeError`."""
+        return body if body[:1] == PLAIN else decompress(body, request.content_encoding, self._limit_bytes).body

@@ -22,6 +22,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from schemas.events import Event, Kind
@@ -62,6 +63,15 @@ class Handler:
     kinds: frozenset[Kind] | None
     apply: Apply
     retry: RetryPolicy
+    batch: int | None = None
+    """The most events at once; None: as many as there are in a batch."""
+    timeout: timedelta | None = None
+    """How long a batch may take. A handler with a limit runs in an isolated process, which is ended when it is over."""
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """The timeout in seconds."""
+        return None if self.timeout is None else self.timeout.total_seconds()
 
     def wants(self, kind: Kind) -> bool:
         """Whether events of this kind are routed to this handler."""
@@ -71,22 +81,42 @@ class Handler:
 _REGISTRY: dict[str, Handler] = {}
 
 
-def handler(name: str, *kinds: Kind, retry: RetryPolicy = PATIENT) -> Callable[[Apply], Apply]:
+def handler(
+    name: str,
+    *kinds: Kind,
+    retry: RetryPolicy = PATIENT,
+    batch: int | None = None,
+    timeout: timedelta | float | None = None,
+) -> Callable[[Apply], Apply]:
     """Register a function as the handler of these kinds of event, or of all kinds if none is given.
 
-    `retry`: how often and how soon a failed event is retried. Raises `HandlerError` for a bad, reserved or duplicate name.
+    `retry`: how often and how soon a failed event is retried. `batch`: the most events at once. `timeout`, a timedelta or seconds:
+    how long one batch may take. Raises `HandlerError` for a bad, reserved or duplicate name, or a bad limit.
     """
     if not _NAME.match(name) or name in _RESERVED:
         raise HandlerError(f"handler name {name!r}: expected lower-case letters, digits and _, and none of {sorted(_RESERVED)}")
+    if batch is not None and (type(batch) is not int or batch < 1):
+        raise HandlerError(f"handler {name!r}: batch={batch!r}: expected a whole number of events, 1 or more")
+    limit = _timeout(name, timeout)
 
     def register(apply: Apply) -> Apply:
         known = _REGISTRY.get(name)
         if known is not None and known.apply.__module__ != apply.__module__:
             raise HandlerError(f"handler {name!r} is registered twice: {known.apply.__module__} and {apply.__module__}")
-        _REGISTRY[name] = Handler(name, frozenset(kinds) or None, apply, retry)
+        _REGISTRY[name] = Handler(name, frozenset(kinds) or None, apply, retry, batch, limit)
         return apply
 
     return register
+
+
+def _timeout(name: str, given: timedelta | float | None) -> timedelta | None:
+    try:
+        limit = given if given is None or isinstance(given, timedelta) else timedelta(seconds=given)
+    except (TypeError, ValueError, OverflowError):
+        limit = timedelta(0)
+    if limit is not None and limit <= timedelta(0):
+        raise HandlerError(f"handler {name!r}: timeout={given!r}: expected a timedelta or seconds, more than 0")
+    return limit
 
 
 def registered(extra_modules: Iterable[str] = ()) -> tuple[Handler, ...]:

@@ -1,13 +1,14 @@
 """What the queues of one worker process share: settings, handlers, and access to Valkey and the broker."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from celery import Celery
 
 from schemas.settings import Settings
 from schemas.tasks import queue_name
 from workers.broker import Broker
+from workers.consumers.heartbeat import Heartbeat
 from workers.consumers.notifier import Notifier
 from workers.contract_drift import DriftMonitor
 from workers.failures.failure_store import FailureStore
@@ -31,6 +32,7 @@ class Resources:
     failures: FailureStore
     scheduler: RetryScheduler
     drift: DriftMonitor
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
 
 
 def open_resources(app: Celery, settings: Settings, handlers: Sequence[Handler]) -> Resources:

@@ -5,7 +5,9 @@ Flower shows RETRY with the reason after each attempt, then SUCCESS, or FAILURE 
 
 import logging
 import random
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 
 from celery.exceptions import Ignore, Retry
 
@@ -13,6 +15,7 @@ from schemas.events import Event
 from schemas.failures import DecodeError, Failure, FailureState, Reason
 from schemas.keys import DISPATCH_NAMES
 from schemas.parsing.durations import milliseconds
+from schemas.request_context import encode_context
 from schemas.tasks import retry_task_name
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.dispatcher import Router
@@ -22,9 +25,12 @@ from workers.failures.error_report import is_known, to_celery_error
 from workers.failures.failure_store import LEASE_MS
 from workers.failures.retry_policy import NO_RETRY, after_attempt, after_outage
 from workers.failures.retry_scheduler import now_ms
+from workers.handler import Handler
+from workers.isolation import IsolatedEvent
 from workers.ledger.faults import Fault, fault_of
 from workers.ledger.ledger import Ledger, refused
 from workers.resources import Resources
+from workers.suspects import Suspects
 from workers.valkey.connection import UNAVAILABLE, cause_of
 
 log = logging.getLogger("curbside.workers")
@@ -38,7 +44,7 @@ class RetryExecutor:
         self._router = Router(resources.handlers)
         self._failures, self._scheduler = resources.failures, resources.scheduler
         self._store, self._notifier = resources.store, resources.notifier
-        self._ledger, self._relay = ledger, relay
+        self._ledger, self._relay, self._heartbeat = ledger, relay, resources.heartbeat
         self._decoder = EventDecoder.of(resources.settings)
         self._seen_ms = milliseconds(resources.settings.dedupe_window)
 
@@ -69,7 +75,7 @@ class RetryExecutor:
         if not self._failures.begin(failure, now_ms()):
             return _ignore(f"{failure.field} is not due, or is being tried")
         try:
-            self._decode_again(failure) if failure.handler in DISPATCH_NAMES else self._apply_again(failure)
+            self._attempt(failure)
         except UNAVAILABLE:
             raise
         except DependencyUnavailableError as error:
@@ -81,9 +87,28 @@ class RetryExecutor:
         self._note_reachable(failure)
         return None
 
-    def _apply_again(self, failure: Failure) -> None:
-        handler = self._handlers[failure.handler]
-        applied = self._ledger.apply(handler, [self._event(failure)], self._relay.capacity)
+    def _attempt(self, failure: Failure) -> None:
+        """Make one attempt, under a lease that is renewed. One that follows an attempt which ended its worker is isolated."""
+        handler = self._handlers.get(failure.handler)
+        suspects = Suspects(self._store.client, seconds=handler.timeout_seconds if handler else None)
+        suspected = suspects.begin(failure.field) > 1 or failure.reason is Reason.KILLED_WORKER
+        try:
+            with closing(suspects), self._heartbeat.holding(failure.field, partial(self._failures.renew, failure)):
+                if suspected:
+                    suspects.decode([_isolated(failure)])
+                if handler is None:
+                    self._decode_again(failure)
+                else:
+                    self._apply_again(handler, failure, suspects if suspected or handler.timeout else None)
+        finally:
+            suspects.end(failure.field)
+
+    def _apply_again(self, handler: Handler, failure: Failure, suspects: Suspects | None) -> None:
+        event = self._event(failure)
+        if suspects is None:
+            applied = self._ledger.apply(handler, [event], self._relay.capacity)
+        else:
+            applied = suspects.apply(handler, [(event, failure.body)])
         due = self._relay.send_new(applied.alerts)
         if due is not None:
             self._store.outbox_due(due)
@@ -128,6 +153,10 @@ class RetryExecutor:
             log.error("%s is dead after %d attempts: %s", failure.field, changed.attempts, changed.reason)
             return shown
         return _retry(str(shown), shown, changed.next_at_ms)
+
+
+def _isolated(failure: Failure) -> IsolatedEvent:
+    return IsolatedEvent(failure.event_id, failure.provider, failure.body, encode_context(failure.request))
 
 
 def _ignore(why: str) -> Exception:

@@ -11,7 +11,6 @@ from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
 from workers.alerts.channels import Channels
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.consumers.batch_size import DISPATCH_BATCH, MAX_CLAIM_CHECKS, BatchSize
-from workers.consumers.heartbeat import Heartbeat
 from workers.consumers.single_flight import SingleFlight
 from workers.consumers.stream_consumer import GroupMember, StreamConsumer
 from workers.dispatcher import Dispatcher, Router
@@ -23,8 +22,9 @@ from workers.housekeeping import Housekeeping
 from workers.ledger.ledger import Ledger
 from workers.resources import Resources
 from workers.retry_executor import RetryExecutor
+from workers.suspects import Suspects
 from workers.valkey.connection import UNAVAILABLE
-from workers.valkey.entries import events_in
+from workers.valkey.entries import BATCH, events_in
 from workers.valkey.outage_log import OutageLog
 
 log = logging.getLogger("curbside.workers")
@@ -34,8 +34,9 @@ class WorkerRuntime:
     """All that a worker process runs. `consumer`: its name in the consumer groups. `stopping`: set when it must stop."""
 
     def __init__(self, resources: Resources, consumer: str, stopping: threading.Event) -> None:
-        self._resources, self._heartbeat = resources, Heartbeat()
-        self._member = GroupMember(consumer, resources.store, resources.notifier, stopping, self._heartbeat)
+        self._resources = resources
+        self._closing: list[Callable[[], None]] = [resources.heartbeat.close]
+        self._member = GroupMember(consumer, resources.store, resources.notifier, stopping, resources.heartbeat)
         self._ledger = Ledger(resources.settings, stopping=stopping)
         self._relay = OutboxRelay(self._ledger, resources.store, resources.notifier, Channels(resources.settings))
         self._decoder = EventDecoder.of(resources.settings)
@@ -83,7 +84,8 @@ class WorkerRuntime:
 
     def close(self) -> None:
         """Close what the runtime opened, after the alerts that are being sent."""
-        self._heartbeat.close()
+        for close in self._closing:
+            close()
         self._resources.local.close()
         self._relay.close()
         self._ledger.close()
@@ -92,13 +94,21 @@ class WorkerRuntime:
         its, settings = self._resources, self._resources.settings
         seen_ms = milliseconds(settings.dedupe_window)
         dispatcher = Dispatcher(
-            its.store, its.notifier, Router(its.handlers), decoder=self._decoder, seen_ms=seen_ms, drift=its.drift
+            its.store,
+            its.notifier,
+            Router(its.handlers),
+            decoder=self._decoder,
+            seen_ms=seen_ms,
+            drift=its.drift,
+            suspects=Suspects(its.store.client),
         )
         return StreamConsumer(keys.DISPATCH, keys.INBOX, dispatcher.process, self._member, BatchSize(DISPATCH_BATCH))
 
     def _consumer_for(self, handler: Handler) -> StreamConsumer:
-        runner = HandlerRunner(handler, self._resources.store, self._ledger, self._relay, self._decoder)
-        size = BatchSize(entries=MAX_CLAIM_CHECKS, events_in=events_in)
+        suspects = Suspects(self._resources.store.client, seconds=handler.timeout_seconds)
+        runner = HandlerRunner(handler, self._resources.store, self._ledger, self._relay, self._decoder, suspects)
+        self._closing.append(suspects.close)
+        size = BatchSize(handler.batch or BATCH, MAX_CLAIM_CHECKS, events_in)
         return StreamConsumer(handler.name, keys.todo(handler.name), runner.process, self._member, size)
 
 

@@ -19,6 +19,7 @@ _KNOWN = {
     keys.FAILURES,
     keys.RETRIES,
     keys.IN_FLIGHT,
+    keys.UNFINISHED,
     keys.UNREACHABLE,
     keys.UNREACHABLE_SINCE,
     keys.DRIFT,

@@ -31,20 +31,17 @@ class BatchSize:
     """How many events an entry stands for; None: one."""
 
 
-class ReadCount:
-    """How many entries to read next (`value`)."""
+class LearnedCount:
+    """How many entries to read, or events to load, next (`value`): at most `most`, and about `MAX_BATCH_BYTES` of bodies."""
 
-    def __init__(self, size: BatchSize) -> None:
-        self._size, self._most = size, size.entries or size.events
-        self.value = min(self._most, FIRST_READ)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.value = min(most, FIRST_READ)
 
-    def learn(self, entries: Sequence[Entry]) -> int:
-        """Learn from entries that were read. Returns how many events they stand for."""
-        read, events_in = len(entries), self._size.events_in
-        events = read if events_in is None else max(1, sum(map(events_in, entries)))
-        by_bytes = MAX_BATCH_BYTES * read // max(1, body_bytes(entries))
-        self.value = max(1, min(self._most, self.value * GROWTH, self._size.events * read // events, by_bytes))
-        return events
+    def learn(self, count: int, size_bytes: int, most: int | None = None) -> None:
+        """Learn from what was read last, and how large its bodies were. `most`: a further limit for now."""
+        by_bytes = MAX_BATCH_BYTES * count // max(1, size_bytes)
+        self.value = max(1, min(self._most, self._most if most is None else most, self.value * GROWTH, by_bytes))
 
 
 def body_bytes(entries: Sequence[Entry]) -> int:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 
-from workers.consumers.batch_size import BatchSize, ReadCount
+from workers.consumers.batch_size import BatchSize, LearnedCount, body_bytes
 from workers.consumers.heartbeat import Heartbeat
 from workers.consumers.notifier import Notifier
 from workers.consumers.single_flight import SingleFlight
@@ -66,7 +66,7 @@ class StreamConsumer:
     ) -> None:
         self.name, self.stream = name, stream
         self._size = batch_size or BatchSize()
-        self._count = ReadCount(self._size)
+        self._count = LearnedCount(self._size.entries or self._size.events)
         self._process, self._store, self._notifier = process, member.store, member.notifier
         self._consumer, self._stopping, self._heartbeat = member.consumer, member.stopping, member.heartbeat
         self._flight = SingleFlight()
@@ -150,7 +150,9 @@ class StreamConsumer:
 
     def _process_in_parts(self, entries: Batch) -> None:
         """Handle entries, about a batch of events at a time, and learn from them how many to take next."""
-        events = self._count.learn(entries)
+        events_in = self._size.events_in
+        events = len(entries) if events_in is None else max(1, sum(map(events_in, entries)))
+        self._count.learn(len(entries), body_bytes(entries), self._size.events * len(entries) // events)
         step = len(entries) if events <= 2 * self._size.events else self._count.value
         with self._heartbeat.holding(self.name, partial(self._store.renew, self.stream, self._consumer, entries)):
             if step == len(entries):

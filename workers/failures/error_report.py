@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.failures import DecodeError, Failure, Reason
 from schemas.sanitizing import sanitize
-from workers.errors import DependencyUnavailableError, EventFailedError, PermanentError
+from workers.errors import DependencyUnavailableError, EventFailedError, KilledWorkerError, PermanentError, ReportedError
 
 MAX_MESSAGE_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 20_000
@@ -54,6 +54,10 @@ def reason_of(error: Exception) -> Reason:
     """The reason of an error that makes an event fail."""
     if isinstance(error, DecodeError):
         return error.reason
+    if isinstance(error, ReportedError):
+        return Reason(error.description["reason"])
+    if isinstance(error, KilledWorkerError):
+        return Reason.KILLED_WORKER
     if isinstance(error, PermanentError):
         return Reason.REJECTED
     return Reason.LEDGER_REFUSED if isinstance(error, SQLAlchemyError | DependencyUnavailableError) else Reason.HANDLER_ERROR
@@ -67,6 +71,8 @@ def is_known(failure: Failure, error: Exception) -> bool:
 
 def describe(error: Exception) -> dict[str, Any]:
     """The fields of a failure record that describe an error. Raises nothing for any error; the result can be stored."""
+    if isinstance(error, ReportedError):
+        return error.description | {"reason": reason_of(error)}
     may_show_text = isinstance(error, PermanentError | DecodeError)
     text = _text_of(error) if may_show_text else f"{type(error).__name__}: {_text_of(error)}"
     has_location = isinstance(error, DecodeError)  # its message names the location: frames would add nothing
@@ -119,6 +125,8 @@ def _may_show_text(failure: Failure) -> bool:
 def _type_of(failure: Failure) -> str:
     if failure.reason not in set(Reason):
         return "(a reason of a newer release)"
+    if failure.reason is Reason.KILLED_WORKER:
+        return KilledWorkerError.__name__
     if _may_show_text(failure):
         return (PermanentError if failure.reason is Reason.REJECTED else DecodeError).__name__
     return failure.message.partition(":")[0]
@@ -142,6 +150,8 @@ def _frames(error: BaseException, depth: int) -> Iterator[str]:
 def _shown_name(error: BaseException) -> str:
     """The type of an error (of a group, also its errors' types), and its text if it may be shown."""
     name = type(error).__qualname__
+    if isinstance(error, ReportedError):
+        return str(error.description["message"]).partition(":")[0]
     if isinstance(error, PermanentError | DecodeError):
         return f"{name}: {sanitize(_text_of(error))}"
     if isinstance(error, BaseExceptionGroup):

@@ -5,6 +5,7 @@ message only starts the attempt: if the message is lost, the attempt starts afte
 with the one that was read, so two operators, or an operator and a worker, never undo each other's change.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -93,6 +94,10 @@ class FailureStore:
             return []
         ends: Any = self._client.zmscore(keys.IN_FLIGHT, [failure.field for failure in failures])
         return [failure for failure, end in zip(failures, ends, strict=True) if end is not None and end.is_integer()]
+
+    def renew(self, failure: Failure) -> None:
+        """Renew the lease of a failure whose attempt has begun (`begin`: half a millisecond says so)."""
+        self._client.zadd(keys.IN_FLIGHT, {failure.field: int(time.time() * 1000) + LEASE_MS + 0.5}, xx=True)
 
     def retry(self, handler: str, event_id: str, now_ms: int, of_task: str | None = None) -> Failure:
         """Retry a dead or discarded failure at once, as a new task. Raises `FailureNotFoundError`.
