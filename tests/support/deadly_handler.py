@@ -25,8 +25,9 @@ _TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=100), longest=time
 
 @handler("deadly", Kind.PICKING, retry=_TWICE, timeout=_TIMEOUT)
 def deadly(work: UnitOfWork, events: Sequence[Event]) -> None:
-    """Insert a row for each order."""
-    for order_id in sorted(order_id for event in events for order_id in event.order_ids):
+    """Insert a row for each order. No transaction is open before: a frozen process would lock SQLite."""
+    order_ids = sorted(order_id for event in events for order_id in event.order_ids)
+    for order_id in order_ids:
         with Path(os.environ["DEADLY_LOG"]).open("a") as log:
             log.write(f"{os.getpid()} {order_id}\n")
         time.sleep(_SECONDS)
@@ -38,4 +39,4 @@ def deadly(work: UnitOfWork, events: Sequence[Event]) -> None:
             sys.exit(1)
         if order_id.startswith("hang-"):
             threading.Event().wait()
-        work.connection.execute(_INSERT, {"order_id": order_id})
+    work.connection.execute(_INSERT, [{"order_id": order_id} for order_id in order_ids])
