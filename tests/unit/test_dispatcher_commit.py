@@ -121,7 +121,7 @@ def test_within_the_commit_the_number_of_commands_does_not_grow_with_the_events(
     expected = {"xack": 1, "hset": 2, "pexpireat": 1, "xadd": 2, "evalsha": 1}
     assert {name: calls.get(name) for name in expected} == expected, "one claim check for each handler, whatever it names"
     assert calls["hmget"] <= 2, "the present half of the window, and the one before if it is there"
-    assert sum(calls.values()) <= 25
+    assert sum(calls.values()) <= 30
 
 
 def test_a_valkey_without_memory_left_loses_nothing_in_the_middle_of_a_commit(

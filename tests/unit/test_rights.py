@@ -4,8 +4,10 @@ import ast
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,11 +16,15 @@ import redis
 import workers
 from schemas import keys
 from tests.support.command_line import REPOSITORY
+from tests.support.event_sums import sums
 from tests.support.settings import environment_for_tests
 from tests.support.valkey_servers import RealValkey
-from tests.support.worker_parts import WorkerParts
+from tests.support.waiting import wait_for
+from tests.support.worker_parts import WorkerParts, status
 from tests.unit import script_scenarios
+from tests.unit.dispatching import CUT_OFF, dispatcher_of
 from tests.unit.script_scenarios import Scenario
+from workers.consumers.stream_consumer import GroupMember, StreamConsumer
 from workers.errors import ScriptStoppedError
 from workers.valkey import scripts
 from workers.valkey.connection import connect
@@ -165,3 +171,27 @@ def test_a_right_that_is_taken_away_costs_no_event_once_it_is_given_back(limited
         finally:
             parts.close()
     assert stopped > 4
+
+
+def test_a_right_that_is_taken_from_a_running_worker_holds_up_its_queue_and_is_shown(limited: Limited) -> None:
+    parts, stopping = WorkerParts(limited.url), threading.Event()
+    member = GroupMember("one", parts.store, parts.notifier, stopping)
+    consumer = StreamConsumer(keys.DISPATCH, keys.INBOX, dispatcher_of(parts), member)
+    thread = threading.Thread(target=consumer.run)
+    try:
+        parts.append(status("a"), CUT_OFF)
+        limited.set_user("-pexpireat")
+        thread.start()
+        wait_for(lambda: limited.admin.hget(keys.UNREACHABLE, keys.DISPATCH), what="the queue to be shown as held up")
+        shown: Any = limited.admin.hget(keys.UNREACHABLE, keys.DISPATCH)
+        assert b"route.lua" in shown
+        assert b"PEXPIREAT" in shown
+        assert sums(limited.admin).waiting == 2
+        limited.set_user("+pexpireat")
+        wait_for(lambda: sums(limited.admin).waiting == 0, what="the queue to go on")
+        assert sums(limited.admin).counters == {"routed": 1, "routed:timeline": 1, "undecodable": 1}
+        wait_for(lambda: not limited.admin.hexists(keys.UNREACHABLE, keys.DISPATCH), what="it to be shown no more")
+    finally:
+        stopping.set()
+        thread.join(30)
+        parts.close()

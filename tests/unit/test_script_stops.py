@@ -114,3 +114,14 @@ def test_a_failure_is_retried_although_the_script_that_leases_it_was_stopped(
         assert failure in store.take_due(200_000), "and again after its lease"
         if succeeded:
             return
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS[:-1], ids=[each.__name__ for each in SCENARIOS[:-1]])
+def test_a_server_that_is_full_refuses_no_script_that_finishes_work(
+    parts: WorkerParts, scenario: Callable[[WorkerParts], Scenario]
+) -> None:
+    step, check = new(parts, scenario)
+    parts.client.config_set("maxmemory", 1)
+    step()
+    parts.client.config_set("maxmemory", 0)
+    check()

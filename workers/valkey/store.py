@@ -1,7 +1,7 @@
 """Every Valkey command of the workers that changes a stream, a notification or a flag. `schemas.keys` documents the data model.
 
-The commit points are Lua scripts (`workers/valkey/scripts/`), not WATCH/MULTI/EXEC: an outcome may be counted only if the same
-step acknowledged the entry, which MULTI cannot check. A script is also one round trip instead of three, and concurrent
+The commit points are Lua scripts (`workers/valkey/scripts/`), not WATCH/MULTI/EXEC: an outcome may be counted only if the
+entry has had none, which MULTI cannot check. A script is also one round trip instead of three, and concurrent
 dispatchers never have to start over.
 """
 

@@ -9,6 +9,17 @@
 -- A stop before the plan is written leaves everything to do, and the caller's next attempt does it.
 --
 -- `counters` is the key of the counters. The keys `unfinished` and `taken-over` have the same prefix.
+local commit_time
+
+-- Valkey's clock, in ms: the same at each call of a script.
+local function commit_now()
+  if not commit_time then
+    local time = redis.call('TIME')
+    commit_time = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return commit_time
+end
+
 local function commit_key(counters, name) return string.sub(counters, 1, -1 - #'counters') .. name end
 
 -- Texts, lists, and lists of words (`words = true`), as one text.
@@ -81,13 +92,14 @@ local function commit_carry_out(counters, plan, held, again)
     redis.call('HSET', counters, unpack(values))
   end
   for _, command in ipairs(rest) do
-    local words = command[#command]
-    if type(words) == 'table' then
-      local args = {unpack(command, 1, #command - 1)}
-      for _, word in ipairs(words) do args[#args + 1] = word end
-      command = args
+    local name, key, group, words = unpack(command)
+    if type(group) == 'table' then
+      redis.call(name, key, unpack(group))
+    elseif type(words) == 'table' then
+      redis.call(name, key, group, unpack(words))
+    else
+      redis.call(unpack(command))
     end
-    redis.call(unpack(command))
   end
   redis.call('DEL', commit_key(counters, 'unfinished'))
 end
@@ -103,7 +115,7 @@ local function commit_finish(counters)
 end
 
 -- Adds claim checks ({stream, field, value, …} each), increments counters (a table from name to increment), and runs the rest
--- ({command, key, …} each; a table of words at its end stands for that many arguments).
+-- ({command, key, …} each; a table of words as its third or fourth part, the last, stands for that many arguments).
 local function commit(counters, adds, increments, rest)
   local counts = {}
   for name, increment in pairs(increments) do
@@ -113,9 +125,8 @@ local function commit(counters, adds, increments, rest)
     end
   end
   local held = commit_counters(counters, counts)
-  local number, time = string.format('%.0f', tonumber(held[1] or 0) + 1), redis.call('TIME')
-  local since = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-  local plan = {number, since, adds, counts, rest}
+  local number = string.format('%.0f', tonumber(held[1] or 0) + 1)
+  local plan = {number, string.format('%.0f', commit_now()), adds, counts, rest}
   redis.call('SET', commit_key(counters, 'unfinished'), commit_encode(plan))
   commit_carry_out(counters, plan, held, false)
 end

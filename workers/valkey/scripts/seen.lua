@@ -1,7 +1,7 @@
--- Deduplication by identity: functions for the scripts that this file is loaded before. Identities are stored in hashes
--- (buckets), one for each half of the deduplication window by Valkey's clock, each with the event id that had it first. A batch
--- costs one read of each bucket of the window and one write. An identity is remembered for at least one window and at most one
--- and a half, also if the window is changed: the zset `seen-buckets` has every bucket by the time of its end.
+-- Deduplication by identity: functions for the scripts that this file is loaded before, after commit.lua. Identities are stored
+-- in hashes (buckets), one for each half of the deduplication window by Valkey's clock, each with the event id that had it first.
+-- A batch costs one read of each bucket of the window and one write. An identity is remembered for at least one window and at most
+-- one and a half, also if the window is changed: the zset `seen-buckets` has every bucket by the time of its end.
 --
 -- A large bucket never ends by its lifetime, which would stall a Redis that is not told to free memory lazily: the first write
 -- after its end unlinks it. Its lifetime is longer, for a deployment that is given up.
@@ -14,8 +14,7 @@ local seen_at
 -- The buckets of the window, and those that are over.
 local function seen_look(prefix, seen_ms)
   if seen_at then return seen_at end
-  local time = redis.call('TIME')
-  local now, window = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(seen_ms)
+  local now, window = commit_now(), tonumber(seen_ms)
   local half = math.max(1, math.floor(window / 2))
   local present = math.floor(now / half)
   local at = {window = window, present = prefix .. present, ends = {}, names = {}, over = {}, listed = {}}
