@@ -12,6 +12,7 @@ it did not confirm: then an event is in the inbox twice, at most one group of th
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ from ingress.room import Room
 from ingress.unavailability import InboxUnavailableError, Refusal, refusal_of
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
+
+log = logging.getLogger("curbside.ingress")
 
 MAX_GROUP = 512
 """Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
@@ -86,9 +89,15 @@ class Inbox:
             self._committer = asyncio.get_running_loop().create_task(self._commit_groups())
 
     async def close(self) -> None:
-        """Finish the commits under way and disconnect."""
+        """Finish the commits under way, and what was found missing, and disconnect."""
+        if not self._acknowledged.is_whole:
+            self.tend()
         if self._committer is not None:
             await self._committer
+        if left := len(self._acknowledged.missing) + len(self._acknowledged.doubtful):
+            log.error(
+                "Valkey may have lost %d acknowledged events, and this ingress, which ends, could not append them again", left
+            )
         await self._connection.close()
         await self._pool.disconnect()
 
