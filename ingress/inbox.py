@@ -28,6 +28,7 @@ from ingress.room import Room
 from ingress.unavailability import InboxUnavailableError, Refusal, refusal_of
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
+from schemas.valkey_memory import BYTES_PER_WAITING_EVENT
 
 log = logging.getLogger("curbside.ingress")
 
@@ -65,7 +66,8 @@ class Inbox:
         """Append one body and its request context. The future gives the event id, or raises `InboxUnavailableError`."""
         if self.refusal is not None:
             raise InboxUnavailableError(*self.refusal)
-        if self.room.left <= 0:
+        room = self.room
+        if room.left <= 0:
             raise InboxUnavailableError("Valkey's memory is full, up to what is for events that wait", Cause.MEMORY)
         if self._memory.is_full:
             raise InboxUnavailableError("Valkey is too slow for what comes in", Cause.VALKEY_SLOW)
@@ -73,8 +75,11 @@ class Inbox:
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body, request)
         self._waiting.append((command, future, loop.time() + 2 * self._timeout_seconds))
-        self._memory.used_bytes += len(command)
-        self.room.take(len(command))
+        size = len(command)
+        self._memory.used_bytes += size
+        room.left -= size + BYTES_PER_WAITING_EVENT
+        if room.left < room.look_below:
+            room.look_soon()
         if self._committer is None:
             self._committer = loop.create_task(self._commit_groups())
         return future
