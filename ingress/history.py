@@ -45,10 +45,17 @@ class History(NamedTuple):
 
 
 def read_history(info: Any, stream: Any, unnamed: str) -> History | None:
-    """Read the replies to `LOOK`. None if the server does not tell: it is loading, or the key is no stream.
+    """Read the replies to `LOOK`. None if the server does not tell: it is loading, the key is no stream, or it is of another kind.
 
     `unnamed`: a name for a server that does not say who it is.
     """
+    try:
+        return _read(info, stream, unnamed)
+    except (AttributeError, KeyError, TypeError, ValueError):  # a proxy or a service that only resembles Valkey
+        return None
+
+
+def _read(info: Any, stream: Any, unnamed: str) -> History | None:
     server = unnamed if isinstance(info, hiredis.ReplyError) else _server(info.decode())
     if isinstance(stream, hiredis.ReplyError):
         return History(server) if "no such key" in str(stream) else None

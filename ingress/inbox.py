@@ -12,6 +12,7 @@ it did not confirm: then an event is in the inbox twice, at most one group of th
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ from ingress.room import Room
 from ingress.unavailability import InboxUnavailableError, Refusal, refusal_of
 from schemas.keys import FIELD_BODY, FIELD_PROVIDER, FIELD_REQUEST, INBOX
 from schemas.refusals import Cause
+from schemas.valkey_memory import BYTES_PER_WAITING_EVENT
+
+log = logging.getLogger("curbside.ingress")
 
 MAX_GROUP = 512
 """Events in one pipeline at the most: enough to share an fsync, few enough to keep memory and the reply's delay small."""
@@ -62,7 +66,8 @@ class Inbox:
         """Append one body and its request context. The future gives the event id, or raises `InboxUnavailableError`."""
         if self.refusal is not None:
             raise InboxUnavailableError(*self.refusal)
-        if self.room.left <= 0:
+        room = self.room
+        if room.left <= 0:
             raise InboxUnavailableError("Valkey's memory is full, up to what is for events that wait", Cause.MEMORY)
         if self._memory.is_full:
             raise InboxUnavailableError("Valkey is too slow for what comes in", Cause.VALKEY_SLOW)
@@ -70,8 +75,11 @@ class Inbox:
         future: asyncio.Future[str] = loop.create_future()
         command = pack_append(provider, body, request)
         self._waiting.append((command, future, loop.time() + 2 * self._timeout_seconds))
-        self._memory.used_bytes += len(command)
-        self.room.take(len(command))
+        size = len(command)
+        self._memory.used_bytes += size
+        room.left -= size + BYTES_PER_WAITING_EVENT
+        if room.left < room.look_below:
+            room.look_soon()
         if self._committer is None:
             self._committer = loop.create_task(self._commit_groups())
         return future
@@ -86,9 +94,15 @@ class Inbox:
             self._committer = asyncio.get_running_loop().create_task(self._commit_groups())
 
     async def close(self) -> None:
-        """Finish the commits under way and disconnect."""
+        """Finish the commits under way, and what was found missing, and disconnect."""
+        if not self._acknowledged.is_whole:
+            self.tend()
         if self._committer is not None:
             await self._committer
+        if left := len(self._acknowledged.missing) + len(self._acknowledged.doubtful):
+            log.error(
+                "Valkey may have lost %d acknowledged events, and this ingress, which ends, could not append them again", left
+            )
         await self._connection.close()
         await self._pool.disconnect()
 

@@ -30,6 +30,7 @@ class InboxConnection:
         self._opened = 0
         self._checked, self._again = 0, 0
         """Events of the present search that were looked for; that were appended again."""
+        self._complaint: object = None
 
     async def append(self, commands: Sequence[bytes], replies: list[Any]) -> None:
         """Append a group, and if the connection is lost, the rest through a new one, once.
@@ -97,6 +98,7 @@ class InboxConnection:
                 self._again,
             )
             self._checked, self._again = 0, 0
+        self._complain(step.error, "the last acknowledged events cannot be looked for yet")
         return step.error
 
     async def _compare(self, pipeline: Pipeline | PlainPipeline) -> None:
@@ -105,3 +107,13 @@ class InboxConnection:
         history = read_history(replies[0], replies[1], unnamed=f"behind connection {self._opened}")
         if history is not None:
             self.acknowledged.compare(history)
+        else:
+            self._complain(replies[1], "it cannot be told whether the inbox lost events")
+
+    def _complain(self, reply: object, consequence: str) -> None:
+        """Log once what the server does not let us do. None: it does."""
+        code = code_of(reply) if isinstance(reply, Exception) else "to tell"
+        complaint = None if reply is None else f"{consequence}: Valkey refused ({code})"
+        if complaint not in (None, self._complaint):
+            log.warning("%s", complaint)
+        self._complaint = complaint

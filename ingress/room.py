@@ -7,31 +7,29 @@ when an eighth of the room is gone: up to eight ingresses then fill it together 
 import asyncio
 import contextlib
 
-from schemas.valkey_memory import BYTES_PER_WAITING_EVENT
-
 _PARTS = 8
 _PAUSE_SECONDS = 0.02
 """The shortest time between two looks."""
 
 
 class Room:
-    """`left`: bytes that may still be appended; infinite if there is no limit, or it is not known."""
+    """`left`: bytes that may still be appended; infinite if there is no limit, or it is not known. Who appends subtracts from it.
+
+    `look_below`: once less than this is left, call `look_soon`.
+    """
 
     def __init__(self) -> None:
-        self.left = float("inf")
-        self._look_below = float("-inf")
+        self.left, self.look_below = float("inf"), float("-inf")
         self._is_look_due = asyncio.Event()
 
     def set(self, n_bytes: float) -> None:
         """Valkey was looked at."""
-        self.left, self._look_below = n_bytes, n_bytes - n_bytes / _PARTS if n_bytes < float("inf") else float("-inf")
+        self.left, self.look_below = n_bytes, n_bytes - n_bytes / _PARTS if n_bytes < float("inf") else float("-inf")
         self._is_look_due.clear()
 
-    def take(self, n_bytes: int) -> None:
-        """An event of so many bytes is appended."""
-        self.left -= n_bytes + BYTES_PER_WAITING_EVENT
-        if self.left < self._look_below:
-            self._is_look_due.set()
+    def look_soon(self) -> None:
+        """End the wait for the next look."""
+        self._is_look_due.set()
 
     async def wait(self, period_seconds: float) -> None:
         """Wait until it is time to look again: for the period at the most."""

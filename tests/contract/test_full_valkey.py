@@ -16,7 +16,6 @@ from ingress.background import running
 from ingress.backpressure import monitor
 from ingress.body_reader import BodyReader
 from ingress.inbox import Inbox
-from ingress.room import Room
 from ingress.unavailability import InboxUnavailableError
 from schemas import keys
 from schemas.refusals import Cause
@@ -117,18 +116,19 @@ def test_the_part_kept_from_new_events_grows_with_what_waits() -> None:
     assert room_bytes(40 * MIB, 64 * MIB, 0) == 8 * MIB
 
 
-def test_the_memory_is_looked_at_again_when_an_eighth_of_the_room_is_taken() -> None:
+def test_the_memory_is_looked_at_again_when_an_eighth_of_the_room_is_taken(real_valkey: RealValkey) -> None:
     async def main() -> None:
-        room = Room()
-        room.take(MIB)  # nothing is known of a limit
+        inbox = Inbox(ConnectionPool.from_url(real_valkey.url, protocol=2), BodyReader().memory, 30.0)
+        inbox.room.set(8 * MIB)
+        await inbox.append("instacart", b"x" * (MIB - 1024))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(room.wait(60), 0.1)
-        room.set(MIB)
-        room.take(MIB // 16)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(room.wait(60), 0.1)
-        room.take(MIB // 16)
-        await asyncio.wait_for(room.wait(60), 30)
-        assert room.left < MIB * 7 / 8
+            await asyncio.wait_for(inbox.room.wait(60), 0.1)
+        await inbox.append("instacart", b"x" * 1024)
+        await asyncio.wait_for(inbox.room.wait(60), 30)
+        inbox.room.set(100)
+        await inbox.append("instacart", b"the last one")
+        with pytest.raises(InboxUnavailableError, match="memory is full"):
+            inbox.append("instacart", b"one too many")
+        await inbox.close()
 
     asyncio.run(main())

@@ -11,7 +11,7 @@ import redis
 
 from schemas import keys
 from tests.support.ingress_client import Serve, bearer, stored
-from tests.support.settings import LOOPBACK, free_port
+from tests.support.settings import CLIENT_ID, CLIENT_SECRET, LOOPBACK, free_port
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
@@ -54,6 +54,26 @@ def test_a_valkey_outage_is_503_within_seconds_and_ends_with_the_outage(
     wait_for(lambda: client.get("/readyz").status_code == 200, what="readiness")
     bodies = [body for _, _, body in stored(real_valkey.url)]
     assert (bodies[0], bodies[-1]) == (b"before", b"after")
+
+
+def test_connections_that_valkey_closed_while_idle_are_told_to_nobody(serve: Serve, real_server: RealValkey) -> None:
+    client = serve(REDIS_URL=real_server.url)
+    assert (post(client, b"before").status_code, client.get("/readyz").status_code) == (200, 200)
+    form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    for _ in range(5):
+        with redis.Redis.from_url(real_server.url) as valkey:
+            valkey.client_kill_filter(_type="normal", skipme=True)
+        assert post(client, b"after").status_code == 200
+        assert client.post("/oauth/token", data=form).status_code == 200
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_flush_by_accident_is_noticed_without_another_event(serve: Serve, real_server: RealValkey) -> None:
+    client = serve(REDIS_URL=real_server.url)
+    posted = [post(client, body).json()["id"] for body in (b"1", b"2", b"3")]
+    with redis.Redis.from_url(real_server.url) as valkey:
+        valkey.flushall()
+    wait_for(lambda: [event_id for event_id, _, _ in stored(real_server.url)] == posted, what="the events to be back")
 
 
 def test_the_ingress_starts_without_valkey_and_accepts_when_it_comes(serve: Serve, real_valkey: RealValkey) -> None:

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from ingress.acknowledged import Acknowledged
-from ingress.history import History
+from ingress.history import History, read_history
 
 _SIZE = 1000
 EMPTY = History("server", 0, 0, None, (0, 0))
@@ -80,3 +80,8 @@ _NOW = History("server", 10, 8, (1, 3), (1, 10))
 )
 def test_a_history_that_continues_is_told_from_another_one(later: History, continues: bool) -> None:
     assert later.continues(_NOW, ((1, 5), (1, 10))) is continues
+
+
+@pytest.mark.parametrize("stream", [None, [], [b"length"], {b"length": 1}, [b"length", b"1"], "OK", 7])
+def test_a_server_that_describes_a_stream_in_another_way_keeps_no_event_from_being_accepted(stream: object) -> None:
+    assert read_history(b"run_id:1", stream, "unnamed") is None

@@ -226,3 +226,34 @@ def test_a_cut_in_the_middle_of_the_search_loses_nothing(real_server: RealValkey
             assert set(bodies(real_server.url)) == set(numbered(2000))
 
     run(main)
+
+
+def test_what_could_not_be_appended_again_before_the_end_is_said(
+    real_server: RealValkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        with redis.Redis.from_url(real_server.url) as client:
+            async with an_inbox(real_server.url) as (inbox, _):
+                await answers_of(inbox, numbered(30))
+                client.flushall()
+                make_full(client)
+                await look(inbox)
+            make_room(client)
+
+    run(main)
+    assert "the last acknowledged events cannot be looked for yet: Valkey refused (OOM)" in caplog.text
+    assert "Valkey may have lost 30 acknowledged events" in caplog.text
+
+
+def test_an_ingress_that_ends_appends_again_what_it_knows_to_be_missing(real_server: RealValkey) -> None:
+    async def main() -> None:
+        with redis.Redis.from_url(real_server.url) as client:
+            async with an_inbox(real_server.url) as (inbox, _):
+                await answers_of(inbox, numbered(30))
+                client.flushall()
+                make_full(client)
+                await look(inbox)
+                make_room(client)
+            assert bodies(real_server.url) == numbered(30)
+
+    run(main)
