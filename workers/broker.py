@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from schemas.tasks import queue_name
+from schemas.tasks import DELIVER_QUEUE, queue_name, task_name
 
 PAUSE_SECONDS = 5.0
 """After a message that could not be sent, the next one is tried after this time. Those in between are given back at once."""
@@ -66,6 +66,10 @@ class Broker:
             unsent()
         else:
             self._messages.put(_Message(task, queue, unsent, options, is_probe))
+
+    def probe(self) -> None:
+        """Try whether the broker takes messages again: with one that asks for due alerts, which is harmless."""
+        self.send(task_name(DELIVER_QUEUE), DELIVER_QUEUE, lambda: None, expires=PAUSE_SECONDS)
 
     @property
     def away(self) -> Outage | None:

@@ -57,6 +57,7 @@ class BrokerWatch:
             if before is None:
                 log.warning("the broker is unreachable (%s): the queues are worked without notifications", away.why)
             since = datetime.fromtimestamp(away.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            self._broker.probe()
             self._store.note_unreachable(self._field, f"the broker, since {since} ({away.why}); its queues are worked without")
         elif before is not None or not self._has_looked:  # a worker of this name may have ended while the broker was away
             if before is not None:

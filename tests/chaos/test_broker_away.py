@@ -9,7 +9,6 @@ import pytest
 from schemas import keys
 from tests.support.ingress_client import ProviderClient
 from tests.support.retry_deployment import RetryDeployment, open_retry_deployment, picking
-from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 
 SECONDS = 10.0
@@ -23,16 +22,6 @@ class BrokerServer(Protocol):
     def kill(self) -> None: ...
     def freeze(self) -> None: ...
     def restore(self) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def other_valkey() -> Iterator[RealValkey]:
-    server = RealValkey()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.discard()
 
 
 @pytest.fixture(params=["valkey", "rabbitmq"])
