@@ -84,6 +84,8 @@ def test_workers_wait_for_a_valkey_that_refuses_commands_and_go_on(real_server: 
 
         def repair(code: str) -> None:
             wait_for(lambda: f"Valkey is unreachable ({code})" in worker.log_of_this_run, SECONDS, f"the worker to say {code}")
+            if code == "READONLY":
+                assert "unreachable for every write: Valkey (READONLY)" in deployment.command("status").errors
             REFUSALS[code].end(real_server, client)
             deployment.wait_until_all_applied(SECONDS)
 
