@@ -1,6 +1,7 @@
 """Notifies the dispatcher that the inbox has events: a Celery message without content, sent off the acknowledgement path.
 
-A lost one costs a second and never an event, since every worker has a timer of its own. So no error here reaches a provider.
+A lost one costs a second or two and never an event, since every worker has a timer of its own. So no error here reaches a
+provider. A notification that nobody has answered is not repeated until it has expired, however long no worker runs.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schemas.keys import DISPATCH, notified, waiter
-from schemas.processes import NOTIFICATION_EXPIRES_SECONDS, NOTIFY_INTERVAL_MS
+from schemas.processes import NOTIFICATION_EXPIRES_SECONDS, NOTIFICATION_LIFETIME_MS
 from schemas.tasks import queue_name, task_name
 
 PAUSE_SECONDS = 0.02
@@ -54,10 +55,10 @@ class Notifier:
         self._thread.shutdown()
 
     async def _is_needed(self) -> bool:
-        """Whether no consumer waits on the inbox and none was notified a moment ago. Checked after the append: see `workers.consumers.stream_consumer`."""
+        """Whether no consumer waits on the inbox and the last notification is answered or expired. Checked after the append: see `workers.consumers.stream_consumer`."""
         if await self._valkey.exists(waiter(DISPATCH)):
             return False
-        return bool(await self._valkey.set(notified(DISPATCH), 1, nx=True, px=NOTIFY_INTERVAL_MS))
+        return bool(await self._valkey.set(notified(DISPATCH), 1, nx=True, px=NOTIFICATION_LIFETIME_MS))
 
     def _send(self) -> None:
         self._celery.send_task(task_name(DISPATCH), queue=queue_name(DISPATCH), expires=NOTIFICATION_EXPIRES_SECONDS)

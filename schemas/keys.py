@@ -31,7 +31,7 @@
 | `limit:…`               | string | failed attempts at the token endpoint (package limits)      | in a minute                      |
 | `outbox-due`            | zset   | `due`: epoch ms at which an alert is due                    | when none waits                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
-| `notified:<queue>`      | string | a notification was sent a moment ago                        | in a second                      |
+| `notified:<queue>`      | string | a notification was sent that nobody has answered            | when answered, or after a minute |
 | `waiter:<queue>`        | string | a consumer waits on the queue's stream: notify nobody       | in seconds                       |
 """
 

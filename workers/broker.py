@@ -4,6 +4,7 @@ One thread sends, so no work ever waits for a broker that hangs. A message that 
 once (`unsent`), and so is each that follows, until the broker answers again. Nothing is lost with it: a message carries no event.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from typing import Any, NamedTuple
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from schemas.tasks import queue_name
+from schemas.tasks import DELIVER_QUEUE, queue_name, task_name
 
 PAUSE_SECONDS = 5.0
 """After a message that could not be sent, the next one is tried after this time. Those in between are given back at once."""
 PATIENCE_SECONDS = 2.0
 """A worker without a connection for this time works without the broker."""
+
+log = logging.getLogger("curbside.workers")
 
 
 class Outage(NamedTuple):
@@ -66,6 +69,10 @@ class Broker:
             unsent()
         else:
             self._messages.put(_Message(task, queue, unsent, options, is_probe))
+
+    def probe(self) -> None:
+        """Try whether the broker takes messages again: with one that asks for due alerts, which is harmless."""
+        self.send(task_name(DELIVER_QUEUE), DELIVER_QUEUE, lambda: None, expires=PAUSE_SECONDS)
 
     @property
     def away(self) -> Outage | None:
@@ -119,6 +126,9 @@ class Broker:
             with self._lock:
                 self._next_try = time.monotonic() + PAUSE_SECONDS
                 self._unsent = self._unsent or Outage(time.time(), type(error.__cause__ or error).__name__)
+            message.unsent()
+        except Exception:  # the thread must not end: later messages need it
+            log.exception("a message of %s was not sent", message.queue)
             message.unsent()
         else:
             with self._lock:

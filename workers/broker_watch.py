@@ -2,7 +2,6 @@
 
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import bootsteps
@@ -56,8 +55,8 @@ class BrokerWatch:
         if away is not None:
             if before is None:
                 log.warning("the broker is unreachable (%s): the queues are worked without notifications", away.why)
-            since = datetime.fromtimestamp(away.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            self._store.note_unreachable(self._field, f"the broker, since {since} ({away.why}); its queues are worked without")
+            self._broker.probe()
+            self._store.note_unreachable(self._field, f"the broker ({away.why})", int(away.since * 1000))
         elif before is not None or not self._has_looked:  # a worker of this name may have ended while the broker was away
             if before is not None:
                 log.info("the broker answers again, after %d s", time.time() - before.since)

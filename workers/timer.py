@@ -93,7 +93,7 @@ class Tick:
             # A worker that was killed between its commit and its notification may have left an alert without a due time.
             self._notifier.notify([DELIVER_QUEUE])
         self._watch.look()
-        self._store.outage.over()
+        self._store.end_outage()
         self._local.resume()
 
 

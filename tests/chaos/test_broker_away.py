@@ -1,15 +1,20 @@
 """The broker is a server of its own and goes away: events, retries, alerts and housekeeping go on, and workers stop in seconds."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+import redis
+from celery import Celery
 
 from schemas import keys
+from schemas.processes import NOTIFICATION_EXPIRES_SECONDS
+from schemas.tasks import broker_options, queue_name, task_name
 from tests.support.ingress_client import ProviderClient
 from tests.support.retry_deployment import RetryDeployment, open_retry_deployment, picking
-from tests.support.valkey_servers import RealValkey
+from tests.support.valkey_servers import broker_of
 from tests.support.waiting import wait_for
 
 SECONDS = 10.0
@@ -23,16 +28,6 @@ class BrokerServer(Protocol):
     def kill(self) -> None: ...
     def freeze(self) -> None: ...
     def restore(self) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def other_valkey() -> Iterator[RealValkey]:
-    server = RealValkey()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.discard()
 
 
 @pytest.fixture(params=["valkey", "rabbitmq"])
@@ -66,7 +61,11 @@ def test_with_the_broker_gone_events_retries_and_alerts_go_on_and_workers_stop_i
         wait_for(lambda: deployment.failed() == 1, SECONDS, "the failure that is retried")
         deployment.bug.unlink()
         wait_for(lambda: not deployment.failed(), 3 * SECONDS, "its retry")
-        wait_for(lambda: "the broker, since 20" in deployment.command("status").errors, 3 * SECONDS, "status to say it")
+        wait_for(
+            lambda: re.search(r"unreachable for worker .*: the broker \(.*\), since 20", deployment.command("status").errors),
+            3 * SECONDS,
+            "status to say it",
+        )
         deployment.append("last")
         deployment.wait_until(lambda now: now.count("applied:timeline") == 4, SECONDS, "an event without any notification")
         for worker in deployment.processes.workers:
@@ -82,3 +81,25 @@ def test_with_the_broker_gone_events_retries_and_alerts_go_on_and_workers_stop_i
         poster.post("instacart", picking("fine-after"))
         deployment.wait_until(lambda now: now.count("applied:timeline") == 5, SECONDS, "an event after it is back")
         wait_for(lambda: "broker" not in deployment.command("status").errors, SECONDS, "status to say that it is back")
+
+
+def test_a_night_without_workers_costs_seconds(real_valkey_url: str, tmp_path: Path) -> None:
+    """In ten hours the ingress sends 600 notifications, one when the last has expired."""
+    with (
+        open_retry_deployment(tmp_path, real_valkey_url) as deployment,
+        redis.Redis.from_url(broker_of(real_valkey_url)) as queue,
+    ):
+        (worker,) = deployment.processes.workers
+        deployment.bug.unlink()
+        worker.terminate()
+        worker.wait()
+        celery = Celery("curbside", set_as_current=False)
+        celery.conf.update(broker_options(broker_of(real_valkey_url)))
+        for _ in range(10 * 3600 // NOTIFICATION_EXPIRES_SECONDS):
+            celery.send_task(task_name(keys.DISPATCH), queue=queue_name(keys.DISPATCH), expires=0.001)
+        celery.close()
+        deployment.append("morning")
+        worker.start()
+        worker.wait_until_ready()
+        deployment.wait_until_all_applied(SECONDS)
+        wait_for(lambda: not queue.llen(f"curbside:{queue_name(keys.DISPATCH)}"), SECONDS, "the expired ones to be dropped")

@@ -1,8 +1,10 @@
 """Flower during an outage of Valkey and after it has forgotten tasks."""
 
 import httpx
+import pytest
 
 from schemas import keys
+from tests.chaos.test_valkey_refuses import REFUSALS
 from tests.e2e.flower_client import FlowerDeployment
 from tests.e2e.flower_failures import HANDLERS, add_failure, send_failed_task
 from tests.support.event_sums import sums
@@ -61,3 +63,23 @@ def test_failures_that_flower_forgets_come_back_even_after_a_valkey_outage(
     assert flower_deployment.flower.wait() == 0
     assert "Traceback" not in flower_deployment.flower.log_of_this_run
     flower_deployment.valkey.delete(keys.FAILURES)
+
+
+@pytest.mark.parametrize("code", ["READONLY", "NOPERM"])
+def test_flower_survives_a_valkey_that_refuses_commands_at_its_start_and_later(
+    flower_deployment: FlowerDeployment, real_valkey: RealValkey, code: str
+) -> None:
+    failure = add_failure(flower_deployment)
+    refusal = REFUSALS[code]
+    refusal.begin(real_valkey, flower_deployment.valkey)
+    flower_deployment.restart_flower()
+    assert flower_deployment.flower.retry(failure.task_id).status_code == 503
+    refusal.end(real_valkey, flower_deployment.valkey)
+    wait_for(lambda: failure.task_id in flower_deployment.flower.failed_tasks(), 30, "the record to show")
+    refusal.begin(real_valkey, flower_deployment.valkey)
+    assert flower_deployment.flower.retry(failure.task_id).status_code == 503
+    refusal.end(real_valkey, flower_deployment.valkey)
+    assert flower_deployment.flower.retry(failure.task_id).status_code < 300
+    flower_deployment.flower.terminate()
+    assert flower_deployment.flower.wait() == 0
+    flower_deployment.valkey.delete(keys.FAILURES, keys.RETRIES)

@@ -190,6 +190,17 @@ def real_valkey(valkey_process: RealValkey) -> Iterator[RealValkey]:
     valkey_process.restore()
 
 
+@pytest.fixture
+def other_valkey() -> Iterator[RealValkey]:
+    """Another real Valkey, for a broker of its own."""
+    server = RealValkey()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.discard()
+
+
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[RealValkey]:
     """The session's Redis server of Debian. Tests use `real_server`, which empties it."""

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from ingress.background import running
 from ingress.notifier import PAUSE_SECONDS, Notifier
 from schemas import keys
+from schemas.processes import NOTIFICATION_EXPIRES_SECONDS, NOTIFICATION_LIFETIME_MS
 from schemas.tasks import broker_options
 from tests.support.ingress_client import notifications
 from tests.support.settings import LOOPBACK, free_port
@@ -77,16 +78,20 @@ def test_after_a_notification_is_received_the_next_event_notifies_again(valkey_u
     asyncio.run(main())
 
 
-def test_a_notified_flag_expires(valkey_url: str) -> None:
+def test_a_notification_is_not_repeated_until_it_is_answered_or_expired(valkey_url: str) -> None:
     async def main() -> None:
         async with a_notifier(valkey_url, broker_of(valkey_url)) as notifier:
             notifier.notify()
             await until_notified(valkey_url, 1)
+            notifier.notify()
+            await look_twice()
 
     asyncio.run(main())
 
+    assert notifications(valkey_url) == 1
     with redis.Redis.from_url(valkey_url) as client:
-        assert client.pttl(keys.notified(keys.DISPATCH)) <= 1000
+        left = client.pttl(keys.notified(keys.DISPATCH))
+        assert NOTIFICATION_LIFETIME_MS - 10_000 < left <= NOTIFICATION_LIFETIME_MS == 1000 * NOTIFICATION_EXPIRES_SECONDS
 
 
 def test_no_notification_is_sent_while_a_dispatcher_waits_on_the_inbox(valkey_url: str) -> None:

@@ -20,6 +20,7 @@ from workers.ledger.tables import outbox
 from workers.monitoring.outages import read_outages
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
+from workers.valkey.connection import UNAVAILABLE, cause_of
 
 MAX_PENDING_CHECKS = 1_000
 """The most pending claim checks that are read to compute a handler's lag."""
@@ -102,7 +103,7 @@ def read_streams(
         pipeline.xinfo_stream(stream)
         pipeline.xinfo_groups(stream)
         pipeline.xpending(stream, keys.GROUP)
-    counters, unknown, unreachable, failures, *replies = pipeline.execute(raise_on_error=False)
+    counters, unknown, unreachable, failures, *replies = answered(pipeline.execute(raise_on_error=False))
     count = {name.decode(): int(value) for name, value in counters.items()}
     settled = sum(count.get(name, 0) for name in (Counter.DUPLICATE, Counter.ROUTED, Counter.UNDECODABLE))
     inbox, *todo = [_Stream(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
@@ -131,6 +132,23 @@ def read_streams(
         for name, stream, pending in zip(handlers, todo, _pending_events(client, handlers), strict=True)
     }
     return inbox_status, by_handler, failures, {name.decode(): what.decode() for name, what in unreachable.items()}
+
+
+def answered(replies: Sequence[Any]) -> Sequence[Any]:
+    """The replies of a pipeline. Raises the first that says that Valkey is unavailable: it is no missing stream."""
+    for reply in replies:
+        if isinstance(reply, UNAVAILABLE):
+            raise reply
+    return replies
+
+
+def _refuses_writes(client: Redis) -> dict[str, str]:
+    """What `curbside status` says of a Valkey that answers questions and takes no events."""
+    try:
+        client.set(keys.READY, 1, px=1_000)
+    except UNAVAILABLE as error:
+        return {"every write": f"Valkey ({cause_of(error)})"}
+    return {}
 
 
 class _Stream:
@@ -201,6 +219,7 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
     """The status now. Raises the client's errors if Valkey is unavailable; an unavailable ledger is part of the status."""
     now = datetime.now(UTC)
     inbox, by_handler, failures, unreachable = read_streams(client, handlers, now)
+    unreachable = _refuses_writes(client) | unreachable
     alerts: OutboxStatus | None = None
     try:
         alerts = read_outbox(ledger, now)

@@ -31,6 +31,7 @@ _REFUSALS = {
     "NOREPLICAS": "NOREPLICAS",
     "BUSY": "BUSY",
     "UNBLOCKED": "UNBLOCKED",
+    "Protocol error: unauthenticated": "NOAUTH",
     "ACL failure in script": "NOPERM",
     "The user executing the script can't": "NOPERM",
 }

@@ -1,4 +1,4 @@
-"""Logs an outage once, then once a minute while it lasts, and once when it is over, however many threads meet it."""
+"""Logs an outage once for each cause, then once a minute while it lasts, and once when it is over, however many threads meet it."""
 
 import logging
 import threading
@@ -19,25 +19,29 @@ class OutageLog:
         self._dependency, self._clock = dependency, clock
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._next = 0.0
+        self._cause, self._next = "", 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether an outage was noted and is not over."""
+        return self._since is not None
 
     def note(self, error: Exception) -> None:
         """The dependency does not do what it is asked."""
         with self._lock:
             now = self._clock()
             self._since = now if self._since is None else self._since
-            if now < self._next:
+            cause = cause_of(error)
+            if cause == self._cause and now < self._next:
                 return
-            self._next = now + REPEAT_SECONDS
+            self._cause, self._next = cause, now + REPEAT_SECONDS
             lasted = int(now - self._since)
-        log.warning("%s is unreachable (%s): work waits for it%s", self._dependency, cause_of(error), _for(lasted))
+        log.warning("%s is unreachable (%s): work waits for it%s", self._dependency, cause, _for(lasted))
 
     def over(self) -> None:
         """The dependency works."""
-        if self._since is None:
-            return
         with self._lock:
-            since, self._since, self._next = self._since, None, 0.0
+            since, self._since, self._cause = self._since, None, ""
         if since is not None:
             log.info("%s works again, after %d s", self._dependency, int(self._clock() - since))
 

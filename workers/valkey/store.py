@@ -190,6 +190,12 @@ class Store(GroupReader):
         pipeline.hdel(keys.UNREACHABLE_SINCE, queue)
         pipeline.execute()
 
+    def end_outage(self) -> None:
+        """If there was an outage, show by a write that it is over: a Valkey that refuses writes may answer everything else."""
+        if self.outage.is_on:
+            self.client.set(keys.READY, 1, px=1_000)
+            self.outage.over()
+
     def outbox_due(self, at_ms: int) -> None:
         """Store that an alert may be due then, unless an earlier time is stored."""
         self.client.zadd(keys.OUTBOX, {"due": at_ms}, lt=True)
