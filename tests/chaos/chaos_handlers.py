@@ -14,8 +14,8 @@ from sqlalchemy import text
 from workers.handler import URGENT, Event, Kind, UnitOfWork, handler
 
 SLOW, RAISING, CALLS = "slow", "raising", "calls"
-POISON = "poison-"
-"""An event of an order whose id begins so ends the worker's process."""
+POISON, POISONED = "poison-", 139
+"""An event of an order whose id begins so ends the worker's process, with this exit code, as a segmentation fault does."""
 SLOW_SECONDS = 0.05
 _SWITCHES = Path(os.environ.get("CHAOS_SWITCHES", "."))
 _INSERT = text(
@@ -45,7 +45,7 @@ def _apply(name: str, work: UnitOfWork, events: Sequence[Event]) -> None:
         for event in events:
             order_id = event.order_ids[0]
             if order_id.startswith(POISON):
-                os._exit(139)
+                os._exit(POISONED)
             if is_slow:
                 time.sleep(SLOW_SECONDS)
                 calls.write(f"{name} {event.event_id}\n")

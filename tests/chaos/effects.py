@@ -1,7 +1,7 @@
 """Compares the ledger with what the acknowledged events ask for: the simulator's comparison, wave by wave, in bounded memory."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,12 +20,14 @@ from workers.ledger.ledger import Ledger
 
 _WAVES_AT_ONCE = 6
 Failures = Mapping[EventId, Sequence[Failure]]
+BodyOf = Callable[[str], bytes | None]
 
 
 @dataclass
 class Checked:
     """What was compared. `rows`: how many rows of each table the orders of the load have; `events`: acknowledged, each once.
 
+    `stored_again`: events that an ingress stored twice, as it may after a connection was lost: their identity is one.
     `planted`: digests of bodies that may have a failure under an event id that no answer told of. `unclear`: orders of which it is
     not known what was stored.
     """
@@ -34,14 +36,17 @@ class Checked:
     events: int = 0
     orders: int = 0
     unclear: int = 0
+    stored_again: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     explained: set[str] = field(default_factory=set)
     planted: set[bytes] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
 
 
-def check_waves(folder: Path, waves: Iterable[Wave], ledger: Ledger, failures: Failures, rules: Rules) -> Checked:
-    """Compare all waves. Raises `DependencyUnavailableError`."""
+def check_waves(
+    folder: Path, waves: Iterable[Wave], ledger: Ledger, failures: Failures, rules: Rules, body_of: BodyOf
+) -> Checked:
+    """Compare all waves. Raises `DependencyUnavailableError`. `body_of`: the body of an inbox entry."""
     checked = Checked()
     left = list(waves)
     while left:
@@ -51,13 +56,28 @@ def check_waves(folder: Path, waves: Iterable[Wave], ledger: Ledger, failures: F
         found = read_run(ledger, Run(sorted({each for own in ids.values() for each in own}), ()))
         for wave in some:
             own = {order_id: found[order_id] for order_id in ids[wave.number] if order_id in found}
-            _check_wave(checked, plans[wave.number], read_responses_of(folder, wave, plans[wave.number]), own, failures, rules)
+            plan = plans[wave.number]
+            received = read_responses(plan.events, results_of(folder, wave, plan))
+            checked.stored_again += _learn_ids(received, own, body_of)
+            _check_wave(checked, plan, received, own, failures, rules)
     return checked
 
 
-def read_responses_of(folder: Path, wave: Wave, plan: Plan) -> Received:
-    """Return what the answers to a wave state."""
-    return read_responses(plan.events, results_of(folder, wave, plan))
+def _learn_ids(received: Received, found: Mapping[str, Rows], body_of: BodyOf) -> int:
+    """Add the ids under which an ingress stored an acknowledged body once more, before the id that it told. Returns how many."""
+    learnt = 0
+    for order_id, rows in found.items():
+        acknowledged = received.acknowledged.get(order_id, [])
+        known = {as_text(event_id) for each in acknowledged for event_id in each.ids}
+        for row in rows["order_events"]:
+            body = None if row["event_id"] in known else body_of(row["event_id"])
+            for index, each in enumerate(acknowledged):
+                if body is not None and each.has_all_ids and body in {each.event.body, each.event.reencoded}:
+                    milliseconds, _, sequence = row["event_id"].partition("-")
+                    acknowledged[index] = each._replace(ids=each.ids | {(int(milliseconds), int(sequence))})
+                    learnt += 1
+                    break
+    return learnt
 
 
 def _check_wave(

@@ -99,9 +99,16 @@ class Load:
         async with asyncio.TaskGroup() as tasks:
             for port in self._ports * CONNECTIONS:
                 tasks.create_task(self._work(port))
-            for number in itertools.count():
-                wave = next_wave(number, self._seed, datetime.now(UTC), self._rate)
-                await self._post_wave(wave, await asyncio.to_thread(wave.plan))
+            following = tasks.create_task(self._prepare(0))
+            for number in itertools.count(1):
+                wave, plan = await following
+                following = tasks.create_task(self._prepare(number))
+                await self._post_wave(wave, plan)
+
+    async def _prepare(self, number: int) -> tuple[Wave, Plan]:
+        """Plan a wave while the one before it is posted."""
+        wave = next_wave(number, self._seed, datetime.now(UTC), self._rate)
+        return wave, await asyncio.to_thread(wave.plan)
 
     async def _post_wave(self, wave: Wave, plan: Plan) -> None:
         current = self._waves[wave.number] = _Current(plan, Answers(self._folder, wave))

@@ -38,7 +38,7 @@ def print_verdict(console: Console, options: Options, verdict: Verdict) -> None:
     console.print(
         f"{verdict.checked.acknowledged:,} acknowledged in {verdict.seconds:.0f} s under {verdict.faults} faults of "
         f"{len([row for row in verdict.rows if row.faults])} kinds; {verdict.duplicates:,} duplicates; {verdict.checked.orders:,} orders "
-        f"compared, {verdict.checked.unclear} unclear; {verdict.alerts.sent:,} alerts, accepted {verdict.alerts.accepted:,} times; "
+        f"compared, {verdict.checked.unclear} unclear; {verdict.checked.stored_again} stored twice by an ingress; {verdict.alerts.sent:,} alerts, accepted {verdict.alerts.accepted:,} times; "
         f"nothing waited {verdict.settled_seconds:.0f} s after the load"
     )
     console.print(summary(options, verdict), markup=False)

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import redis
 
+from schemas import keys
 from tests.support.postgresql_server import PostgresqlServer
 from tests.support.settings import make_settings
 from tests.support.valkey_servers import RealValkey, broker_of
@@ -46,6 +47,11 @@ class Valkey:
     def url(self, port: int) -> str:
         """The URL for the processes, through a proxy's port."""
         return f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}/0"
+
+    def body_of(self, event_id: str) -> bytes | None:
+        """The body of an inbox entry; None if there is none."""
+        entries: Any = self.admin.xrange(keys.INBOX, event_id, event_id)
+        return next((fields[keys.FIELD_BODY] for _, fields in entries), None)
 
     def command(self, *words: str | int) -> None:
         """Send a command as the default user."""

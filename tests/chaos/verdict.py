@@ -11,8 +11,9 @@ from deploy.simulator.applied import EventId
 from deploy.simulator.ledger_reader import read_failures
 from deploy.simulator.rules import rules_of
 from schemas.failures import Failure, FailureState
+from schemas.processes import WRONG_SET_UP
 from tests.chaos.alerts import AlertReport, check_alerts
-from tests.chaos.chaos_handlers import CALLS
+from tests.chaos.chaos_handlers import CALLS, POISONED
 from tests.chaos.effects import Checked, check_waves, unexplained
 from tests.chaos.findings import NO_FAULT, Attribution, Finding, Made, Row, Wrong
 from tests.chaos.site import SECRET, Site
@@ -76,8 +77,8 @@ def _is_settled(client: redis.Redis, ledger: Ledger) -> bool:
 
 
 def _must_end(failure: Failure) -> bool:
-    """Whether a retry will apply it: all but a body of which a part cannot be read."""
-    return failure.state is FailureState.RETRYING and failure.reason != "wrong_type"
+    """Whether a retry will apply it: all but poison, and a body of which a part cannot be read."""
+    return failure.state is FailureState.RETRYING and failure.reason not in {"wrong_type", KILLED_WORKER}
 
 
 def judge(site: Site, watch: Watch, made: list[Made], seconds: float, settled_seconds: float) -> Verdict:
@@ -86,7 +87,7 @@ def judge(site: Site, watch: Watch, made: list[Made], seconds: float, settled_se
     ledger, attribution = Ledger(settings), Attribution(made)
     try:
         failures = read_failures(site.valkey.admin)
-        checked = check_waves(site.folder, read_waves(site.folder), ledger, failures, rules_of(settings))
+        checked = check_waves(site.folder, read_waves(site.folder), ledger, failures, rules_of(settings), site.valkey.body_of)
         alerts = check_alerts(site.folder / "alerts", ledger)
         findings = [
             *checked.findings,
@@ -127,7 +128,9 @@ def _of_processes(site: Site, watch: Watch, attribution: Attribution) -> Iterato
         yield Finding(Wrong.BLAMED, f"was on record: {blamed.text}", blamed.at)
     yield from _repeated_calls(site, attribution)
     for death in site.supervisor.deaths:
-        if death.exit_code != 139:
+        kinds = {row.kind for row in attribution.around(death.at, death.at)}
+        may_refuse = death.exit_code == WRONG_SET_UP and "valkey-right-revoked" in kinds
+        if death.exit_code != POISONED and not may_refuse:
             yield Finding(Wrong.DIED, f"{death.member} ended by itself with {death.exit_code}", death.at)
     yield from site.problems
 

@@ -12,6 +12,7 @@ import redis
 
 from schemas import keys
 from schemas.failures import Failure, Reason, decode_failure
+from tests.chaos.chaos_handlers import POISON
 from tests.support.event_sums import BUILT_IN
 
 HANDLERS = (*BUILT_IN, "chaos_patient", "chaos_urgent")
@@ -82,7 +83,8 @@ def is_planted(failure: Failure) -> bool:
     if failure.handler in keys.DISPATCH_NAMES:
         return failure.reason is not Reason.BODY_MISSING
     if failure.handler in CHAOS_HANDLERS:
-        return failure.reason == KILLED_WORKER or "on purpose" in failure.message
+        is_poison = failure.reason == KILLED_WORKER and POISON.encode() in failure.body
+        return is_poison or "on purpose" in failure.message
     return failure.reason is Reason.WRONG_TYPE
 
 
