@@ -101,6 +101,22 @@ def test_a_statement_that_works_for_the_others_of_the_batch_is_the_events_fault(
     assert (failure.event_id, failure.reason, failure.state) == (ids[117], Reason.LEDGER_REFUSED, FailureState.DEAD)
 
 
+def test_a_right_that_is_lost_while_a_batch_is_sifted_blames_no_event(real_worker_parts: WorkerParts, ledger_url: str) -> None:
+    calls: list[int] = []
+
+    def apply(work: UnitOfWork, events: Sequence[Event]) -> None:
+        calls.append(len(events))
+        if calls.count(1) != 1 or len(events) > 1:  # only the first event that is tried alone can be applied
+            work.connection.execute(text("SELECT nothing FROM nowhere"))
+
+    with bench(real_worker_parts, ledger_url, Handler("picky", None, apply, NO_RETRY)) as it:
+        it.feed(*(status(f"order-{number}") for number in range(10)))
+        with pytest.raises(StatementRefusedError):
+            it.work()
+        assert calls[:2] == [10, 1]
+        assert it.counts() == {"routed": 10, "applied": 0, "failed": 0, "waiting": 10}
+
+
 def test_a_handler_with_wrong_sql_waits_and_an_event_behind_it_is_not_blocked_for_ever(
     real_worker_parts: WorkerParts, ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from workers.ledger.engine import is_lost, open_engine
 from workers.ledger.faults import Fault, fault_of, label_of
 from workers.ledger.file_permissions import restrict_permissions
 from workers.ledger.revision import revision_of
-from workers.ledger.tables import orders
+from workers.ledger.tables import metadata, orders
 from workers.ledger.unit_of_work import Alerts, Applied, UnitOfWork
 
 __all__ = ["Ledger", "SupportsApply", "open_engine"]
@@ -104,6 +104,17 @@ class Ledger:
         for each in alerts.not_sent:  # committed
             log.warning("alert not sent: %s", each)
         return Applied(alerts, work.failed)
+
+    def has_locked_table(self) -> bool:
+        """Whether another transaction keeps everybody from writing to one of the ledger's tables, as a migration does."""
+        if self.engine.dialect.name != "postgresql":
+            return False
+        try:
+            with self.begin(quick=True) as connection:
+                connection.exec_driver_sql(f"LOCK TABLE {', '.join(metadata.tables)} IN ROW EXCLUSIVE MODE NOWAIT")
+        except DependencyUnavailableError:
+            return True
+        return False
 
     def close(self) -> None:
         """Close all connections."""
