@@ -4,8 +4,8 @@
 2. If an event is at fault, the batch is halved until that event stands alone.
 3. If another transaction holds a lock, or the database refuses a statement, a few single events are tried, in random order. If none
    can be applied, it is the database that is held up: the batch waits. If one can, the others are tried in small parts, then one by
-   one. An event that still meets the lock is set aside and retried by itself; one that is still refused is at fault, if the event
-   that was applied before can be applied again.
+   one. An event that still meets the lock is set aside and retried by itself. One that is still refused is at fault if the very
+   statement worked for another, and still does; or else it is set aside, too.
 4. An event must not block its stream for ever because no other is there to compare it with. So a few events may be set aside while
    nothing can be applied: at a lock at once, unless it is on a whole table; at a refusal after a minute (`Allowance`).
 """
@@ -20,7 +20,7 @@ from schemas.events import Event
 from workers.alerts.outbox_relay import OutboxRelay
 from workers.errors import DependencyUnavailableError, HeldUpError
 from workers.handler import Handler
-from workers.ledger.faults import Fault, fault_of, is_conflict
+from workers.ledger.faults import Fault, fault_of, is_conflict, statement_of
 from workers.ledger.ledger import Ledger, refused
 from workers.valkey.connection import UNAVAILABLE
 
@@ -85,8 +85,8 @@ class BatchApplier:
         Adds to `outbox_due` when the outbox must be read, in epoch ms. Raises `DependencyUnavailableError` if the batch must wait.
         """
 
-        def commit(part: Sequence[C], quick: bool) -> Failed[C]:
-            applied = self._ledger.apply(self._handler, [each.event for each in part], self._relay.capacity, quick=quick)
+        def commit(part: Sequence[C], worked: set[str] | None) -> Failed[C]:
+            applied = self._ledger.apply(self._handler, [each.event for each in part], self._relay.capacity, worked)
             self._allowance.reset()
             due = self._relay.send_new(applied.alerts)
             outbox_due.extend([] if due is None else [due])
@@ -99,10 +99,14 @@ class _Batch(Generic[C]):
     """One batch. `commit` applies events in one transaction; `has_locked_table`: whether a lock concerns every event."""
 
     def __init__(
-        self, commit: Callable[[Sequence[C], bool], Failed[C]], has_locked_table: Callable[[], bool], allowance: Allowance
+        self,
+        commit: Callable[[Sequence[C], set[str] | None], Failed[C]],
+        has_locked_table: Callable[[], bool],
+        allowance: Allowance,
     ) -> None:
         self._commit, self._has_locked_table, self._allowance = commit, has_locked_table, allowance
         self._witness: C | None = None
+        self._worked: set[str] = set()
         self._failed = Failed[C]()
 
     def apply(self, claimed: Sequence[C], *, quick: bool = False) -> Failed[C]:
@@ -114,7 +118,7 @@ class _Batch(Generic[C]):
     def _try(self, claimed: Sequence[C], *, quick: bool) -> Exception | None:
         """Apply events, or in halves those among which some are at fault. Returns an error that may be none of theirs."""
         try:
-            self._failed += self._commit_again_after_conflict(claimed, quick)
+            self._failed += self._commit_again_after_conflict(claimed, self._worked if quick else None)
             self._witness = claimed[0]
         except HeldUpError as error:
             return error
@@ -133,13 +137,13 @@ class _Batch(Generic[C]):
         self.apply(claimed[half:], quick=quick)
         return None
 
-    def _commit_again_after_conflict(self, claimed: Sequence[C], quick: bool) -> Failed[C]:
+    def _commit_again_after_conflict(self, claimed: Sequence[C], worked: set[str] | None) -> Failed[C]:
         try:
-            return self._commit(claimed, quick)
+            return self._commit(claimed, worked)
         except HeldUpError as error:
             if not is_conflict(error):
                 raise
-        return self._commit(claimed, quick)
+        return self._commit(claimed, worked)
 
     def _sift(self, claimed: Sequence[C], error: Exception) -> None:
         """Apply those events that can be applied, and set aside or fail the others."""
@@ -157,7 +161,7 @@ class _Batch(Generic[C]):
             if self._try(part, quick=True) is not None:
                 suspects += self._one_by_one(part, MAX_SET_ASIDE - len(suspects), error)
         self._confirm(suspects)
-        self._failed += suspects
+        self._failed += [(each, found if statement_of(found) in self._worked else _outage(found)) for each, found in suspects]
 
     def _one_by_one(self, part: Sequence[C], most: int, error: Exception) -> Failed[C]:
         """Apply the events of a part singly. Returns those that cannot be applied; raises if they are too many."""
