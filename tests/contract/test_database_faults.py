@@ -93,12 +93,56 @@ def queries_for(order: str | None, statement: str) -> Handler:
 def test_a_statement_that_works_for_the_others_of_the_batch_is_the_events_fault(
     real_worker_parts: WorkerParts, ledger_url: str
 ) -> None:
-    with bench(real_worker_parts, ledger_url, queries_for(BAD, "SELECT nothing FROM nowhere")) as it:
+    """An error whose code leaves it in doubt, for one value: of SQLite's JSON functions, or of a function in PostgreSQL."""
+
+    def apply(work: UnitOfWork, events: Sequence[Event]) -> None:
+        statement = "SELECT json(:x)"
+        if work.connection.dialect.name == "postgresql":
+            statement = "SELECT pg_temp.refuses(:x)"
+            work.connection.execute(text(_REFUSES))
+        for event in events:
+            work.connection.execute(text(statement), {"x": "bad" if event.order_ids == (BAD,) else "1"})
+
+    with bench(real_worker_parts, ledger_url, Handler("picky", None, apply, NO_RETRY)) as it:
         ids = it.feed(*(status(f"order-{number}") for number in range(EVENTS)))
         it.work()
         assert it.counts() == {"routed": EVENTS, "applied": EVENTS - 1, "failed": 1, "waiting": 0}
     (failure,) = failures(real_worker_parts.client).values()
     assert (failure.event_id, failure.reason, failure.state) == (ids[117], Reason.LEDGER_REFUSED, FailureState.DEAD)
+
+
+_REFUSES = """CREATE OR REPLACE FUNCTION pg_temp.refuses(x text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN IF x = 'bad' THEN RAISE EXCEPTION USING ERRCODE = '42501'; END IF; RETURN x; END $$"""
+
+
+def test_a_statement_that_only_one_event_of_the_batch_runs_sets_it_aside_and_blames_none(
+    real_worker_parts: WorkerParts, ledger_url: str
+) -> None:
+    with bench(real_worker_parts, ledger_url, queries_for(BAD, "SELECT nothing FROM nowhere")) as it:
+        ids = it.feed(*(status(f"order-{number}") for number in range(EVENTS)))
+        it.work()
+        assert it.counts() == {"routed": EVENTS, "applied": EVENTS - 1, "failed": 1, "waiting": 0}
+    (failure,) = failures(real_worker_parts.client).values()
+    assert (failure.event_id, failure.state, failure.attempts) == (ids[117], FailureState.RETRYING, 0)
+
+
+def test_a_right_that_is_lost_while_a_batch_is_sifted_blames_no_event(real_worker_parts: WorkerParts, ledger_url: str) -> None:
+    calls: list[int] = []
+    works: list[bool] = []
+
+    def apply(work: UnitOfWork, events: Sequence[Event]) -> None:
+        calls.append(len(events))
+        if not works and (calls.count(1) != 1 or len(events) > 1):  # only the first event that is tried alone can be applied
+            work.connection.execute(text("SELECT nothing FROM nowhere"))
+
+    with bench(real_worker_parts, ledger_url, Handler("picky", None, apply, NO_RETRY)) as it:
+        it.feed(*(status(f"order-{number}") for number in range(10)))
+        with pytest.raises(StatementRefusedError):
+            it.work()
+        assert calls[:2] == [10, 1]
+        assert it.counts() == {"routed": 10, "applied": 0, "failed": 0, "waiting": 10}
+        works.append(True)
+        it.work_again()
 
 
 def test_a_handler_with_wrong_sql_waits_and_an_event_behind_it_is_not_blocked_for_ever(

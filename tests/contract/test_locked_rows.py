@@ -71,19 +71,20 @@ def test_several_locked_orders_are_set_aside(real_worker_parts: WorkerParts, pos
         assert {each.order_ids for each in failures(real_worker_parts.client).values()} == {("o0",), ("o2",), ("o4",)}
 
 
+@pytest.mark.parametrize("count", [1, 100])
 def test_a_locked_table_holds_the_batch_and_makes_no_failure_for_each_event(
-    real_worker_parts: WorkerParts, postgresql_url: str
+    real_worker_parts: WorkerParts, postgresql_url: str, count: int
 ) -> None:
     with bench(real_worker_parts, postgresql_url, MIA) as it:
         it.feed(status("first", "customer_mia"))
         it.work()
         with holding(postgresql_url, text("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")):
-            it.feed(*(status(f"o{number}", "customer_mia") for number in range(100)))
+            it.feed(*(status(f"o{number}", "customer_mia") for number in range(count)))
             with pytest.raises(HeldUpError):
                 it.work()
-        assert it.counts() == {"routed": 101, "applied": 1, "failed": 0, "waiting": 100}
+        assert it.counts() == {"routed": count + 1, "applied": 1, "failed": 0, "waiting": count}
         it.work_again()
-        assert it.counts() == {"routed": 101, "applied": 101, "failed": 0, "waiting": 0}
+        assert it.counts() == {"routed": count + 1, "applied": count + 1, "failed": 0, "waiting": 0}
 
 
 def test_the_event_that_was_set_aside_is_applied_when_the_lock_is_released(real_valkey_url: str, postgresql_url: str) -> None:

@@ -79,6 +79,11 @@ def label_of(error: BaseException) -> str:
     return " ".join(filter(None, (sqlstate_of(found), type(found).__name__)))
 
 
+def statement_of(error: BaseException) -> str | None:
+    """The text of the statement that met a database error."""
+    return next((each.statement for each in _chain(error) if isinstance(each, DBAPIError)), None)
+
+
 def sqlstate_of(error: BaseException) -> str:
     """PostgreSQL's code of an error; empty if it has none."""
     return str(getattr(getattr(error, "orig", None) or error, "sqlstate", None) or "")

@@ -10,19 +10,19 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from schemas.events import Event
 from schemas.settings import Settings
 from workers.errors import DependencyUnavailableError, HeldUpError, StatementRefusedError
-from workers.ledger.connection_options import ERRORS, QUICK, READS_ONLY
+from workers.ledger.connection_options import ERRORS, QUICK, READS_ONLY, STATEMENTS
 from workers.ledger.engine import is_lost, open_engine
 from workers.ledger.faults import Fault, fault_of, label_of
 from workers.ledger.file_permissions import restrict_permissions
 from workers.ledger.revision import revision_of
-from workers.ledger.tables import orders
+from workers.ledger.tables import metadata, orders
 from workers.ledger.unit_of_work import Alerts, Applied, UnitOfWork
 
 __all__ = ["Ledger", "SupportsApply", "open_engine"]
@@ -56,20 +56,21 @@ class Ledger:
         self._settings, self._now = settings, now
         self.engine = open_engine(settings.database_url, stopping)
         self._quick = self.engine.execution_options(**{QUICK: True})
+        event.listen(self._quick, "after_cursor_execute", _note_statement)
         restrict_permissions(self.engine, settings.data_dir)
         self._lock, self._is_current = threading.Lock(), False
 
     @contextmanager
-    def begin(self, *, quick: bool = False) -> Iterator[Connection]:
-        """A transaction; `quick`: one that waits for a lock only briefly.
+    def begin(self, worked: set[str] | None = None) -> Iterator[Connection]:
+        """A transaction. `worked`: gets the text of each statement that works; the transaction then waits for a lock only briefly.
 
         Raises `DependencyUnavailableError` if the database is unavailable, busy or full.
         """
         with self._translated():
             self._migrate_once()
-            with _connected(self._quick if quick else self.engine) as connection, connection.begin():
+            with _connected(self.engine if worked is None else self._quick) as connection, connection.begin():
                 errors: list[BaseException] = []
-                connection.execution_options(**{ERRORS: errors})
+                connection.execution_options(**{ERRORS: errors, STATEMENTS: worked})
                 try:
                     yield connection
                 except Exception:
@@ -88,26 +89,44 @@ class Ledger:
             yield connection
 
     def apply(
-        self, handler: SupportsApply, events: Sequence[Event], capacity: Mapping[str, int] = NO_CAPACITY, *, quick: bool = False
+        self,
+        handler: SupportsApply,
+        events: Sequence[Event],
+        capacity: Mapping[str, int] = NO_CAPACITY,
+        worked: set[str] | None = None,
     ) -> Applied:
         """Apply events in one transaction. Up to `capacity` of each channel's alerts are leased to the caller.
 
         The transaction begins at the handler's first use of the connection: a handler that only calls a service holds no lock.
-        An error that is in doubt (`workers.ledger.faults`) is raised as it is.
+        An error that is in doubt (`workers.ledger.faults`) is raised as it is. `worked`: see `begin`; added to after the commit.
         """
         doubt: BaseException | None = None
+        statements: set[str] | None = None if worked is None else set()
         try:
             with ExitStack() as stack:
-                work = UnitOfWork(lambda: stack.enter_context(self.begin(quick=quick)), self._settings, self._now())
+                work = UnitOfWork(lambda: stack.enter_context(self.begin(statements)), self._settings, self._now())
                 handler.apply(work, events)
                 alerts = work.write_outbox(capacity) if work.alerts else Alerts()
         except StatementRefusedError as error:
             doubt = error.__cause__ or error
         if doubt is not None:
             raise doubt
+        if worked is not None:
+            worked |= statements or set()
         for each in alerts.not_sent:  # committed
             log.warning("alert not sent: %s", each)
         return Applied(alerts, work.failed)
+
+    def has_locked_table(self) -> bool:
+        """Whether another transaction keeps everybody from writing to one of the ledger's tables, as a migration does."""
+        if self.engine.dialect.name != "postgresql":
+            return False
+        try:
+            with self.begin(set()) as connection:
+                connection.exec_driver_sql(f"LOCK TABLE {', '.join(metadata.tables)} IN ROW EXCLUSIVE MODE NOWAIT")
+        except DependencyUnavailableError:
+            return True
+        return False
 
     def close(self) -> None:
         """Close all connections."""
@@ -180,6 +199,12 @@ def _of_migration() -> Iterator[None]:
         if fault_of(error) is Fault.WORLD:
             raise
         raise DependencyUnavailableError(f"the ledger, whose tables cannot be migrated ({label_of(error)}),") from error
+
+
+def _note_statement(connection: Connection, _: object, statement: str, *__: object) -> None:
+    seen: set[str] | None = connection.get_execution_options().get(STATEMENTS)
+    if seen is not None:
+        seen.add(statement)
 
 
 def _raise_first(errors: Sequence[BaseException], connection: Connection, *, caught: bool = False) -> None:
