@@ -15,8 +15,10 @@ from schemas import keys
 from schemas.keys import Counter
 from schemas.stream_groups import GroupState, group_state
 from workers.errors import DependencyUnavailableError
+from workers.ledger.inbox_marks import Loss
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
+from workers.monitoring.inbox_losses import read_losses
 from workers.monitoring.outages import read_outages
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
@@ -87,6 +89,8 @@ class Status(msgspec.Struct, frozen=True):
     unreachable: dict[str, str]
     refused: list[RefusedStatus]
     unreachable_since: dict[str, datetime] = {}
+    losses: list[Loss] = []
+    """Losses of acknowledged events that nobody has confirmed."""
 
 
 def read_streams(
@@ -202,10 +206,12 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
     now = datetime.now(UTC)
     inbox, by_handler, failures, unreachable = read_streams(client, handlers, now)
     alerts: OutboxStatus | None = None
+    losses: list[Loss] = []
     try:
         alerts = read_outbox(ledger, now)
+        losses = [each for each in read_losses(client, ledger, now) if each.confirmed_at is None]
     except DependencyUnavailableError as error:
         unreachable = {"status": str(error), **unreachable}
     balanced = inbox.balanced and all(each.balanced for each in by_handler.values())
     since = {queue: at for queue, at in read_outages(client).items() if queue in unreachable}
-    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now), since)
+    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now), since, losses)
