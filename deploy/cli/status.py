@@ -87,6 +87,10 @@ def print_status(found: "Status") -> None:
                 )
             ],
         )
+        for each in alerts.held_up:
+            print_error(
+                f"alerts through {each.channel} wait ({each.waiting}, since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
+            )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
         typer.echo(f"unrecognised event names: {sanitize(names)}")
@@ -100,6 +104,8 @@ def print_status(found: "Status") -> None:
         )
     for loss in found.losses:
         print_error(f"{text_of(loss)}. See `curbside loss`.")
+    if found.losses and inbox.reappended:
+        print_error(f"Of lost events, an ingress has appended {inbox.reappended} again (all losses together).")
     typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
 
 

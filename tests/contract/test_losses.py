@@ -16,6 +16,7 @@ from sqlalchemy import delete
 
 from schemas import keys
 from tests.support.command_line import CommandResult, in_process
+from tests.support.live_deployment import deployed
 from tests.support.settings import environment_for_tests, make_settings
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
@@ -318,3 +319,19 @@ def test_without_the_ledger_the_rest_of_the_status_is_said(watched: Watched) -> 
     watched.environment["DATABASE_URL"] = "postgresql://me@127.0.0.1:1/nowhere"
     assert watched.curbside("status").exit_code == 0
     assert watched.losses() == []
+
+
+def test_a_running_worker_notices_a_flushall_and_goes_on(
+    real_server: RealValkey, migrated_sqlite: Path, tmp_path: Path
+) -> None:
+    database_url = f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'ledger.db')}"
+    watched = Watched(real_server.url, database_url)
+    with deployed(tmp_path, workers=2, REDIS_URL=real_server.url, DATABASE_URL=database_url) as deployment:
+        watched.append(30)
+        wait_for(lambda: read_marks(watched.ledger)[0] and watched.mark().added == 30, 20, "the mark to be kept")
+        watched.client.flushall()
+        wait_for(lambda: "Valkey was emptied or replaced" in deployment.logs, 20, "the loss to be noticed")
+        watched.append(10)
+        wait_for(lambda: json.loads(watched.curbside("status", "--json").output)["inbox"]["routed"] == 10, 30, "work to go on")
+        assert deployment.logs.count("Valkey was emptied or replaced") == len(watched.losses()) == 1
+    watched.ledger.close()

@@ -64,6 +64,15 @@ class HandlerStatus(msgspec.Struct, frozen=True):
         return self.routed == self.applied + self.failed + self.waiting
 
 
+class HeldUpChannel(msgspec.Struct, frozen=True):
+    """A channel through which alerts have failed that still wait: how many wait, the oldest since when, and the last error."""
+
+    channel: str
+    waiting: int
+    since: datetime
+    error: str
+
+
 class OutboxStatus(msgspec.Struct, frozen=True):
     """Alerts. `failing`: how many of `waiting` have had a failed attempt. `too_old`: not sent, because of `ALERT_MAX_AGE`."""
 
@@ -72,6 +81,7 @@ class OutboxStatus(msgspec.Struct, frozen=True):
     sent: int
     too_old: int
     oldest_age_seconds: float | None
+    held_up: list[HeldUpChannel] = []
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -196,9 +206,16 @@ def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
                 func.min(its.created_at).filter(waiting),
             )
         ).one()
+        held_up = connection.execute(
+            select(its.channel, func.count(), func.min(its.created_at), func.max(its.last_error))
+            .where(waiting)
+            .group_by(its.channel)
+            .having(func.max(its.attempts) > 0)
+            .order_by(its.channel)
+        ).all()
     oldest = row[4]
     age = None if oldest is None else max(0.0, (now - oldest).total_seconds())
-    return OutboxStatus(row[0], row[1], row[2], row[3], age)
+    return OutboxStatus(row[0], row[1], row[2], row[3], age, [HeldUpChannel(*each) for each in held_up])
 
 
 def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Status:
