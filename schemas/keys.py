@@ -23,6 +23,8 @@
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
 | `drift-fields`          | hash   | which fields came with how many bodies of an event          | likewise                         |
+| `epoch`                 | string | a random name of this history of the inbox, set once        | never                            |
+| `losses`                | string | "<losses> <events>": lost and not confirmed, for /metrics   | in a minute                      |
 | `unreachable`           | hash   | what a queue's work cannot reach                            | when it can, or in minutes       |
 | `unreachable-since`     | hash   | since when, in epoch ms                                     | likewise                         |
 | `refused`               | hash   | refused requests, each `schemas.refusals.Refused` its count | never                            |
@@ -50,6 +52,8 @@ UNFINISHED = f"{TAG}:unfinished"
 DRIFT = f"{TAG}:drift"
 DRIFT_COUNTS = f"{TAG}:drift-counts"
 DRIFT_FIELDS = f"{TAG}:drift-fields"
+EPOCH = f"{TAG}:epoch"
+LOSSES = f"{TAG}:losses"
 UNREACHABLE = f"{TAG}:unreachable"
 UNREACHABLE_SINCE = f"{TAG}:unreachable-since"
 REFUSED = f"{TAG}:refused"

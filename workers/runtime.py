@@ -20,6 +20,7 @@ from workers.handler import Handler
 from workers.handler_runner import HandlerRunner
 from workers.housekeeping import Housekeeping
 from workers.ledger.ledger import Ledger
+from workers.monitoring.loss_watch import LossWatch
 from workers.resources import Resources
 from workers.retry_executor import RetryExecutor
 from workers.suspects import Suspects
@@ -45,6 +46,7 @@ class WorkerRuntime:
         housekeeping = Housekeeping(resources.store, names, resources.settings.inbox_retention)
         self._consumers = [self._dispatcher(), *map(self._consumer_for, resources.handlers)]
         outage = resources.store.outage
+        LossWatch(resources.store.client, self._ledger, stopping).start()
         self._work: dict[str, Callable[[], None]] = {
             DELIVER_QUEUE: _one_at_a_time(self._relay.run, outage),
             HOUSEKEEP_QUEUE: _one_at_a_time(housekeeping.run, outage),

@@ -21,7 +21,8 @@ def status(
     """Count the events at every stage and handler: waiting, applied, failed, and the age of the oldest.
 
     Checks two sums: received = duplicate + routed + undecodable + waiting, and for each handler
-    routed = applied + failed + waiting. Exit code 1 if one does not hold.
+    routed = applied + failed + waiting. Exit code 1 if one does not hold, or if acknowledged events were lost and nobody has
+    confirmed that: see `curbside loss`.
 
     Also counts the requests that the ingress refused, and explains those of the last minutes.
 
@@ -41,6 +42,8 @@ def status(
             if not watch:
                 break
             time.sleep(1)
+    if found.losses:
+        raise typer.Exit(NOT_DONE)
     if not found.balanced:
         print_error("A sum does not hold: an event has no outcome, or more than one. Please report this bug.")
         raise typer.Exit(NOT_DONE)
@@ -48,6 +51,8 @@ def status(
 
 def print_status(found: "Status") -> None:
     """Print a status for people."""
+    from workers.monitoring.inbox_losses import text_of  # noqa: PLC0415 - quick start
+
     inbox = found.inbox
     print_table(
         ("inbox", "received", "duplicate", "routed", "undecodable", "waiting", "not taken", "oldest"),
@@ -82,6 +87,10 @@ def print_status(found: "Status") -> None:
                 )
             ],
         )
+        for each in alerts.held_up:
+            print_error(
+                f"alerts through {each.channel} wait ({each.waiting}, since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
+            )
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
         typer.echo(f"unrecognised event names: {sanitize(names)}")
@@ -93,6 +102,10 @@ def print_status(found: "Status") -> None:
         print_error(
             f"unreachable for {queue}: {what.rstrip(',')}" + (f", since {since:%Y-%m-%d %H:%M:%S} UTC" if since else "")
         )
+    for loss in found.losses:
+        print_error(f"{text_of(loss)}. See `curbside loss`.")
+    if found.losses and inbox.reappended:
+        print_error(f"Of lost events, an ingress has appended {inbox.reappended} again (all losses together).")
     typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
 
 

@@ -7,11 +7,13 @@ returned.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import Redis
 
+from schemas import keys
 from workers.contract_drift import read_drift
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.monitoring.status import HandlerStatus, InboxStatus, read_streams
@@ -31,6 +33,7 @@ class Metrics(Collector):
             inbox, by_handler, failures, _ = read_streams(self._client, self._handlers, now)
             refused = read_refused(self._client, now)
             drift = Counter((each.finding.provider, each.finding.what.value) for each in read_drift(self._client))
+            lost: Any = self._client.get(keys.LOSSES)
         except UNAVAILABLE:
             yield GaugeMetricFamily("curbside_up", "1 if Valkey answers, else 0.", 0)
             return
@@ -39,6 +42,7 @@ class Metrics(Collector):
         yield _of_refused(refused)
         yield from _of_handlers(by_handler)
         yield GaugeMetricFamily("curbside_failures", "Failures on record: retrying, dead or discarded.", failures)
+        yield from _of_losses(lost)
         found = GaugeMetricFamily(
             "curbside_drift_findings",
             "Drift findings on record: see `curbside drift`.",
@@ -62,6 +66,12 @@ def _of_inbox(inbox: InboxStatus) -> Iterator[Metric]:
     yield GaugeMetricFamily("curbside_inbox_waiting", "Events that wait for the dispatcher.", inbox.waiting)
     age = inbox.oldest_age_seconds or 0.0
     yield GaugeMetricFamily("curbside_inbox_oldest_seconds", "Age of the oldest event that waits for the dispatcher.", age)
+
+
+def _of_losses(summary: bytes | None) -> Iterator[Metric]:
+    losses, events = map(int, (summary or b"0 0").split())
+    yield GaugeMetricFamily("curbside_losses", "Losses of acknowledged events that nobody has confirmed.", losses)
+    yield GaugeMetricFamily("curbside_lost_events", "Events of those losses, at least so many.", events)
 
 
 def _of_refused(refused: Sequence[RefusedStatus]) -> Metric:

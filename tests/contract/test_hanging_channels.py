@@ -17,6 +17,7 @@ from tests.support.waiting import wait_for
 from workers.alerts.outbox_rows import FULL_PAUSE
 from workers.alerts.room import BATCH, PARALLEL
 from workers.ledger.unit_of_work import LEASE
+from workers.monitoring.status import read_outbox
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),  # Apprise imports it
@@ -101,6 +102,8 @@ def test_a_webhook_that_hangs_is_given_up_at_the_deadline_and_tried_again_at_gro
             assert worker.row("webhook")["last_error"] in ("no answer within 0.3 s", "the webhook did not answer: ReadError")
             worker.now = worker.row("webhook")["due_at"]
             worker.relay.run()
+        (held_up,) = read_outbox(worker.ledger_fixture.ledger, worker.now).held_up
+        assert (held_up.channel, held_up.waiting, held_up.since) == ("webhook", 1, worker.row("webhook")["created_at"])
         assert pauses == [timedelta(seconds=seconds) for seconds in (1, 2, 4)]
 
 

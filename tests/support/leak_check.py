@@ -29,6 +29,7 @@ _KNOWN = {
     keys.REFUSED_LAST,
     keys.OUTBOX,
     keys.TAKEN_OVER,
+    keys.EPOCH,
 }
 _KNOWN_OF_CELERY = re.compile(
     r"(curbside:)?(_kombu\..+|unacked(_index|_mutex)?|curbside\..+|celery.*|.+\.celery\.pidbox)", re.DOTALL

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, column, inspect, select, table
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration in `workers.ledger.migrations.versions`. Revisions sort as text."""
 OLDEST = "0001"
-"""The oldest revision whose release can write to tables of revision `HEAD`: 0002 only adds."""
+"""The oldest revision whose release can write to tables of revision `HEAD`: 0002 and 0003 only add."""
 APPLIED_IN, OLDEST_IN = "ledger_version", "alembic_version"
 _APPLIED, _OLDEST = (table(name, column("version_num")) for name in (APPLIED_IN, OLDEST_IN))
 

@@ -193,3 +193,34 @@ outbox = Table(
 sent, and `last_error` says why. If it was too old when it was handled (`ALERT_MAX_AGE`), `attempts` is 0."""
 
 Index("ix_outbox_waiting", outbox.c.due_at, sqlite_where=text("sent_at IS NULL"), postgresql_where=text("sent_at IS NULL"))
+
+inbox_marks = Table(
+    "inbox_marks",
+    metadata,
+    _key("epoch"),
+    Column("last_id", String, nullable=False),
+    Column("added", BigInteger, nullable=False),
+    Column("unfinished", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("oldest_at", UtcTime),
+    Column("marked_at", UtcTime, nullable=False),
+)
+"""One row: how far the inbox was when it was last looked at. `epoch`: which Valkey it was (`schemas.keys.EPOCH`). `added`: events
+ever appended. `unfinished`: those without an outcome. `failures`: those on record. `oldest_at`: since when the oldest unfinished
+one waited."""
+
+inbox_losses = Table(
+    "inbox_losses",
+    metadata,
+    _key("loss_id"),
+    Column("kind", String, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("from_at", UtcTime, nullable=False),
+    Column("until_at", UtcTime, nullable=False),
+    Column("found_at", UtcTime, nullable=False),
+    Column("confirmed_at", UtcTime),
+    Column("confirmed_by", String),
+    Column("note", Text),
+)
+"""Losses of acknowledged events, one row each: see `workers.monitoring.inbox_losses`."""

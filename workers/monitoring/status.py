@@ -15,8 +15,10 @@ from schemas import keys
 from schemas.keys import Counter
 from schemas.stream_groups import GroupState, group_state
 from workers.errors import DependencyUnavailableError
+from workers.ledger.inbox_marks import Loss
 from workers.ledger.ledger import Ledger
 from workers.ledger.tables import outbox
+from workers.monitoring.inbox_losses import read_losses
 from workers.monitoring.outages import read_outages
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
@@ -63,6 +65,15 @@ class HandlerStatus(msgspec.Struct, frozen=True):
         return self.routed == self.applied + self.failed + self.waiting
 
 
+class HeldUpChannel(msgspec.Struct, frozen=True):
+    """A channel through which alerts have failed that still wait: how many wait, the oldest since when, and the last error."""
+
+    channel: str
+    waiting: int
+    since: datetime
+    error: str
+
+
 class OutboxStatus(msgspec.Struct, frozen=True):
     """Alerts. `failing`: how many of `waiting` have had a failed attempt. `too_old`: not sent, because of `ALERT_MAX_AGE`."""
 
@@ -71,6 +82,7 @@ class OutboxStatus(msgspec.Struct, frozen=True):
     sent: int
     too_old: int
     oldest_age_seconds: float | None
+    held_up: list[HeldUpChannel] = []
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -88,6 +100,8 @@ class Status(msgspec.Struct, frozen=True):
     unreachable: dict[str, str]
     refused: list[RefusedStatus]
     unreachable_since: dict[str, datetime] = {}
+    losses: list[Loss] = []
+    """Losses of acknowledged events that nobody has confirmed."""
 
 
 def read_streams(
@@ -210,9 +224,16 @@ def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
                 func.min(its.created_at).filter(waiting),
             )
         ).one()
+        held_up = connection.execute(
+            select(its.channel, func.count(), func.min(its.created_at), func.max(its.last_error))
+            .where(waiting)
+            .group_by(its.channel)
+            .having(func.max(its.attempts) > 0)
+            .order_by(its.channel)
+        ).all()
     oldest = row[4]
     age = None if oldest is None else max(0.0, (now - oldest).total_seconds())
-    return OutboxStatus(row[0], row[1], row[2], row[3], age)
+    return OutboxStatus(row[0], row[1], row[2], row[3], age, [HeldUpChannel(*each) for each in held_up])
 
 
 def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Status:
@@ -221,10 +242,12 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
     inbox, by_handler, failures, unreachable = read_streams(client, handlers, now)
     unreachable = _refuses_writes(client) | unreachable
     alerts: OutboxStatus | None = None
+    losses: list[Loss] = []
     try:
         alerts = read_outbox(ledger, now)
+        losses = [each for each in read_losses(client, ledger, now) if each.confirmed_at is None]
     except DependencyUnavailableError as error:
         unreachable = {"status": str(error), **unreachable}
     balanced = inbox.balanced and all(each.balanced for each in by_handler.values())
     since = {queue: at for queue, at in read_outages(client).items() if queue in unreachable}
-    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now), since)
+    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now), since, losses)

@@ -1,0 +1,115 @@
+"""The history of the inbox, as this Valkey knows it: which one it is, how far it goes, what waits. Every command here only reads,
+but the one that names a new history.
+"""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import redis
+
+from schemas import keys
+from schemas.keys import Counter
+
+_PAGE = 100
+MAX_COUNTED = 100_000
+
+
+class InboxHistory(NamedTuple):
+    """One look. `epoch`: None if the history has no name yet. `added`: entries ever appended. `unfinished`: without an outcome.
+
+    `oldest_at`: since when the oldest unfinished event waits; None if none does, or if it is not known.
+    """
+
+    epoch: str | None
+    last_id: str
+    added: int
+    length: int
+    first_id: str | None
+    unfinished: int
+    failures: int
+    oldest_at: datetime | None
+
+
+def name_history(client: redis.Redis) -> None:
+    """Give this history a name, unless it has one."""
+    if client.get(keys.EPOCH) is None:
+        client.set(keys.EPOCH, secrets.token_hex(8), nx=True)
+
+
+def read_history(client: redis.Redis) -> InboxHistory:
+    """Read it: two round trips, one if nothing waits."""
+    pipeline = client.pipeline(transaction=True)
+    pipeline.get(keys.EPOCH)
+    pipeline.hgetall(keys.COUNTERS)
+    pipeline.hlen(keys.FAILURES)
+    pipeline.xpending(keys.INBOX, keys.GROUP)
+    pipeline.xinfo_stream(keys.INBOX)
+    epoch, counters, failures, pending, info = pipeline.execute(raise_on_error=False)
+    for reply in (epoch, counters, failures, pending, info):
+        if isinstance(reply, Exception) and not (isinstance(reply, redis.ResponseError) and reply in (pending, info)):
+            raise reply
+    count = {name.decode(): int(value) for name, value in counters.items()}
+    known: dict[str, Any] = info if isinstance(info, dict) else {}
+    added = int(known.get("entries-added", 0))
+    in_inbox = added - sum(count.get(name, 0) for name in (Counter.DUPLICATE, Counter.ROUTED, Counter.UNDECODABLE))
+    waiting = {name.removeprefix(_WAITING): number for name, number in count.items() if name.startswith(_WAITING)}
+    ids = _oldest_ids(client, [name for name, number in waiting.items() if number > 0])
+    if isinstance(pending, dict) and pending["min"]:
+        ids.append(pending["min"].decode())
+    return InboxHistory(
+        epoch=None if epoch is None else epoch.decode(),
+        last_id=known["last-generated-id"].decode() if known else "0-0",
+        added=added,
+        length=int(known.get("length", 0)),
+        first_id=known["first-entry"][0].decode() if known.get("first-entry") else None,
+        unfinished=max(0, in_inbox) + sum(waiting.values()),
+        failures=int(failures),
+        oldest_at=time_of(min(ids, key=number_of)) if ids else None,
+    )
+
+
+_WAITING = Counter.waiting("")
+
+
+def _oldest_ids(client: redis.Redis, handlers: list[str]) -> list[str]:
+    """The first event of each handler's first claim check."""
+    pipeline = client.pipeline(transaction=False)
+    for name in handlers:
+        pipeline.xrange(keys.todo(name), count=1)
+    found: list[Any] = pipeline.execute() if handlers else []
+    return [fields[keys.FIELD_EVENT].split()[0].decode() for entries in found for _, fields in entries if fields]
+
+
+def holds(client: redis.Redis, event_id: str) -> bool:
+    """Whether the inbox has this entry."""
+    return bool(client.xrange(keys.INBOX, event_id, event_id, count=1))
+
+
+def count_after(client: redis.Redis, event_id: str) -> int:
+    """How many entries the inbox has after this id; it stops counting at `MAX_COUNTED`."""
+    count, start = 0, f"({event_id}"
+    while page := client.xrange(keys.INBOX, start, "+", count=_PAGE):
+        entries: Any = page
+        count, start = count + len(entries), f"({entries[-1][0].decode()}"
+        if count >= MAX_COUNTED:
+            break
+    return count
+
+
+def neighbours(client: redis.Redis, event_id: str) -> tuple[datetime | None, datetime | None]:
+    """The times of the entries before and after this id, which the inbox does not have."""
+    before: Any = client.xrevrange(keys.INBOX, event_id, "-", count=1)
+    after: Any = client.xrange(keys.INBOX, f"({event_id}", "+", count=1)
+    return (time_of(before[0][0].decode()) if before else None, time_of(after[0][0].decode()) if after else None)
+
+
+def number_of(event_id: str) -> tuple[int, int]:
+    """A stream id as numbers, which sort as Valkey sorts ids."""
+    milliseconds, _, sequence = event_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def time_of(event_id: str) -> datetime:
+    """The time of receipt that a stream id names."""
+    return datetime.fromtimestamp(number_of(event_id)[0] / 1000, UTC)
