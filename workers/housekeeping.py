@@ -7,16 +7,15 @@ from datetime import timedelta
 
 from schemas import keys
 from schemas.parsing.durations import milliseconds
-from schemas.stream_groups import StreamId, stream_id
+from schemas.stream_groups import StreamId
 from workers.contract_drift import note_missing
-from workers.valkey.entries import event_ids
+from workers.valkey.inbox_trimmer import InboxTrimmer
 from workers.valkey.store import Store
 
 PERIOD_MS = 30_000
 IDLE_CONSUMER_MS = 3_600_000
-MAX_SCANNED = 100_000
-"""The most claim checks read to find the oldest waiting event. If more wait, this run trims nothing."""
-_PAGE = 10_000
+TRIM_SECONDS = 10.0
+"""The longest that one run trims. A million entries take less than a second."""
 
 log = logging.getLogger("curbside.workers")
 
@@ -26,6 +25,7 @@ class Housekeeping:
 
     def __init__(self, store: Store, handlers: Sequence[str], retention: timedelta) -> None:
         self._store, self._handlers = store, handlers
+        self._trimmer = InboxTrimmer(store, handlers)
         self._retention_ms = milliseconds(retention)
 
     def run(self) -> None:
@@ -33,9 +33,8 @@ class Housekeeping:
         streams = [keys.INBOX, *map(keys.todo, self._handlers)]
         self._store.ensure_groups(streams)
         self._store.finish_commits()
-        limit = self.trim_limit(int(time.time() * 1000))
-        if limit is not None:
-            self._store.trim_inbox(f"{limit[0]}-{limit[1]}")
+        until = time.monotonic() + TRIM_SECONDS
+        self._trimmer.trim(self._by_age(int(time.time() * 1000)), lambda: time.monotonic() >= until)
         for stream in streams:
             self._store.remove_idle_consumers(stream, IDLE_CONSUMER_MS)
             if stream != keys.INBOX and (orphans := self._store.recover_orphans(stream, IDLE_CONSUMER_MS)):
@@ -45,27 +44,9 @@ class Housekeeping:
         note_missing(self._store.client, int(time.time() * 1000))
 
     def trim_limit(self, now_ms: int) -> StreamId | None:
-        """The first entry to keep; None if it is unknown now. A retention that reaches before 1970 keeps every entry."""
-        limit: StreamId = (max(0, now_ms - self._retention_ms), 0)
-        for oldest in [self._oldest_in_inbox(), *map(self._oldest_of, self._handlers)]:
-            if oldest is None:
-                return None
-            limit = min(limit, oldest)
-        return limit
+        """The first entry to keep; None if there is no inbox. A retention that reaches before 1970 keeps every entry."""
+        needed = self._trimmer.needed()
+        return None if needed is None else min(self._by_age(now_ms), needed.first)
 
-    def _oldest_in_inbox(self) -> StreamId | None:
-        """The oldest entry that the dispatcher has not acknowledged."""
-        waiting = self._store.oldest_unacknowledged(keys.INBOX)
-        return stream_id(waiting) if waiting is not None else None
-
-    def _oldest_of(self, handler: str) -> StreamId | None:
-        """The oldest event that waits for a handler. A claim check names its oldest event first; claim checks are unordered."""
-        oldest: StreamId = (1 << 62, 0)
-        scanned, start = 0, "-"
-        while page := self._store.page(keys.todo(handler), start, _PAGE):
-            oldest = min(oldest, *(stream_id(event_ids(entry)[0]) for entry in page))
-            scanned, start = scanned + len(page), f"({page[-1].id}"
-            if scanned >= MAX_SCANNED:
-                log.warning("inbox not trimmed: more than %d claim checks wait for %s", MAX_SCANNED, handler)
-                return None
-        return oldest
+    def _by_age(self, now_ms: int) -> StreamId:
+        return max(0, now_ms - self._retention_ms), 0

@@ -137,17 +137,6 @@ def test_claim_checks_out_of_order_hold_the_oldest_of_their_events(worker_parts:
     assert Housekeeping(worker_parts.store, HANDLERS, RETENTION).trim_limit(now_ms) == stream_id(ids[1])
 
 
-def test_with_too_much_waiting_to_be_sure_nothing_is_trimmed(
-    worker_parts: WorkerParts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(housekeeping_module, "MAX_SCANNED", 3)
-    monkeypatch.setattr(housekeeping_module, "_PAGE", 2)
-    now_ms = int(time.time() * 1000)
-    ids = set_up(worker_parts, State([30, 20], 2, {0, 1}, {"timeline": [1, 1, 1, 1]}), now_ms)
-    Housekeeping(worker_parts.store, HANDLERS, RETENTION).run()
-    assert kept(worker_parts) == set(ids)
-
-
 def test_a_first_run_on_an_empty_valkey_makes_the_groups_and_trims_nothing(worker_parts: WorkerParts) -> None:
     housekeeping = Housekeeping(worker_parts.store, HANDLERS, RETENTION)
     worker_parts.append(status("a"))

@@ -234,10 +234,6 @@ class Store(GroupReader):
         """Read entries of a stream from an id on, outside the consumer group."""
         return entries_of(self._raw("XRANGE", stream, start, last, "COUNT", count))
 
-    def trim_inbox(self, first_kept: str) -> None:
-        """Trim older entries. The trim is approximate: Valkey removes whole nodes, which is cheap."""
-        self.client.xtrim(keys.INBOX, minid=first_kept, approximate=True, limit=100_000)
-
     def recover_orphans(self, stream: str, idle_ms: int) -> int:
         """Make claim checks pending again that were lost with their consumer, idle for `idle_ms`. Returns how many they were."""
         reply: Any = self._orphans([stream, keys.COUNTERS], [keys.GROUP, "recovered", idle_ms])
