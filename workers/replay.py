@@ -1,18 +1,22 @@
 """Replay: runs chosen handlers again on events that are still in the inbox. The ledger's unique keys keep every effect single.
 
 It serves a handler that was added later, and effects that a bug wrote wrongly. It skips failures (retry them), events that wait
-for the dispatcher (they will be handled), and duplicates, as far back as `DEDUPE_WINDOW` reaches.
+for the dispatcher or for the handler (they will be handled), and duplicates, as far back as `DEDUPE_WINDOW` reaches. It says how
+many it left out. A claim check and a trim of the inbox never pass each other: `replay.lua` and `trim.lua` each read, in the step in
+which they write, what the other has done.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple, cast
 
 from redis import Redis, ResponseError
 
 from schemas import keys
-from schemas.events import Event, Kind
+from schemas.events import Event, Kind, received_at
 from schemas.parsing.durations import milliseconds
 from schemas.settings import Settings
 from schemas.stream_groups import stream_id
@@ -20,7 +24,7 @@ from workers.dispatcher import Router
 from workers.event_decoder import EventDecoder
 from workers.handler import Handler
 from workers.valkey import scripts
-from workers.valkey.entries import Entry
+from workers.valkey.entries import Entry, event_ids
 from workers.valkey.store import Routed, Store
 
 PAGE = 500
@@ -52,19 +56,42 @@ class ReplayResult(NamedTuple):
     claim_checks: int
 
 
+class LeftOut(StrEnum):
+    """Why an event is not replayed to a handler. The value is the sentence that the command prints after the number."""
+
+    WAITING = "wait for their handler already"
+    FAILED = "failed there: see `curbside failed`"
+    DUPLICATE = "are duplicates"
+    TRIMMED = "are no longer in the inbox"
+    UNREADABLE = "cannot be decoded here (their failures are on record, or PROVIDER_MODULES does not name their provider)"
+
+
 class Replay:
-    """Selects events and routes them to handlers again. The workers' timers notify the queues."""
+    """Selects events and routes them to handlers again. The workers' timers notify the queues.
+
+    `left_out`: what the last count or run left out, and why.
+    """
 
     def __init__(self, client: Redis, settings: Settings, handlers: Sequence[Handler], chosen: Sequence[str]) -> None:
         self._client, self._store, self._decoder = client, Store(client), EventDecoder.of(settings)
         self._names = [each.name for each in handlers if not chosen or each.name in chosen]
         self._router = Router([each for each in handlers if each.name in self._names])
-        self._script = scripts.load(client, "commit", "seen", "replay")
+        self._script = scripts.load(client, "commit", "seen", "claim_checks", "replay")
         self._seen_ms = milliseconds(settings.dedupe_window)
+        self.left_out = Counter[LeftOut]()
 
     def count(self, criteria: ReplayFilter) -> int:
         """How many events `run` would replay."""
         return self._replay(criteria, counting=True).events
+
+    def reaches_back_to(self) -> datetime | None:
+        """When the oldest event in the inbox was received, if older ones were trimmed; None if none were."""
+        try:
+            inbox: Any = self._client.xinfo_stream(keys.INBOX)
+        except ResponseError:  # no stream yet
+            return None
+        first = inbox["first-entry"]
+        return received_at(first[0].decode()) if first and inbox["entries-added"] > inbox["length"] else None
 
     def run(self, criteria: ReplayFilter, progress: Callable[[int], None] = lambda _: None) -> ReplayResult:
         """Replay the events. `progress` is called for each page of the inbox, with the number of events replayed."""
@@ -73,16 +100,36 @@ class Replay:
     def _replay(
         self, criteria: ReplayFilter, *, counting: bool, progress: Callable[[int], None] = lambda _: None
     ) -> ReplayResult:
-        streams = [keys.FAILURES, keys.COUNTERS, *map(keys.todo, self._names)]
-        found = ReplayResult(0, 0)
+        streams = [keys.FAILURES, keys.COUNTERS, keys.INBOX, *map(keys.todo, self._names)]
+        found, self.left_out = ReplayResult(0, 0), Counter()
+        waiting, read_to = self._waiting(criteria)
         for page in self._pages(criteria):
-            args: list[Any] = [int(counting), keys.SEEN_PREFIX, self._seen_ms, len(self._names), *self._names]
+            args: list[Any] = [int(counting), keys.SEEN_PREFIX, self._seen_ms, len(self._names), *self._names, *read_to]
             for event in page:
-                args += (event.event_id, event.identity, event.routes)
-            reply: Any = self._script(streams, args)
-            found = ReplayResult(found.events + reply[0], found.claim_checks + reply[1])
-            progress(reply[0])
+                routes = bytes(place for place in event.routes if event.event_id not in waiting[place - 1])
+                self.left_out[LeftOut.WAITING] += len(event.routes) - len(routes)
+                args += (event.event_id, event.identity, routes)
+            events, claim_checks, *left_out, read_to = cast("list[Any]", self._script(streams, args))
+            for why, count in zip((LeftOut.WAITING, LeftOut.FAILED, LeftOut.DUPLICATE, LeftOut.TRIMMED), left_out, strict=True):
+                self.left_out[why] += count
+            found = ReplayResult(found.events + events, found.claim_checks + claim_checks)
+            progress(events)
+        self.left_out = +self.left_out
         return found
+
+    def _waiting(self, criteria: ReplayFilter) -> tuple[list[set[str]], list[str]]:
+        """For each handler the events that wait for it, as far as they are to be replayed, and the last claim check read."""
+        since_ms, until_ms = _epoch_ms(criteria.since), _epoch_ms(criteria.until or datetime.now(UTC))
+        found, read_to = [], []
+        for name in self._names:
+            waits, last = set[str](), "0-0"
+            while entries := self._store.page(keys.todo(name), f"({last}", PAGE):
+                named = (each for entry in entries for each in event_ids(entry))
+                waits.update(each for each in named if since_ms <= stream_id(each)[0] < until_ms)
+                last = entries[-1].id
+            found.append(waits)
+            read_to.append(last)
+        return found, read_to
 
     def _pages(self, criteria: ReplayFilter) -> Iterator[list[Routed]]:
         """Pages of events with their routes, up to what the dispatcher had handled at the start: a replay always ends."""
@@ -114,6 +161,7 @@ class Replay:
         try:
             event, _ = self._decoder.decode_entry(entry)
         except Exception:  # a decode error or a bug in a decoder: the dispatcher has recorded the failure
+            self.left_out[LeftOut.UNREADABLE] += 1
             return None
         return routed if criteria.matches(event) and (routed := self._router.routed(event)).routes else None
 

@@ -10,10 +10,13 @@ import typer
 from deploy.errors import NOT_DONE, CommandError
 from schemas.events import Kind
 from schemas.parsing.durations import read_duration
+from schemas.sanitizing import sanitize
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from deploy.deployment import Deployment
-    from workers.replay import ReplayFilter
+    from workers.replay import LeftOut, ReplayFilter
 
 CAUTIOUS_EVENTS_PER_SECOND = 2_000
 """A cautious rate, for the estimate of the duration. `make bench` measures the rate of a machine."""
@@ -35,8 +38,8 @@ def replay(
     """Send events that are still in the inbox (INBOX_RETENTION) through handlers again. Each effect still happens once.
 
     Use it for a handler that was added later, or after fixing a handler that applied events wrongly. For failures use
-    `curbside retry`. Duplicates, events that are not dispatched yet, and events of a provider that PROVIDER_MODULES does not
-    name here are skipped. Times without a zone are UTC.
+    `curbside retry`. Duplicates, events that wait already, and events of a provider or handler that PROVIDER_MODULES or
+    HANDLER_MODULES does not name here are left out, and counted. Times without a zone are UTC.
     Exit code 1 if you answered no.
 
     Examples: curbside replay --since 2h --kind order_item_refund --dry-run   ·   curbside replay --since 3d --handler loyalty
@@ -66,6 +69,7 @@ def _replay(
     """Count the events, and replay them unless `ask` is None; `ask` is whether to ask first. Returns what --json prints."""
     from deploy.cli.selection import confirm  # noqa: PLC0415 - quick start
     from workers.replay import Replay  # noqa: PLC0415 - quick start
+    from workers.valkey.handler_names import handlers_on_record  # noqa: PLC0415 - quick start
 
     names = [each.name for each in deployment.handlers]
     if unknown := [each for each in chosen if each not in names]:
@@ -73,18 +77,42 @@ def _replay(
     replay_of = Replay(deployment.client, deployment.settings, deployment.handlers, chosen)
     count = replay_of.count(wanted)
     seconds = max(1, count // CAUTIOUS_EVENTS_PER_SECOND)
-    result = {"events": count, "handlers": chosen or names, "seconds": seconds}
+    others = [] if chosen else handlers_on_record(deployment.client, names)[len(names) :]
+    result = {"events": count, "handlers": chosen or names, "seconds": seconds, "unknown_handlers": others}
     if not quiet:
         typer.echo(f"{count} events to {', '.join(chosen or names)}: about {seconds} s of work for one worker")
+        _print_reach(replay_of.reaches_back_to(), wanted.since)
+        _print_left_out(replay_of.left_out, others)
     if not count or ask is None:
-        return result
+        return result | _plain(replay_of.left_out)
     if not confirm(f"Replay {count} events?", not ask):
         raise typer.Exit(NOT_DONE)
+    counted = replay_of.left_out
     with _progress(count) as advance:
         replayed = replay_of.run(wanted, advance)
     if not quiet:
         typer.echo(f"{replayed.events} events sent to handlers as {replayed.claim_checks} claim checks: see `curbside status`")
-    return result | {"replayed": replayed.events, "claim_checks": replayed.claim_checks}
+        if replay_of.left_out != counted:
+            _print_left_out(replay_of.left_out, others)
+    return result | {"replayed": replayed.events, "claim_checks": replayed.claim_checks} | _plain(replay_of.left_out)
+
+
+def _print_left_out(left_out: "Counter[LeftOut]", unknown_handlers: list[str]) -> None:
+    """Print what is not replayed, and why."""
+    for why, count in left_out.items():
+        typer.echo(f"left out: {count} {why}")
+    for name in unknown_handlers:
+        typer.echo(f"left out: all events of {sanitize(name)}, since there is no handler of this name here (HANDLER_MODULES)")
+
+
+def _print_reach(oldest: datetime | None, since: datetime) -> None:
+    """Say so if the inbox does not reach back far enough."""
+    if oldest is not None and oldest > since:
+        typer.echo(f"the inbox reaches back to {oldest:%Y-%m-%d %H:%M:%S} UTC: what was received before is no longer in it")
+
+
+def _plain(left_out: "Counter[LeftOut]") -> dict[str, dict[str, int]]:
+    return {"left_out": {why.name.lower(): count for why, count in left_out.items()}}
 
 
 @contextmanager

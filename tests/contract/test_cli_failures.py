@@ -165,8 +165,10 @@ def test_replay_prints_its_count_before_it_asks_and_does_nothing_before_a_yes(fa
     assert (unasked.exit_code, failure_shell.stepped_deployment.sums) == (1, before)
     assert "Replay 4 events? There is no terminal to confirm in" in unasked.errors
     assert failure_shell.json("replay", "--since", "1h", "--dry-run") == {
-        "events": 4, "handlers": list(HANDLERS), "seconds": 1
+        "events": 4, "handlers": list(HANDLERS), "seconds": 1,
+        "left_out": {"failed": 3, "unreadable": 2}, "unknown_handlers": [],
     }  # fmt: skip
+    assert "left out: 3 failed there: see `curbside failed`" in dry.output
     done = failure_shell.json("replay", "--since", "1h", "--yes")
     assert (done["replayed"], done["claim_checks"]) == (4, 4), "the three failed refunds go on the timeline alone"
     failure_shell.stepped_deployment.handle()

@@ -138,6 +138,11 @@ class SteppedDeployment:
         """Dispatch these entries of the inbox."""
         self._dispatcher.process(entries)
 
+    def handle_only(self, handler: str) -> None:
+        """Handle all events that wait for one handler."""
+        for entries in self._read_all(keys.todo(handler)):
+            self._handles[handler].process(entries)
+
     def process(self, handler: str, entries: Sequence[Entry]) -> None:
         """Handle these claim checks of a handler."""
         self._handles[handler].process(entries)

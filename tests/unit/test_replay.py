@@ -14,7 +14,9 @@ from tests.support.ledger_fixture import HANDLERS
 from tests.support.stepped_deployment import FailingHandler, SteppedDeployment, all_rows, open_stepped_deployment
 from workers.failures.retry_policy import NO_RETRY
 from workers.handler import Handler
-from workers.replay import PAGE, ReplayFilter
+from workers.replay import PAGE, LeftOut, ReplayFilter
+from workers.valkey.entries import Entry
+from workers.valkey.store import Routed
 
 A_DAY_AGO = ReplayFilter(datetime.now(UTC) - timedelta(days=1))
 TIMELESS = b'{"event":"picking","order_id":"o-timeless","x":%d}'
@@ -113,6 +115,7 @@ def test_a_replay_goes_to_the_chosen_handlers_only(stepped_deployment: SteppedDe
     stepped_deployment.work()
     assert stepped_deployment.replay("refunds").run(A_DAY_AGO) == (1, 1)
     assert stepped_deployment.replay("customer_mia").run(A_DAY_AGO) == (0, 0)
+    stepped_deployment.work()
     assert stepped_deployment.replay("refunds", "timeline").run(A_DAY_AGO) == (1, 2)
     stepped_deployment.work()
     assert (stepped_deployment.sums.counters["routed:timeline"], stepped_deployment.sums.counters["routed:refunds"]) == (2, 3)
@@ -160,7 +163,7 @@ def test_a_replay_skips_events_that_wait_for_dispatch(stepped_deployment: Steppe
     assert stepped_deployment.replay().run(A_DAY_AGO) == (0, 0)
     stepped_deployment.append(TIMELESS % 1)
     assert stepped_deployment.replay().run(A_DAY_AGO) == (0, 0)
-    stepped_deployment.dispatch()
+    stepped_deployment.work()
     stepped_deployment.append(TIMELESS % 2)
     assert stepped_deployment.replay().count(A_DAY_AGO) == 1
     stepped_deployment.store.read(keys.INBOX, "a worker that is at it", 10)
@@ -169,6 +172,7 @@ def test_a_replay_skips_events_that_wait_for_dispatch(stepped_deployment: Steppe
     (entry,) = stepped_deployment.store.read_own(keys.INBOX, "a worker that is at it", "0", 10)
     stepped_deployment.client.xack(keys.INBOX, keys.GROUP, entry.id)
     stepped_deployment.dispatch()
+    stepped_deployment.handle()
     assert stepped_deployment.replay().count(A_DAY_AGO) == 3
 
 
@@ -176,8 +180,78 @@ def test_progress_is_reported_page_by_page(open_deployment: Open) -> None:
     stepped_deployment = open_deployment(HANDLERS["refunds"], HANDLERS["timeline"])
     for number in range(PAGE + 20):
         stepped_deployment.append(TIMELESS % number)
-    stepped_deployment.dispatch()
+    stepped_deployment.work()
     told: list[int] = []
     assert stepped_deployment.replay("timeline").run(A_DAY_AGO, told.append) == (PAGE + 20, PAGE + 20)
     assert told == [PAGE, 20]
     stepped_deployment.handle()
+
+
+def test_what_waits_for_a_handler_is_left_out_there_and_counted(stepped_deployment: SteppedDeployment) -> None:
+    stepped_deployment.append(recorded("instacart/flat/order_item_refund"))
+    stepped_deployment.dispatch()
+    replay = stepped_deployment.replay("timeline", "refunds")
+    assert replay.run(A_DAY_AGO) == (0, 0)
+    assert replay.left_out == {LeftOut.WAITING: 2}
+    stepped_deployment.handle_only("refunds")
+    assert replay.run(A_DAY_AGO) == (1, 1)
+    assert replay.left_out == {LeftOut.WAITING: 1}
+    assert stepped_deployment.replay("timeline", "refunds").run(A_DAY_AGO) == (0, 0), "it was replayed a moment ago"
+    stepped_deployment.work()
+    assert len(stepped_deployment.ledger_fixture.rows("refunds")) == 1
+
+
+def test_what_begins_to_wait_while_a_replay_runs_is_left_out(
+    stepped_deployment: SteppedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people replay the same events at the same moment."""
+    stepped_deployment.append(recorded("instacart/flat/order_item_refund"))
+    stepped_deployment.work()
+    first, second = (stepped_deployment.replay("refunds") for _ in range(2))
+    waiting = first._waiting
+
+    def then_the_second(criteria: ReplayFilter) -> tuple[list[set[str]], list[str]]:
+        found = waiting(criteria)
+        assert second.run(criteria) == (1, 1)
+        return found
+
+    monkeypatch.setattr(first, "_waiting", then_the_second)
+    assert first.run(A_DAY_AGO) == (0, 0)
+    assert first.left_out == {LeftOut.WAITING: 1}
+    stepped_deployment.handle()
+    assert stepped_deployment.sums.counters["applied:refunds"] == 2
+
+
+def test_each_reason_for_leaving_an_event_out_is_counted(open_deployment: Open) -> None:
+    _, refunds = failing_handler("refunds")
+    stepped_deployment = open_deployment(HANDLERS["timeline"], refunds)
+    for body in (recorded("instacart/flat/order_item_refund"), TIMELESS % 1, TIMELESS % 1, b"{"):
+        stepped_deployment.append(body)
+        stepped_deployment.work()
+    replay = stepped_deployment.replay()
+    assert replay.count(A_DAY_AGO) == 2
+    assert replay.left_out == {LeftOut.FAILED: 1, LeftOut.DUPLICATE: 1, LeftOut.UNREADABLE: 1}
+
+
+def test_events_that_are_trimmed_while_a_replay_runs_are_left_out_and_said(
+    stepped_deployment: SteppedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        stepped_deployment.append(TIMELESS % number)
+    stepped_deployment.work()
+    replay = stepped_deployment.replay("timeline")
+    assert replay.reaches_back_to() is None
+    select = replay._select
+
+    def then_trim(entry: Entry, criteria: ReplayFilter) -> Routed | None:
+        stepped_deployment.client.xtrim(keys.INBOX, maxlen=1, approximate=False)
+        return select(entry, criteria)
+
+    monkeypatch.setattr(replay, "_select", then_trim)
+    assert replay.run(A_DAY_AGO) == (1, 1)
+    assert replay.left_out == {LeftOut.TRIMMED: 2}
+    oldest = replay.reaches_back_to()
+    assert oldest is not None
+    assert oldest > A_DAY_AGO.since
+    stepped_deployment.work()
+    assert stepped_deployment.failures.count() == 0
