@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.output import print_error
 from deploy.cli.selection import (
     HandlerOption,
     OrderOption,
@@ -20,6 +21,8 @@ from deploy.cli.selection import (
 )
 from deploy.errors import NOT_DONE, CommandError
 from schemas.failures import Failure
+from schemas.keys import DISPATCH_NAMES
+from schemas.sanitizing import sanitize
 
 if TYPE_CHECKING:
     from workers.failures.failure_store import FailureStore
@@ -102,7 +105,13 @@ def _apply(
         found, failures = select_failures(deployment, ids, selection, everything), deployment.failures
         if found and not confirm(f"{verb} {_failures(found)}?", yes):
             raise typer.Exit(NOT_DONE)
-        return found, apply_to_each(found, lambda each: change(failures, each), f"{verb.lower()}ing")
+        refused = apply_to_each(found, lambda each: change(failures, each), f"{verb.lower()}ing")
+        known = {*DISPATCH_NAMES, *(each.name for each in deployment.handlers)}
+        for name in sorted({each.handler for each in found if each.field not in refused} - known):
+            print_error(
+                f"{sanitize(name)}: no handler of this name here (HANDLER_MODULES): only a worker that has it retries it"
+            )
+        return found, refused
 
 
 def _failures(found: list[Failure]) -> str:

@@ -92,9 +92,11 @@ def select_failures(deployment: Deployment, ids: list[str], selection: Selection
 def find_failures(deployment: Deployment, name: str) -> Iterator[Failure]:
     """Yield the failure with this id, or all failures of the event with this id."""
     from workers.errors import FailureNotFoundError  # noqa: PLC0415 - quick start
+    from workers.valkey.handler_names import handlers_on_record  # noqa: PLC0415 - quick start
 
     handler, colon, event_id = name.rpartition(":")
-    for each in [handler] if colon else [DISPATCH, *(known.name for known in deployment.handlers)]:
+    known = [DISPATCH, *(each.name for each in deployment.handlers)]
+    for each in [handler] if colon else handlers_on_record(deployment.client, known):
         try:
             yield deployment.failures.get(each, event_id)
         except FailureNotFoundError:

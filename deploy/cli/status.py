@@ -96,6 +96,8 @@ def print_status(found: "Status") -> None:
         typer.echo(f"unrecognised event names: {sanitize(names)}")
     if found.failures:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
+    if unknown := [sanitize(name) for name, each in found.handlers.items() if not each.known]:
+        typer.echo(f"no handler of this name here (HANDLER_MODULES): {', '.join(unknown)}")
     print_refused(found.refused)
     for queue, what in found.unreachable.items():
         since = found.unreachable_since.get(queue)

@@ -23,6 +23,7 @@ from workers.monitoring.outages import read_outages
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
 from workers.valkey.connection import UNAVAILABLE, cause_of
+from workers.valkey.handler_names import handlers_on_record
 
 MAX_PENDING_CHECKS = 1_000
 """The most pending claim checks that are read to compute a handler's lag."""
@@ -50,7 +51,7 @@ class InboxStatus(msgspec.Struct, frozen=True):
 
 
 class HandlerStatus(msgspec.Struct, frozen=True):
-    """One handler's events. `waiting` is the sum of `lag` (not yet read) and pending."""
+    """One handler's events. `waiting` is the sum of `lag` (not yet read) and pending. `known`: whether it is one of this process."""
 
     routed: int
     applied: int
@@ -58,6 +59,7 @@ class HandlerStatus(msgspec.Struct, frozen=True):
     waiting: int
     lag: int
     oldest_age_seconds: float | None
+    known: bool = True
 
     @property
     def balanced(self) -> bool:
@@ -107,7 +109,11 @@ class Status(msgspec.Struct, frozen=True):
 def read_streams(
     client: Redis, handlers: Sequence[str], now: datetime
 ) -> tuple[InboxStatus, dict[str, HandlerStatus], int, dict[str, str]]:
-    """The part of the status that Valkey has: inbox, handlers, number of failures, what each queue cannot reach."""
+    """The part of the status that Valkey has: inbox, handlers, number of failures, what each queue cannot reach.
+
+    `handlers`: those that this process knows. Others that events were routed to are part of the status, and of the sums.
+    """
+    known, handlers = set(handlers), handlers_on_record(client, handlers)
     streams = [keys.INBOX, *map(keys.todo, handlers)]
     pipeline = client.pipeline(transaction=True)
     for key in (keys.COUNTERS, keys.UNRECOGNISED, keys.UNREACHABLE):
@@ -142,6 +148,7 @@ def read_streams(
             waiting=count.get(Counter.waiting(name), 0),
             lag=max(0, count.get(Counter.waiting(name), 0) - pending),
             oldest_age_seconds=_age(stream.first_id, now),
+            known=name in known,
         )
         for name, stream, pending in zip(handlers, todo, _pending_events(client, handlers), strict=True)
     }
