@@ -32,6 +32,8 @@
 | `refused:<minute>`      | hash   | the same fields: how many in this minute since the epoch    | after `REFUSED_SECONDS`          |
 | `limit:…`               | string | failed attempts at the token endpoint (package limits)      | in a minute                      |
 | `outbox-due`            | zset   | `due`: epoch ms at which an alert is due                    | when none waits                  |
+| `trimmed-early`         | string | epoch ms: what was received before left the inbox early,    | after `INBOX_RETENTION`          |
+|                         |        | since Valkey was nearly full                                |                                  |
 | `ready`                 | string | `GET /readyz` writes it to see that writes are taken        | in seconds                       |
 | `notified:<queue>`      | string | a notification was sent that nobody has answered            | when answered, or after a minute |
 | `waiter:<queue>`        | string | a consumer waits on the queue's stream: notify nobody       | in seconds                       |
@@ -42,6 +44,7 @@ GROUP = "workers"
 """The consumer group on `inbox` and on every `todo` stream. It starts at 0: nothing appended before it is lost."""
 
 READY = f"{TAG}:ready"
+TRIMMED_EARLY = f"{TAG}:trimmed-early"
 INBOX = f"{TAG}:inbox"
 COUNTERS = f"{TAG}:counters"
 UNRECOGNISED = f"{TAG}:unrecognised"

@@ -16,6 +16,7 @@ from celery import Celery, signals
 
 from schemas import keys
 from schemas.log_records import sanitize_logs
+from schemas.parsing.durations import milliseconds
 from schemas.processes import SWITCH_INTERVAL_SECONDS
 from schemas.sanitizing import sanitize_lines
 from schemas.settings import SettingError, Settings, load
@@ -25,10 +26,12 @@ from workers.errors import EventFailedError, HandlerError
 from workers.failures.failure_store import MAX_IN_FLIGHT
 from workers.failures.retry_policy import URGENT
 from workers.handler import Handler, registered
+from workers.relief_timer import ReliefTimer
 from workers.resources import open_resources
 from workers.runtime import WorkerRuntime
 from workers.shutdown import Shutdown
 from workers.timer import Timer, tick_of
+from workers.valkey.memory_relief import MemoryRelief
 
 SPARE_THREADS = MAX_IN_FLIGHT + 4
 """Threads in addition to one for each queue: for retries, and for notifications of a queue that already has a running task."""
@@ -125,6 +128,9 @@ def _connect_to_worker(app: Celery, settings: Settings, handlers: Sequence[Handl
     app.curbside_tick = lambda worker: tick_of(resources, worker)
     app.steps["worker"].add(Timer)
     app.steps["consumer"].add(BrokerStep)
+    retention_ms = milliseconds(settings.inbox_retention)
+    app.curbside_relief = lambda: MemoryRelief(resources.store, [each.name for each in handlers], retention_ms)
+    app.steps["worker"].add(ReliefTimer)
     stopping = threading.Event()
     ending: list[Shutdown] = []
 

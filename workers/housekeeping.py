@@ -32,9 +32,9 @@ class Housekeeping:
         """Run once."""
         streams = [keys.INBOX, *map(keys.todo, self._handlers)]
         self._store.ensure_groups(streams)
-        self._store.finish_commits()
         until = time.monotonic() + TRIM_SECONDS
         self._trimmer.trim(self._by_age(int(time.time() * 1000)), lambda: time.monotonic() >= until)
+        self._store.finish_commits()
         for stream in streams:
             self._store.remove_idle_consumers(stream, IDLE_CONSUMER_MS)
             if stream != keys.INBOX and (orphans := self._store.recover_orphans(stream, IDLE_CONSUMER_MS)):

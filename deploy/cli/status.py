@@ -98,6 +98,11 @@ def print_status(found: "Status") -> None:
         typer.echo(f"{found.failures} failures on record: see `curbside failed`")
     if unknown := [sanitize(name) for name, each in found.handlers.items() if not each.known]:
         typer.echo(f"no handler of this name here (HANDLER_MODULES): {', '.join(unknown)}")
+    if found.trimmed_early_to is not None:
+        typer.echo(
+            f"Valkey was nearly full: events received before {found.trimmed_early_to:%Y-%m-%d %H:%M:%S} UTC left the inbox early, "
+            "and cannot be replayed"
+        )
     print_refused(found.refused)
     for queue, what in found.unreachable.items():
         since = found.unreachable_since.get(queue)

@@ -79,7 +79,7 @@ FLOORS = {
         {"valkey"},
         {"broker", "local_work"},
         {"consumers", "contract_drift", "event_decoder", "failures", "ledger"},
-        {"alerts", "broker_watch", "handler", "housekeeping", "isolation", "monitoring"},
+        {"alerts", "broker_watch", "handler", "housekeeping", "isolation", "monitoring", "relief_timer"},
         {"batch_applier", "handlers", "isolated", "resources", "suspects", "testing"},
         {"dispatcher"},
         {"handler_runner", "replay", "retry_executor", "timer"},

@@ -153,3 +153,14 @@ def test_the_retention_is_kept(parts: WorkerParts) -> None:
     parts.client.xgroup_create(keys.INBOX, keys.GROUP, "$")
     Housekeeping(parts.store, [], timedelta(hours=1)).run()
     assert parts.client.xlen(keys.INBOX) == 2
+
+
+def test_what_a_script_that_was_stopped_has_still_to_route_is_kept(parts: WorkerParts) -> None:
+    names = fill(parts, 10)
+    text = "s1:1s13:1795617870757t{}t0:t0:"
+    add = "".join(f"s{len(part)}:{part}" for part in (keys.todo("refunds"), "e", f"{names[4]} {names[6]}"))
+    adds = f"t{len(add)}:{add}"
+    parts.client.set(f"{keys.TAG}:unfinished", text.replace("t{}", f"t{len(adds)}:{adds}"))
+    assert InboxTrimmer(parts.store, []).trim(EVERYTHING, lambda: False) == 4
+    assert first_kept(parts) == names[4]
+    parts.client.delete(f"{keys.TAG}:unfinished")

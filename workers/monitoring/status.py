@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from redis import Redis, ResponseError
+from redis.exceptions import OutOfMemoryError
 from sqlalchemy import func, select
 
 from schemas import keys
@@ -91,6 +92,7 @@ class Status(msgspec.Struct, frozen=True):
     """A whole deployment. `outbox` is None if the ledger cannot be read; `unreachable` then has the cause.
 
     `unreachable_since`: since when, as far as workers have recorded it.
+    `trimmed_early_to`: events received before then left the inbox early, since Valkey was nearly full.
     """
 
     at: datetime
@@ -104,6 +106,7 @@ class Status(msgspec.Struct, frozen=True):
     unreachable_since: dict[str, datetime] = {}
     losses: list[Loss] = []
     """Losses of acknowledged events that nobody has confirmed."""
+    trimmed_early_to: datetime | None = None
 
 
 def read_streams(
@@ -115,15 +118,11 @@ def read_streams(
     """
     known, handlers = set(handlers), handlers_on_record(client, handlers)
     streams = [keys.INBOX, *map(keys.todo, handlers)]
-    pipeline = client.pipeline(transaction=True)
-    for key in (keys.COUNTERS, keys.UNRECOGNISED, keys.UNREACHABLE):
-        pipeline.hgetall(key)
-    pipeline.hlen(keys.FAILURES)
-    for stream in streams:
-        pipeline.xinfo_stream(stream)
-        pipeline.xinfo_groups(stream)
-        pipeline.xpending(stream, keys.GROUP)
-    counters, unknown, unreachable, failures, *replies = answered(pipeline.execute(raise_on_error=False))
+    try:
+        replies = _read(client, streams, is_atomic=True)
+    except OutOfMemoryError:  # Redis 7.0 refuses every transaction while it is full
+        replies = _read(client, streams, is_atomic=False)
+    counters, unknown, unreachable, failures, *replies = answered(replies)
     count = {name.decode(): int(value) for name, value in counters.items()}
     settled = sum(count.get(name, 0) for name in (Counter.DUPLICATE, Counter.ROUTED, Counter.UNDECODABLE))
     inbox, *todo = [_Stream(*replies[at : at + 3]) for at in range(0, len(replies), 3)]
@@ -170,6 +169,19 @@ def _refuses_writes(client: Redis) -> dict[str, str]:
     except UNAVAILABLE as error:
         return {"every write": f"Valkey ({cause_of(error)})"}
     return {}
+
+
+def _read(client: Redis, streams: Sequence[str], *, is_atomic: bool) -> list[Any]:
+    """Counters, unrecognised names, unreachable dependencies, the number of failures, and three replies for each stream."""
+    pipeline = client.pipeline(transaction=is_atomic)
+    for key in (keys.COUNTERS, keys.UNRECOGNISED, keys.UNREACHABLE):
+        pipeline.hgetall(key)
+    pipeline.hlen(keys.FAILURES)
+    for stream in streams:
+        pipeline.xinfo_stream(stream)
+        pipeline.xinfo_groups(stream)
+        pipeline.xpending(stream, keys.GROUP)
+    return pipeline.execute(raise_on_error=False)
 
 
 class _Stream:
@@ -257,4 +269,7 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
         unreachable = {"status": str(error), **unreachable}
     balanced = inbox.balanced and all(each.balanced for each in by_handler.values())
     since = {queue: at for queue, at in read_outages(client).items() if queue in unreachable}
-    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, read_refused(client, now), since, losses)
+    early: Any = client.get(keys.TRIMMED_EARLY)
+    early_to = None if early is None else datetime.fromtimestamp(int(early) / 1000, UTC)
+    refused = read_refused(client, now)
+    return Status(now, balanced, inbox, by_handler, failures, alerts, unreachable, refused, since, losses, early_to)

@@ -34,6 +34,7 @@ _TRIED: dict[str, Sequence[str | int]] = {
     "HSET": (SCRATCH, "field", "value"),
     "HSETNX": (SCRATCH, "field", "value"),
     "INCR": (SCRATCH,),
+    "INFO": ("memory",),
     "PEXPIRE": (SCRATCH, _LIFETIME_MS),
     "PEXPIREAT": (SCRATCH, 1 << 45, "LT"),
     "PTTL": (SCRATCH,),

@@ -15,6 +15,7 @@ import redis
 from schemas import keys
 from schemas.failures import Failure, FailureState, encode_failure
 from schemas.processes import NOTIFICATION_LIFETIME_MS, NOTIFY_INTERVAL_MS, UNANSWERED_MS
+from schemas.stream_groups import stream_id
 from workers.valkey import scripts
 from workers.valkey.backlog import has_work
 from workers.valkey.entries import BATCH, Batch, Bodies, Entry, entries_of, pairs_of
@@ -220,15 +221,17 @@ class Store(GroupReader):
         return None if due is None else int(due)
 
     def oldest_unacknowledged(self, stream: str) -> str | None:
-        """An id that no unacknowledged entry is older than: the oldest pending, or the last one read. None without a group."""
-        pipeline = self.client.pipeline(transaction=True)
-        pipeline.xpending(stream, keys.GROUP)
+        """An id that no unacknowledged entry is older than: the oldest pending, or the last one read. None without a group.
+
+        The last one read is asked first: what is read later is newer. A transaction would be refused while Redis 7.0 is full.
+        """
+        pipeline = self.client.pipeline(transaction=False)
         pipeline.xinfo_groups(stream)
-        pending, groups = pipeline.execute()
-        if pending["min"] is not None:
-            return str(pending["min"].decode())
-        delivered = next((group["last-delivered-id"] for group in groups if group["name"] == keys.GROUP.encode()), None)
-        return None if delivered is None else str(delivered.decode())
+        pipeline.xpending(stream, keys.GROUP)
+        groups, pending = pipeline.execute()
+        ids = [group["last-delivered-id"].decode() for group in groups if group["name"] == keys.GROUP.encode()]
+        ids += [pending["min"].decode()] if pending["min"] is not None else []
+        return min(ids, key=stream_id, default=None)
 
     def page(self, stream: str, start: str, count: int, last: str = "+") -> list[Entry]:
         """Read entries of a stream from an id on, outside the consumer group."""

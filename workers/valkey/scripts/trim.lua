@@ -9,13 +9,20 @@
 -- ARGV: prefix of the keys of todo streams, the first id to keep, then for each todo stream the id up to which it was read
 -- Returns: how many entries were removed (-1 if events wait for a handler whose stream the caller did not read), whether there may
 --          be more to remove (1 or 0), the first id kept, and the ids up to which the todo streams are read now
-commit_finish(KEYS[2]) -- it may be about to add claim checks: see commit.lua
 local read, keep = {}, ARGV[2]
 for i = 3, #KEYS do read[KEYS[i]] = true end
 local counters = redis.call('HGETALL', KEYS[2])
 for i = 1, #counters, 2 do
   local handler = string.match(counters[i], '^waiting:(.+)$')
   if handler and counters[i + 1] ~= '0' and not read[ARGV[1] .. handler] then return {-1, 0, keep, {}} end
+end
+-- A plan that another script has not finished (see commit.lua) is about to add claim checks. It needs memory; a trim must not.
+local plan = redis.call('GET', commit_key(KEYS[2], 'unfinished'))
+for _, add in ipairs(plan and commit_decode(plan)[3] or {}) do
+  for i = 2, #add, 2 do
+    local id = add[i] == 'e' and string.match(add[i + 1], '^%S+')
+    if id and is_older(id, keep) then keep = id end
+  end
 end
 local last = {}
 for i = 3, #KEYS do
