@@ -4,18 +4,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from tests.chaos import network_faults, postgresql_faults, process_faults, valkey_faults, work_faults
 from tests.chaos.kinds import KINDS
 from tests.chaos.options import Options
 from tests.chaos.report import print_verdict, progress_line
-from tests.chaos.run import run
+from tests.chaos.run import Progress, run
 from tests.chaos.servers import ServerError
 
 REGISTERED = (network_faults, postgresql_faults, process_faults, valkey_faults, work_faults)
 console = Console(highlight=False, soft_wrap=True)
 app = typer.Typer(add_completion=False, help=__doc__)
 _DEFAULT = Options()
+_LINE_EVERY_SECONDS = 30
 
 
 def _list_kinds(wanted: bool) -> None:
@@ -23,6 +25,13 @@ def _list_kinds(wanted: bool) -> None:
         for name, kind in sorted(KINDS.items()):
             console.print(f"{name:32} {kind.about}", markup=False)
         raise typer.Exit
+
+
+def _show(options: Options, progress: Progress, status: Status) -> None:
+    """Show the progress: in one line of a terminal, or as a line twice a minute."""
+    status.update(line := progress_line(options, progress))
+    if not console.is_terminal and progress.seconds % _LINE_EVERY_SECONDS < 1:
+        console.print(line)
 
 
 def _names(wanted: list[str]) -> tuple[str, ...]:
@@ -65,7 +74,7 @@ def main(
     say = console.print
     try:
         with console.status("starting") as status:
-            verdict = run(options, say, lambda progress: status.update(progress_line(options, progress)))
+            verdict = run(options, say, lambda progress: _show(options, progress, status))
     except ServerError as error:
         raise typer.BadParameter(str(error)) from error
     print_verdict(console, options, verdict)

@@ -7,20 +7,22 @@ import sys
 from tests.chaos.child import ROOT
 
 KINDS = (
-    "bulk-frozen",
+    "broker-flushed",
     "bulk-killed",
+    "handler-raising",
     "ingress-killed",
-    "ingress-stopped",
     "postgresql-backends-ended",
     "postgresql-killed",
     "postgresql-network-cut",
-    "receiver-refuse",
+    "postgresql-read-only",
+    "receiver-hang",
     "urgent-killed",
     "urgent-stopped",
     "valkey-connections-cut",
     "valkey-killed",
-    "valkey-network-delayed",
-    "valkey-scripts-flushed",
+    "valkey-misconf",
+    "valkey-network-truncated",
+    "valkey-noreplicas",
 )
 """What a run of these finds nothing wrong with. `python -m tests.chaos --list-kinds` lists all."""
 
