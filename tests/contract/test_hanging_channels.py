@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 from workers.alerts.outbox_rows import FULL_PAUSE
 from workers.alerts.room import BATCH, PARALLEL
 from workers.ledger.unit_of_work import LEASE
-from workers.monitoring.status import read_outbox
+from workers.monitoring.outbox_status import read_outbox
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning"),  # Apprise imports it

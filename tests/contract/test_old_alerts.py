@@ -17,7 +17,7 @@ from tests.support.settings import environment_for_tests
 from workers.handlers.customer_mia import customer_mia
 from workers.handlers.late_deliveries import late_deliveries
 from workers.ledger.outbox import channels_of
-from workers.monitoring.status import read_outbox
+from workers.monitoring.outbox_status import read_outbox
 from workers.testing import MemoryLedger
 
 MIA, LATE = Kind.CUSTOMER_MIA, Kind.LATE_DELIVERY

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from redis import Redis, ResponseError
 from redis.exceptions import OutOfMemoryError
-from sqlalchemy import func, select
 
 from schemas import keys
 from schemas.keys import Counter
@@ -18,9 +17,9 @@ from schemas.stream_groups import GroupState, group_state
 from workers.errors import DependencyUnavailableError
 from workers.ledger.inbox_marks import Loss
 from workers.ledger.ledger import Ledger
-from workers.ledger.tables import outbox
 from workers.monitoring.inbox_losses import read_losses
 from workers.monitoring.outages import read_outages
+from workers.monitoring.outbox_status import OutboxStatus, read_outbox
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
 from workers.valkey.connection import UNAVAILABLE, cause_of
@@ -66,26 +65,6 @@ class HandlerStatus(msgspec.Struct, frozen=True):
     def balanced(self) -> bool:
         """Whether every routed event has exactly one outcome."""
         return self.routed == self.applied + self.failed + self.waiting
-
-
-class HeldUpChannel(msgspec.Struct, frozen=True):
-    """A channel through which alerts have failed that still wait: how many wait, the oldest since when, and the last error."""
-
-    channel: str
-    waiting: int
-    since: datetime
-    error: str
-
-
-class OutboxStatus(msgspec.Struct, frozen=True):
-    """Alerts. `failing`: how many of `waiting` have had a failed attempt. `too_old`: not sent, because of `ALERT_MAX_AGE`."""
-
-    waiting: int
-    failing: int
-    sent: int
-    too_old: int
-    oldest_age_seconds: float | None
-    held_up: list[HeldUpChannel] = []
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -227,32 +206,6 @@ def _age(stream_id: str | None, now: datetime) -> float | None:
     if stream_id is None:
         return None
     return max(0.0, round(now.timestamp() - int(stream_id.partition("-")[0]) / 1000, 3))
-
-
-def read_outbox(ledger: Ledger, now: datetime) -> OutboxStatus:
-    """The status of the alerts. Raises `DependencyUnavailableError` if the ledger cannot be read."""
-    its = outbox.c
-    waiting, too_old = its.sent_at.is_(None), its.dropped & (its.attempts == 0)
-    with ledger.read() as connection:
-        row = connection.execute(
-            select(
-                func.count().filter(waiting),
-                func.count().filter(waiting & (its.attempts > 0)),
-                func.count().filter(its.sent_at.is_not(None) & ~too_old),
-                func.count().filter(too_old),
-                func.min(its.created_at).filter(waiting),
-            )
-        ).one()
-        held_up = connection.execute(
-            select(its.channel, func.count(), func.min(its.created_at), func.max(its.last_error))
-            .where(waiting)
-            .group_by(its.channel)
-            .having(func.max(its.attempts) > 0)
-            .order_by(its.channel)
-        ).all()
-    oldest = row[4]
-    age = None if oldest is None else max(0.0, (now - oldest).total_seconds())
-    return OutboxStatus(row[0], row[1], row[2], row[3], age, [HeldUpChannel(*each) for each in held_up])
 
 
 def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Status:
