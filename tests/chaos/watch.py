@@ -70,10 +70,12 @@ class Watch:
         new = [field for field in fields if field not in self._seen]
         if not new:
             return
-        self._seen.update(new)
         records: Any = self._client.hmget(keys.FAILURES, new)
-        for record in filter(None, records):
-            failure = decode_failure(record)
+        for field, record in zip(new, records, strict=True):
+            failure = decode_failure(record) if record else None
+            if failure is None or failure.away:  # gone already; set aside, and not blamed while a dependency is away
+                continue
+            self._seen.add(field)
             if not is_planted(failure):
                 self.blamed.append(Blamed(now, described(failure)))
 
