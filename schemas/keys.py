@@ -18,7 +18,7 @@
 | `failures`              | hash   | `<handler>:<event id>` to a `schemas.failures.Failure`      | when dealt with                  |
 | `retries`               | zset   | fields of `failures` by the epoch ms at which to try again  | when tried                       |
 | `in-flight`             | zset   | failures being retried, by the epoch ms their lease ends    | when the try ends                |
-| `unfinished`            | hash   | fields of `failures` to how often the event was tried alone | when an attempt ends, however    |
+| `tried-alone`           | hash   | fields of `failures` to how often the event was tried alone | when an attempt ends, however    |
 |                         |        | and the attempt did not end: its worker did                 |                                  |
 | `drift`                 | hash   | findings: a `schemas.drift.Finding` each, as first seen     | `curbside drift --forget`        |
 | `drift-counts`          | hash   | the same fields: how often each was seen                    | likewise                         |
@@ -67,7 +67,7 @@ OUTBOX = f"{TAG}:outbox-due"
 SEEN_PREFIX = f"{TAG}:seen:"
 SEEN_BUCKETS = f"{TAG}:seen-buckets"
 TAKEN_OVER = f"{TAG}:taken-over"
-UNFINISHED = f"{TAG}:unfinished"
+TRIED_ALONE = f"{TAG}:tried-alone"
 TODO_PREFIX = f"{TAG}:todo:"
 
 FIELD_PROVIDER = b"p"

@@ -84,12 +84,12 @@ class Suspects:
 
     def begin(self, field: str) -> int:
         """Note durably that an attempt begins. Returns how many have begun since the last that ended, with this one."""
-        begun: Any = self._client.hincrby(keys.UNFINISHED, field, 1)
+        begun: Any = self._client.hincrby(keys.TRIED_ALONE, field, 1)
         return int(begun)
 
     def end(self, field: str) -> None:
         """Note that the attempt has ended, however it did."""
-        self._client.hdel(keys.UNFINISHED, field)
+        self._client.hdel(keys.TRIED_ALONE, field)
 
     def close(self) -> None:
         """End the isolated process; the next attempt starts another one."""

@@ -81,7 +81,7 @@ def supervised(server: RealValkey, folder: Path, **environment: str) -> Iterator
     made = Supervised(server.url, folder, **environment)
     try:
         yield made
-        assert made.client.hgetall(keys.UNFINISHED) == {}
+        assert made.client.hgetall(keys.TRIED_ALONE) == {}
         if made.worker.is_running:
             made.worker.terminate()
             made.worker.wait()

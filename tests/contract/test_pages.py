@@ -132,3 +132,4 @@ def test_the_data_model_is_that_of_the_code() -> None:
     rows = r"^\| `([^`]+)` +\|"
     told = re.findall(rows, page("ARCHITECTURE.md").section("Data in Valkey"), re.MULTILINE)
     assert told == re.findall(rows, keys.__doc__ or "", re.MULTILINE)
+    assert len(set(told)) == len(told), "two kinds of data under one key"

@@ -20,6 +20,7 @@ _KNOWN = {
     keys.RETRIES,
     keys.IN_FLIGHT,
     keys.UNFINISHED,
+    keys.TRIED_ALONE,
     keys.UNREACHABLE,
     keys.UNREACHABLE_SINCE,
     keys.DRIFT,
