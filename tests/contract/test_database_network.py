@@ -87,8 +87,8 @@ def test_a_stopping_worker_does_not_wait_for_a_silent_network(
 
     def work() -> None:
         try:
-            with ledger.begin():
-                pass
+            with ledger.begin() as connection:
+                connection.exec_driver_sql("SELECT 1")
         except DependencyUnavailableError as error:
             said.append(error)
 

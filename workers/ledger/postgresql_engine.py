@@ -1,6 +1,7 @@
 """The engine on PostgreSQL, directly or through a pooler (pgbouncer with transaction pooling), over a network that may go silent.
 
-- Nothing is set when connecting, which poolers refuse: each transaction begins with its own settings, in one round trip.
+- Nothing is set when connecting, which poolers refuse. A server is told the settings once after that. A pooler is told them at the
+  beginning of each transaction, in one round trip.
 - Statements are prepared unless a pooler answers. It is one if the server that answers has another process id than the one that
   the connection was told of: then each transaction may meet another server, which knows nothing of what was prepared before.
 - A connection that met an error of the world (`workers.ledger.faults`) is closed, and so are all that were opened before it.
@@ -48,13 +49,18 @@ _PLAN_IS_OLD = "0A000"
 """A prepared statement of a table that has changed since: a new connection prepares it anew."""
 
 
-def _begin_text(statement_ms: int, lock_ms: int) -> str:
-    settings = (*_SETTINGS, f"statement_timeout = {statement_ms}", f"lock_timeout = {lock_ms}")
-    return "; ".join(("BEGIN", *(f"SET LOCAL {each}" for each in settings)))
+_USUAL = f"statement_timeout = {STATEMENT_TIMEOUT_MS}", f"lock_timeout = {LOCK_TIMEOUT_MS}"
+_QUICK = f"statement_timeout = {QUICK_STATEMENT_TIMEOUT_MS}", f"lock_timeout = {QUICK_LOCK_TIMEOUT_MS}"
 
 
-_BEGIN = _begin_text(STATEMENT_TIMEOUT_MS, LOCK_TIMEOUT_MS)
-_BEGIN_QUICK = _begin_text(QUICK_STATEMENT_TIMEOUT_MS, QUICK_LOCK_TIMEOUT_MS)
+def _texts(command: str, *settings: str) -> str:
+    return "; ".join(f"{command} {each}" for each in settings)
+
+
+_IN_SESSION = _texts("SET", *_SETTINGS, *_USUAL)
+_IN_QUICK_TRANSACTION = _texts("SET LOCAL", *_QUICK)
+_BEGIN_POOLED = f"BEGIN; {_texts('SET LOCAL', *_SETTINGS, *_USUAL)}"
+_BEGIN_POOLED_QUICK = f"BEGIN; {_texts('SET LOCAL', *_SETTINGS, *_QUICK)}"
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
@@ -62,6 +68,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
     stopping: threading.Event | None = None
     answer_seconds: float = ANSWER_SECONDS
+    is_pooled = False
 
     def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         """Wait for the driver's generator to end. Raises `psycopg.OperationalError` at the deadline."""
@@ -93,7 +100,7 @@ def open_postgresql(url: str, stopping: threading.Event | None) -> Engine:
     several_hosts = "," in str(given.get("host", "")) or isinstance(given.get("host"), tuple)
     if several_hosts and "target_session_attrs" not in given:
         parameters["target_session_attrs"] = "read-write"
-    fixed = {"client_encoding": _ENCODING, "autocommit": True}  # the listener below begins transactions, not the driver
+    fixed = {"client_encoding": _ENCODING, "autocommit": True}
     engine = create_engine(url, hide_parameters=True, pool_size=8, connect_args=parameters | fixed)
 
     def connect(_: Any, __: Any, args: Any, options: Any) -> psycopg.Connection[Any]:
@@ -126,7 +133,7 @@ def is_aborted(connection: Connection) -> bool:
     return bool(driver.info.transaction_status == psycopg.pq.TransactionStatus.INERROR)
 
 
-def _prepare(connection: psycopg.Connection[Any], _: object) -> None:
+def _prepare(connection: DeadlineConnection, _: object) -> None:
     """Look at who answers. Raises `UnsuitableDatabaseError`."""
     try:
         row = connection.execute("SELECT pg_backend_pid(), current_setting('server_encoding')", prepare=False).fetchone()
@@ -135,16 +142,22 @@ def _prepare(connection: psycopg.Connection[Any], _: object) -> None:
             raise UnsuitableDatabaseError(
                 f"the database, whose encoding is {encoding} and cannot hold every text (create it with ENCODING 'UTF8'),"
             )
-        if process != connection.info.backend_pid:
-            connection.prepare_threshold = None
+        if process != connection.info.backend_pid:  # transactions are begun by `_begin`
+            connection.is_pooled, connection.prepare_threshold = True, None
+        else:
+            connection.execute(_IN_SESSION, prepare=False)
+            connection.autocommit = False
     except BaseException:
         connection.close()
         raise
 
 
 def _begin(connection: Connection) -> None:
-    quick = connection.get_execution_options().get(QUICK, False)
-    connection.exec_driver_sql(_BEGIN_QUICK if quick else _BEGIN)
+    quick, driver = connection.get_execution_options().get(QUICK, False), connection.connection.driver_connection
+    if driver is not None and driver.is_pooled:
+        connection.exec_driver_sql(_BEGIN_POOLED_QUICK if quick else _BEGIN_POOLED)
+    elif quick:
+        connection.exec_driver_sql(_IN_QUICK_TRANSACTION)
 
 
 def _on_error(context: ExceptionContext) -> None:
