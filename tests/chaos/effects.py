@@ -15,6 +15,7 @@ from deploy.simulator.received import Received, read_responses
 from deploy.simulator.rules import Rules
 from schemas.failures import Failure
 from tests.chaos.findings import Finding, Wrong
+from tests.chaos.watch import described
 from tests.chaos.waves import Wave, results_of
 from workers.ledger.ledger import Ledger
 
@@ -83,9 +84,12 @@ def _learn_ids(received: Received, found: Mapping[str, Rows], body_of: BodyOf) -
 def _check_wave(
     checked: Checked, plan: Plan, received: Received, found: Mapping[str, Rows], failures: Failures, rules: Rules
 ) -> None:
-    comparison = compare(received, found, failures, rules)
     own = [failures[event_id] for event_id in (*received.good, *received.bad) if event_id in failures]
-    checked.findings.extend(_finding(difference, received, found, rules) for difference in comparison.differences)
+    comparison = compare(received, found, failures, rules)
+    for difference in comparison.differences:
+        finding = _finding(difference, received, found, rules)
+        about = [described(each) for every in own for each in every if f"event {each.event_id}" == difference.what]
+        checked.findings.append(finding._replace(text="; ".join((finding.text, *about))))
     checked.acknowledged += len(received.good) + len(received.bad)
     checked.events += len({id(each.event) for every in received.acknowledged.values() for each in every})
     checked.orders, checked.unclear = checked.orders + comparison.orders, checked.unclear + comparison.unclear

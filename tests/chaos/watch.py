@@ -93,7 +93,8 @@ def is_planted(failure: Failure) -> bool:
 def described(failure: Failure) -> str:
     """A failure in one line."""
     message = failure.message.partition("\n")[0][:120]
-    return f"{failure.handler}: {failure.reason}: {message}"
+    state = f"{failure.state}, {failure.attempts} attempts, {failure.away} while away"
+    return f"{failure.handler}: {failure.reason} ({state}): {message}"
 
 
 def oldest(client: redis.Redis) -> dict[str, int]:
