@@ -74,5 +74,7 @@ def _cells(row: Row) -> Iterator[str]:
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:
-    for finding, kinds in verdict.findings:
+    """Each finding in a line; what waits and what the program could not do first, since it explains others."""
+    order = [Wrong.PROGRAM, Wrong.WAITS, Wrong.DIED, Wrong.SUMS, Wrong.BLAMED, Wrong.DOUBLED, Wrong.LOST, Wrong.DIFFERS]
+    for finding, kinds in sorted(verdict.findings, key=lambda each: order.index(each[0].wrong)):
         yield f"{finding.wrong}: {finding.text}" + (f"  [{', '.join(kinds)}]" if kinds else "")
