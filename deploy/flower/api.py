@@ -20,6 +20,7 @@ from tornado.web import HTTPError, authenticated
 from deploy.flower.retry_service import BATCH, FailedTask, Retried, RetryRefusedError, RetryService
 from deploy.flower.task_state import FAILURE, add_sent
 from schemas.failures import Failure
+from workers.errors import DependencyUnavailableError
 from workers.failures.failure_store import next_task_id
 from workers.valkey.connection import UNAVAILABLE
 
@@ -74,7 +75,7 @@ class RetryCall(BaseTaskHandler):  # type: ignore[misc]
         """Run a blocking call in a thread, so that it does not block Flower's loop. Raises HTTPError 503 in an outage."""
         try:
             return await asyncio.get_running_loop().run_in_executor(None, lambda: call(*args, **kwargs))
-        except (OperationalError, *UNAVAILABLE) as error:
+        except (OperationalError, DependencyUnavailableError, *UNAVAILABLE) as error:
             raise HTTPError(503, _UNAVAILABLE) from error
 
     def refuse(self, refused: RetryRefusedError) -> None:

@@ -130,8 +130,11 @@ UPGRADES = {
 
 @pytest.fixture(scope="module")
 def shared_ingress(valkey_process: RealValkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IngressProcess]:
-    """One ingress with default settings for the module. It must shut down in order and log no traceback."""
-    ingress = IngressProcess(tmp_path_factory.mktemp("wire") / "log", REDIS_URL=valkey_process.url)
+    """One ingress for the module. It must shut down in order and log no traceback.
+
+    It does not append again what is deleted between two tests.
+    """
+    ingress = IngressProcess(tmp_path_factory.mktemp("wire") / "log", REDIS_URL=valkey_process.url, REAPPEND_WINDOW="0")
     try:
         yield ingress
         end_well(ingress)
@@ -141,7 +144,7 @@ def shared_ingress(valkey_process: RealValkey, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def ingress(shared_ingress: IngressProcess, real_valkey: RealValkey) -> IngressProcess:
-    """An ingress with default settings and an empty Valkey."""
+    """The shared ingress and an empty Valkey."""
     return shared_ingress
 
 

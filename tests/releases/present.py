@@ -29,6 +29,9 @@ from workers.ledger.tables import metadata
 FOLDER = Path(__file__).parent / "0.1.0"
 HANDLERS = ("timeline", "replacements", "refunds", "late_deliveries", "customer_mia", "loyalty")
 AGES = frozenset({"at", "oldest_age_seconds", "last_age_seconds", "recent"})
+_NEW = frozenset({"unreachable_since", "losses", "trimmed_early_to", "reappended", "known", "held_up"})
+"""What no status of release 0.1 has."""
+
 SETTLE_SECONDS = 30.0
 
 _NAMES = {
@@ -199,5 +202,5 @@ class Present:
 def counts(status: Any) -> Any:
     """A status without what time changes, and lists in no order of time."""
     if isinstance(status, dict):
-        return {name: counts(each) for name, each in status.items() if name not in AGES}
+        return {name: counts(each) for name, each in status.items() if name not in AGES | _NEW}
     return sorted((counts(each) for each in status), key=str) if isinstance(status, list) else status

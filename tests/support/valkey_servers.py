@@ -91,6 +91,11 @@ class RealValkey:
         else:
             self.start()
         with redis.Redis.from_url(self.url) as client:
+            try:
+                client.execute_command("ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all")
+            except redis.AuthenticationError:  # users are not on disk
+                self.kill()
+                self.start()
             client.config_set("maxmemory", 0)
             client.config_set("maxmemory-policy", "noeviction")
 

@@ -53,6 +53,7 @@ _TRIED: dict[str, Sequence[str | int]] = {
     "XINFO STREAM": (SCRATCH,),
     "XPENDING": (SCRATCH, keys.GROUP),
     "XRANGE": (SCRATCH, "-", "+"),
+    "XREVRANGE": (SCRATCH, "+", "-"),
     "XREADGROUP": ("GROUP", keys.GROUP, "rights", "STREAMS", SCRATCH, ">"),
     "XTRIM": (SCRATCH, "MAXLEN", 0),
     "ZADD": (SCRATCH, 1, "member"),
