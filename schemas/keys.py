@@ -27,6 +27,7 @@
 | `losses`                | string | "<losses> <events>": lost and not confirmed, for /metrics   | in a minute                      |
 | `unreachable`           | hash   | what a queue's work cannot reach                            | when it can, or in minutes       |
 | `unreachable-since`     | hash   | since when, in epoch ms                                     | likewise                         |
+| `unreachable-noted`     | hash   | when a worker last said so, in epoch ms                     | likewise                         |
 | `refused`               | hash   | refused requests, each `schemas.refusals.Refused` its count | never                            |
 | `refused-last`          | hash   | the same fields: epoch ms of the last one                   | never                            |
 | `refused:<minute>`      | hash   | the same fields: how many in this minute since the epoch    | after `REFUSED_SECONDS`          |
@@ -59,6 +60,9 @@ EPOCH = f"{TAG}:epoch"
 LOSSES = f"{TAG}:losses"
 UNREACHABLE = f"{TAG}:unreachable"
 UNREACHABLE_SINCE = f"{TAG}:unreachable-since"
+UNREACHABLE_NOTED = f"{TAG}:unreachable-noted"
+UNREACHABLE_STALE_MS = 90_000
+"""An outage that was not noted again for so long is not shown."""
 REFUSED = f"{TAG}:refused"
 REFUSED_LAST = f"{TAG}:refused-last"
 REFUSED_SECONDS = 15 * 60

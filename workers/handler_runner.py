@@ -13,6 +13,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import NamedTuple
 
 from schemas.events import Event
@@ -23,7 +24,7 @@ from workers.alerts.outbox_relay import OutboxRelay
 from workers.batch_applier import BatchApplier
 from workers.consumers.batch_size import MAX_BATCH_BYTES, LearnedCount
 from workers.dispatcher import undecodable_failure
-from workers.errors import DependencyUnavailableError
+from workers.errors import DependencyUnavailableError, KilledWorkerError
 from workers.event_decoder import EventDecoder
 from workers.failures.error_report import reason_of
 from workers.failures.failure_store import first_task_id
@@ -37,6 +38,9 @@ from workers.valkey.entries import BATCH, Batch, Entry, Fields, event_ids, event
 from workers.valkey.store import HandledCheck, Store
 
 log = logging.getLogger("curbside.workers")
+
+ISOLATED_SECONDS = 600.0
+"""So long after an event of a handler was blamed, all its batches are applied in an isolated process: one such event comes seldom alone."""
 
 
 class ClaimedEvent(NamedTuple):
@@ -73,7 +77,7 @@ class HandlerRunner:
         self._handler, self._store = handler, store
         self._applier, self._decoder = BatchApplier(handler, ledger, relay), decoder
         self._recorded = RecordedEvents(store.client, handler.name)
-        self._suspects = suspects
+        self._suspects, self._isolated_until = suspects, 0.0
         self._room = LearnedCount(4 * BATCH)
 
     def process(self, entries: Sequence[Entry]) -> None:
@@ -85,7 +89,7 @@ class HandlerRunner:
                 for group in self._decoded(loaded, deliveries, now_ms):
                     self._process_group(group, deliveries, now_ms)
         finally:
-            if self._suspects is not None and self._handler.timeout is None:
+            if self._suspects is not None and not self._is_isolated:
                 self._suspects.close()
 
     def _process_group(self, group: DecodedGroup, deliveries: int, now_ms: int) -> None:
@@ -177,10 +181,15 @@ class HandlerRunner:
         raw = [isolated_event(event_id, fields) for event_id, fields in events if fields]
         return self._suspects.undecodable(self._handler.name, raw, deliveries)
 
+    @property
+    def _is_isolated(self) -> bool:
+        """Whether every batch is applied in an isolated process: the handler has ended one lately, or may not take long."""
+        return self._handler.timeout is not None or monotonic() < self._isolated_until
+
     def _isolated_run(self, deliveries: int) -> Callable[[Sequence[ClaimedEvent]], Applied] | None:
         """How to apply events in an isolated process, if it is not safe here, or may take too long."""
         suspects = self._suspects
-        if suspects is None or (deliveries == 1 and self._handler.timeout is None):
+        if suspects is None or (deliveries == 1 and not self._is_isolated):
             return None
 
         def run(claimed: Sequence[ClaimedEvent]) -> Applied:
@@ -193,6 +202,8 @@ class HandlerRunner:
         return run
 
     def _failure(self, claimed: ClaimedEvent, error: Exception, now_ms: int) -> Failure:
+        if isinstance(error, KilledWorkerError):
+            self._isolated_until = monotonic() + ISOLATED_SECONDS
         new = Failure(
             event_id=claimed.event.event_id,
             handler=self._handler.name,

@@ -104,6 +104,12 @@ def test_events_that_end_their_process_become_failures_and_all_others_are_applie
             assert (failure.reason, failure.state) == (Reason.KILLED_WORKER, FailureState.DEAD)
             assert order.encode() in failure.body
         assert its.starts <= 3, "one end of the worker for a batch that has such an event"
+        starts = its.starts
+        for order in ("exit-301", "p-302", "exit-303", "p-304"):
+            its.append(status(order))
+        wait_for(lambda: its.is_settled() and len(its.failures) == 5, 60, "those that come later to have their outcome")
+        assert its.starts == starts, "the handler has shown what it can do: no worker ends for it again"
+        assert {"p-302", "p-304"} <= its.applied
         _retry_in_vain(its, found["exit-7"])
 
 
@@ -137,9 +143,9 @@ def test_a_body_that_ends_the_process_which_decodes_it_becomes_a_failure(real_se
 
 
 @pytest.mark.parametrize("seconds", ["0", "0.05"])
-def test_a_worker_that_is_killed_again_and_again_blames_nobody(real_server: RealValkey, tmp_path: Path, seconds: str) -> None:
+def test_a_worker_that_is_killed_again_and_again_blames_nobody(real_valkey: RealValkey, tmp_path: Path, seconds: str) -> None:
     rng = random.Random(SEED)  # noqa: S311 - the same pauses in every run, as far as processes allow
-    with supervised(real_server, tmp_path, DEADLY_SECONDS=seconds) as its:
+    with supervised(real_valkey, tmp_path, DEADLY_SECONDS=seconds) as its:
         orders = [f"p-{number}" for number in range(150)]
         for order in orders:
             its.append(status(order))
@@ -157,10 +163,10 @@ def test_a_worker_that_is_killed_again_and_again_blames_nobody(real_server: Real
         assert sums(its.client, HANDLERS).count("applied:deadly") == len(orders)
 
 
-def test_a_handler_with_a_timeout_is_ended_and_only_the_event_that_hangs_fails(real_server: RealValkey, tmp_path: Path) -> None:
+def test_a_handler_with_a_timeout_is_ended_and_only_the_event_that_hangs_fails(real_valkey: RealValkey, tmp_path: Path) -> None:
     orders = [f"p-{number}" for number in range(30)]
     orders[4] = "hang-4"
-    with supervised(real_server, tmp_path, DEADLY_TIMEOUT="1") as its:
+    with supervised(real_valkey, tmp_path, DEADLY_TIMEOUT="1") as its:
         for order in orders:
             its.append(status(order))
         wait_for(lambda: its.is_settled() and _is_dead(its), 60, "every event to have its outcome")
@@ -174,9 +180,9 @@ def _is_dead(its: Supervised) -> bool:
     return [failure.state for failure in its.failures.values()] == [FailureState.DEAD]
 
 
-def test_a_frozen_worker_that_resumes_changes_nothing(real_server: RealValkey, tmp_path: Path) -> None:
+def test_a_frozen_worker_that_resumes_changes_nothing(real_valkey: RealValkey, tmp_path: Path) -> None:
     """Its batch is claimed by the worker that took over after ten seconds; both have applied it, and it counts once."""
-    with supervised(real_server, tmp_path, DEADLY_SECONDS="0.3") as its:
+    with supervised(real_valkey, tmp_path, DEADLY_SECONDS="0.3") as its:
         orders = [f"p-{number}" for number in range(10)]
         for order in orders:
             its.append(status(order))

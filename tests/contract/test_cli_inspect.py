@@ -98,6 +98,19 @@ def test_status_works_without_the_ledger_and_reports_it_unavailable(shell: Shell
     assert "hunter2" not in said.output + said.errors
 
 
+def test_an_outage_that_no_worker_notes_any_more_is_not_shown(shell: Shell) -> None:
+    store = shell.stepped_deployment.store
+    store.note_unreachable("timeline", "the database", since_ms=1)
+    store.note_unreachable("refunds", "the database")
+    assert set(shell.json("status")["unreachable"]) == {"timeline", "refunds"}
+    store.client.hset(keys.UNREACHABLE_NOTED, "timeline", 1)
+    assert set(shell.json("status")["unreachable"]) == {"refunds"}
+    store.note_unreachable("timeline", "the database")
+    assert shell.json("status")["unreachable_since"]["timeline"] > "2026", "a new outage begins anew"
+    for queue in ("timeline", "refunds"):
+        store.note_reachable(queue)
+
+
 def test_order_prints_an_orders_history_in_order(shell: Shell) -> None:
     said, (trace,) = shell("order", FLAT_ORDER), shell.json("order", FLAT_ORDER)
     assert said.exit_code == 0

@@ -197,6 +197,22 @@ def test_what_a_handler_makes_of_an_error_neither_blames_an_event_nor_loses_the_
         assert it.counts() == {"routed": 1, "applied": 1, "failed": 0, "waiting": 0}
 
 
+def test_an_event_whose_error_a_handler_catches_is_at_fault_and_holds_up_no_other(
+    real_worker_parts: WorkerParts, postgresql_url: str
+) -> None:
+    def goes_on(work: UnitOfWork, _: Event) -> None:
+        with suppress(DBAPIError):
+            work.connection.execute(text("SELECT 1 / 0"))
+        work.connection.execute(text("SELECT 1"))
+
+    with bench(real_worker_parts, postgresql_url, picky(goes_on)) as it:
+        it.feed(*[status(f"o-{number}") for number in range(5)], status(BAD))
+        it.work()
+        assert it.counts() == {"routed": 6, "applied": 5, "failed": 1, "waiting": 0}
+        (failure,) = failures(real_worker_parts.client).values()
+        assert "DivisionByZero" in failure.message
+
+
 def _run(url: str, statement: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:

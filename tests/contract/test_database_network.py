@@ -103,6 +103,15 @@ def test_a_stopping_worker_does_not_wait_for_a_silent_network(
     ledger.close()
 
 
+def test_a_stopping_worker_opens_no_connection(postgresql_url: str) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    ledger = Ledger(make_settings(DATABASE_URL=postgresql_url), stopping=stopping)
+    with pytest.raises(DependencyUnavailableError, match="OperationalError"), ledger.begin():
+        pass
+    ledger.close()
+
+
 _IMPATIENT = """
 from workers.__main__ import main
 from workers.ledger.postgresql_engine import DeadlineConnection

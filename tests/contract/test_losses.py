@@ -158,6 +158,30 @@ def test_what_a_replica_that_lagged_did_not_have_is_counted_however_many_come_af
         assert watched.curbside("status").exit_code == 0
 
 
+def test_a_loss_is_counted_although_an_ingress_has_appended_the_last_ones_again(
+    watched: Watched, real_server: RealValkey
+) -> None:
+    watched.append(50)
+    watched.look()
+    with second_server(real_server) as other, redis.Redis.from_url(other.url) as replica:
+        follow(replica, real_server, 50)
+        promote(replica)
+        watched.append(37)
+        watched.look()
+        with redis.Redis.from_url(real_server.url) as primary:
+            kept: Any = primary.xrevrange(keys.INBOX, count=12)
+        for event_id, fields in reversed(kept):
+            replica.xadd(keys.INBOX, fields, id=event_id)
+        watched.use(other.url)
+        watched.append(3)
+        (unnoticed,) = watched.losses()
+        assert (unnoticed["events"], watched.curbside("status").exit_code) == (25, 1)
+        watched.look()
+        watched.append(2)
+        watched.look()
+        assert [each["events"] for each in watched.losses()] == [25]
+
+
 def test_entries_lost_after_all_older_ones_were_trimmed_are_counted(watched: Watched, real_server: RealValkey) -> None:
     watched.append(20)
     watched.look()

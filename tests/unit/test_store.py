@@ -133,4 +133,4 @@ def test_a_backlog_counts_undelivered_and_pending_entries_and_no_acknowledged_on
 def test_an_out_of_memory_reply_of_valkey_is_a_dependency_outage(real_worker_parts: WorkerParts) -> None:
     real_worker_parts.client.config_set("maxmemory", 1)
     with pytest.raises(UNAVAILABLE):
-        real_worker_parts.store.try_notify("a")
+        real_worker_parts.store.outbox_due(1)

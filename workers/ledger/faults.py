@@ -57,6 +57,7 @@ _BY_SQLITE_CODE = {
     ),
 }
 """By primary result code, the low byte of the extended one."""
+_ABORTED = "25P02"
 _OF_THE_STATEMENT = frozenset({"DataError", "IntegrityError", "NotSupportedError", "ProgrammingError"})
 """The DBAPI's types of errors that concern the statement or its values."""
 
@@ -74,9 +75,13 @@ def fault_of(error: BaseException) -> Fault | None:
 
 def label_of(error: BaseException) -> str:
     """The SQLSTATE and the type of the database error, or the type alone: never its text, which may quote a row."""
-    found = next((each for each in _chain(error) if isinstance(each, DBAPIError | PoolTimeout) or _is_of_driver(each)), error)
-    found = getattr(found, "orig", None) or found
+    found = _database_error_of(error)
     return " ".join(filter(None, (sqlstate_of(found), type(found).__name__)))
+
+
+def _database_error_of(error: BaseException) -> BaseException:
+    found = next((each for each in _chain(error) if isinstance(each, DBAPIError | PoolTimeout) or _is_of_driver(each)), error)
+    return getattr(found, "orig", None) or found
 
 
 def statement_of(error: BaseException) -> str | None:
@@ -92,6 +97,11 @@ def sqlstate_of(error: BaseException) -> str:
 def is_conflict(error: BaseException) -> bool:
     """Whether another transaction won (deadlock, serialization): the same batch may work at once."""
     return any(sqlstate_of(each).startswith("40") for each in _chain(error))
+
+
+def is_of_aborted(error: BaseException) -> bool:
+    """Whether the database only says that an error before has aborted the transaction."""
+    return any(sqlstate_of(each) == _ABORTED for each in _chain(error))
 
 
 def _fault_of_driver(error: BaseException) -> Fault:

@@ -19,7 +19,7 @@ from schemas.settings import Settings
 from workers.errors import DependencyUnavailableError, HeldUpError, StatementRefusedError
 from workers.ledger.connection_options import ERRORS, QUICK, READS_ONLY, STATEMENTS
 from workers.ledger.engine import is_lost, open_engine
-from workers.ledger.faults import Fault, fault_of, label_of
+from workers.ledger.faults import Fault, fault_of, is_of_aborted, label_of
 from workers.ledger.file_permissions import restrict_permissions
 from workers.ledger.revision import revision_of
 from workers.ledger.tables import metadata, orders
@@ -73,10 +73,10 @@ class Ledger:
                 connection.execution_options(**{ERRORS: errors, STATEMENTS: worked})
                 try:
                     yield connection
-                except Exception:
-                    _raise_first(errors, connection)
+                except Exception as error:
+                    _raise_first(errors, connection, error)
                     raise
-                _raise_first(errors, connection, caught=True)
+                _raise_first(errors, connection, None)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -207,10 +207,13 @@ def _note_statement(connection: Connection, _: object, statement: str, *__: obje
         seen.add(statement)
 
 
-def _raise_first(errors: Sequence[BaseException], connection: Connection, *, caught: bool = False) -> None:
+def _raise_first(errors: Sequence[BaseException], connection: Connection, raised: Exception | None) -> None:
     """Raise the transaction's first error if it made the transaction worthless, whatever the handler made of it.
 
-    `caught`: the handler raised nothing, so also an error that is an event's fault is raised.
+    `raised`: what the handler raised. If the first error is an event's fault, the handler's own error says more, unless it is none,
+    or says only that the transaction is worthless.
     """
-    if errors and is_lost(connection) and (caught or fault_of(errors[0]) is not Fault.EVENT):
-        raise errors[0]
+    if errors and is_lost(connection):
+        says_no_more = raised is None or is_of_aborted(raised)
+        if says_no_more or fault_of(errors[0]) is not Fault.EVENT:
+            raise errors[0]

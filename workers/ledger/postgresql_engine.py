@@ -104,6 +104,8 @@ def open_postgresql(url: str, stopping: threading.Event | None) -> Engine:
     engine = create_engine(url, hide_parameters=True, pool_size=8, connect_args=parameters | fixed)
 
     def connect(_: Any, __: Any, args: Any, options: Any) -> psycopg.Connection[Any]:
+        if stopping is not None and stopping.is_set():  # what is not applied now is left to other workers
+            raise psycopg.OperationalError("the worker stops")
         connection = DeadlineConnection.connect(*args, **options)
         connection.stopping = stopping
         return connection

@@ -18,14 +18,22 @@ OLDER_HISTORY = "older history"
 """Valkey went back: what was appended last is gone."""
 
 
-def find_loss(client: redis.Redis, mark: Mark | None, history: InboxHistory, now: datetime) -> Loss | None:
-    """The loss since the mark, if there is one. `history` was read after the mark was."""
+def find_loss(
+    client: redis.Redis, mark: Mark | None, history: InboxHistory, now: datetime, *, counts: bool = True
+) -> Loss | None:
+    """The loss since the mark, if there is one. `history` was read after the mark was.
+
+    `counts`: also count whether entries before the last one of the mark are missing. An ingress appends the last ones again, under
+    their ids, and so hides that it could not append those before them.
+    """
     if mark is None or not mark.added:
         return None
     is_held = holds(client, mark.last_id)
     if history.epoch != mark.epoch:
         return None if is_held and history.added >= mark.added else _other(mark, history, now)
-    return None if is_held else _older(client, mark, history, now)
+    if is_held:
+        return _before(client, mark, history, now) if counts else None
+    return _older(client, mark, history, now)
 
 
 def read_losses(client: redis.Redis, ledger: Ledger, now: datetime) -> list[Loss]:
@@ -63,6 +71,15 @@ def _other(mark: Mark, history: InboxHistory, now: datetime) -> Loss:
     loss_id = f"{mark.epoch}>{history.epoch or mark.last_id}"
     start = min(mark.oldest_at or mark.marked_at, until)
     return Loss(loss_id, OTHER_HISTORY, mark.unfinished, mark.failures, start, until, now)
+
+
+def _before(client: redis.Redis, mark: Mark, history: InboxHistory, now: datetime) -> Loss | None:
+    """Entries after the mark that are more than were appended since: so many of those before it are missing."""
+    lost = count_after(client, mark.last_id, history.last_id) - (history.added - mark.added)
+    if lost <= 0:
+        return None
+    start = time_of(history.first_id) if history.first_id else mark.marked_at
+    return Loss(f"{mark.epoch}<{mark.last_id}", OLDER_HISTORY, lost, 0, min(start, mark.marked_at), mark.marked_at, now)
 
 
 def _older(client: redis.Redis, mark: Mark, history: InboxHistory, now: datetime) -> Loss | None:

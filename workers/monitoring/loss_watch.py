@@ -11,7 +11,7 @@ from workers.errors import DependencyUnavailableError
 from workers.ledger.inbox_marks import Loss, Mark, confirm_losses, read_marks, write_loss, write_mark
 from workers.ledger.ledger import Ledger
 from workers.monitoring.inbox_losses import find_loss, mark_of, text_of
-from workers.valkey.history import name_history, read_history
+from workers.valkey.history import name_history, read_history, server_of
 
 PERIOD_SECONDS = 2.0
 _SUMMARY_SECONDS = 60
@@ -26,6 +26,7 @@ class LossWatch:
         self, client: redis.Redis, ledger: Ledger, stopping: threading.Event, period_seconds: float = PERIOD_SECONDS
     ) -> None:
         self._client, self._ledger, self._stopping, self._period_seconds = client, ledger, stopping, period_seconds
+        self._server: tuple[str, ...] | None = None
 
     def start(self) -> None:
         """Start the thread. It ends with the worker."""
@@ -38,7 +39,9 @@ class LossWatch:
         name_history(self._client)
         history, now = read_history(self._client), datetime.now(UTC)
         new = mark_of(history, now)
-        if loss := find_loss(self._client, mark, history, now):
+        server = server_of(self._client)
+        is_other, self._server = server != self._server, server
+        if loss := find_loss(self._client, mark, history, now, counts=is_other):
             self._record(loss, new)
             losses = [loss, *losses]
         elif new and self._is_worth_writing(mark, new):

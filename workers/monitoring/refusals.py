@@ -24,7 +24,7 @@ class RefusedStatus(msgspec.Struct, frozen=True):
 def read_refused(client: Redis, now: datetime) -> list[RefusedStatus]:
     """All refusals, the newest first. Raises the client's errors if Valkey is unavailable."""
     this_minute = int(now.timestamp()) // 60
-    pipeline = client.pipeline(transaction=True)
+    pipeline = client.pipeline(transaction=False)  # Redis 7.0 refuses every transaction while it is full
     pipeline.hgetall(keys.REFUSED)
     pipeline.hgetall(keys.REFUSED_LAST)
     for minute in range(this_minute - RECENT_MINUTES, this_minute + 2):  # the ingress' clock may be a little ahead

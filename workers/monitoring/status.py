@@ -18,7 +18,7 @@ from workers.errors import DependencyUnavailableError
 from workers.ledger.inbox_marks import Loss
 from workers.ledger.ledger import Ledger
 from workers.monitoring.inbox_losses import read_losses
-from workers.monitoring.outages import read_outages
+from workers.monitoring.outages import read_outages, read_stale
 from workers.monitoring.outbox_status import OutboxStatus, read_outbox
 from workers.monitoring.refusals import RefusedStatus, read_refused
 from workers.valkey.backlog import count_unread
@@ -212,7 +212,8 @@ def read_status(client: Redis, ledger: Ledger, handlers: Sequence[str]) -> Statu
     """The status now. Raises the client's errors if Valkey is unavailable; an unavailable ledger is part of the status."""
     now = datetime.now(UTC)
     inbox, by_handler, failures, unreachable = read_streams(client, handlers, now)
-    unreachable = _refuses_writes(client) | unreachable
+    stale = read_stale(client, now)
+    unreachable = _refuses_writes(client) | {queue: what for queue, what in unreachable.items() if queue not in stale}
     alerts: OutboxStatus | None = None
     losses: list[Loss] = []
     try:

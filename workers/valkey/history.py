@@ -10,9 +10,7 @@ import redis
 
 from schemas import keys
 from schemas.keys import Counter
-
-_PAGE = 100
-MAX_COUNTED = 100_000
+from workers.valkey import scripts
 
 
 class InboxHistory(NamedTuple):
@@ -39,13 +37,10 @@ def name_history(client: redis.Redis) -> None:
 
 def read_history(client: redis.Redis) -> InboxHistory:
     """Read it: two round trips, one if nothing waits."""
-    pipeline = client.pipeline(transaction=True)
-    pipeline.get(keys.EPOCH)
-    pipeline.hgetall(keys.COUNTERS)
-    pipeline.hlen(keys.FAILURES)
-    pipeline.xpending(keys.INBOX, keys.GROUP)
-    pipeline.xinfo_stream(keys.INBOX)
-    epoch, counters, failures, pending, info = pipeline.execute(raise_on_error=False)
+    try:
+        epoch, counters, failures, pending, info = _read(client, is_atomic=True)
+    except redis.OutOfMemoryError:  # Redis 7.0 refuses every transaction while it is full
+        epoch, counters, failures, pending, info = _read(client, is_atomic=False)
     for reply in (epoch, counters, failures, pending, info):
         if isinstance(reply, Exception) and not (isinstance(reply, redis.ResponseError) and reply in (pending, info)):
             raise reply
@@ -69,6 +64,16 @@ def read_history(client: redis.Redis) -> InboxHistory:
     )
 
 
+def _read(client: redis.Redis, *, is_atomic: bool) -> list[Any]:
+    pipeline = client.pipeline(transaction=is_atomic)
+    pipeline.get(keys.EPOCH)
+    pipeline.hgetall(keys.COUNTERS)
+    pipeline.hlen(keys.FAILURES)
+    pipeline.xpending(keys.INBOX, keys.GROUP)
+    pipeline.xinfo_stream(keys.INBOX)
+    return pipeline.execute(raise_on_error=False)
+
+
 _WAITING = Counter.waiting("")
 
 
@@ -86,15 +91,22 @@ def holds(client: redis.Redis, event_id: str) -> bool:
     return bool(client.xrange(keys.INBOX, event_id, event_id, count=1))
 
 
-def count_after(client: redis.Redis, event_id: str) -> int:
-    """How many entries the inbox has after this id; it stops counting at `MAX_COUNTED`."""
-    count, start = 0, f"({event_id}"
-    while page := client.xrange(keys.INBOX, start, "+", count=_PAGE):
-        entries: Any = page
-        count, start = count + len(entries), f"({entries[-1][0].decode()}"
-        if count >= MAX_COUNTED:
-            break
+def count_after(client: redis.Redis, event_id: str, last_id: str = "+") -> int:
+    """How many entries the inbox has after this id, up to `last_id`."""
+    script, count, start = scripts.load(client, "count_entries"), 0, f"({event_id}"
+    while start:
+        reply: Any = script([keys.INBOX], [start, last_id])
+        count, start = count + int(reply[0]), reply[1].decode()
     return count
+
+
+def server_of(client: redis.Redis) -> tuple[str, ...]:
+    """Which run of which server this is, and of whose history: another one after a restart or a failover. Empty if it is not told."""
+    try:
+        told: Any = [client.info(section) for section in ("server", "replication")]
+    except redis.ResponseError:
+        return ()
+    return str(told[0].get("run_id")), str(told[1].get("master_replid"))
 
 
 def neighbours(client: redis.Redis, event_id: str) -> tuple[datetime | None, datetime | None]:

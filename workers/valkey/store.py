@@ -5,9 +5,7 @@ entry has had none, which MULTI cannot check. A script is also one round trip in
 dispatchers never have to start over.
 """
 
-import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import redis
@@ -21,6 +19,7 @@ from workers.valkey.backlog import has_work
 from workers.valkey.entries import BATCH, Batch, Bodies, Entry, entries_of, pairs_of
 from workers.valkey.group_reader import GroupReader
 from workers.valkey.outage_log import OutageLog
+from workers.valkey.outage_notes import OutageNotes
 
 
 class Routed(NamedTuple):
@@ -41,7 +40,7 @@ class HandledCheck(NamedTuple):
     failures: Sequence[Failure]
 
 
-class Store(GroupReader):
+class Store(GroupReader, OutageNotes):
     """The workers' Valkey. Safe to share between threads."""
 
     def __init__(self, client: redis.Redis) -> None:
@@ -51,13 +50,15 @@ class Store(GroupReader):
         self._ack_batch = scripts.load(client, "commit", "ack_batch")
         self._bodies, self._notify = (scripts.load(client, name) for name in ("bodies", "notify"))
         self._finish, self._orphans = (scripts.load(client, "commit", name) for name in ("finish", "orphans"))
-        self._idle_consumers = scripts.load(client, "idle_consumers")
+        self._idle_consumers, self._groups = scripts.load(client, "idle_consumers"), scripts.load(client, "groups")
 
     def ensure_groups(self, streams: Sequence[str]) -> None:
         """Create the missing consumer groups at 0, so that they also read what was appended before."""
         for stream in streams:
             try:
                 self.client.xgroup_create(stream, keys.GROUP, id="0", mkstream=True)
+            except redis.OutOfMemoryError:
+                self._groups([stream], [keys.GROUP])
             except redis.ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
@@ -140,8 +141,14 @@ class Store(GroupReader):
         return to_notify, unanswered
 
     def try_notify(self, queue: str, once_in_ms: int = NOTIFICATION_LIFETIME_MS) -> bool:
-        """Whether a notification may be sent although a consumer waits: no unanswered one is. Marks the queue as notified."""
-        return bool(self.client.set(keys.notified(queue), 1, nx=True, px=once_in_ms))
+        """Whether a notification may be sent although a consumer waits: no unanswered one is. Marks the queue as notified.
+
+        None may if Valkey is full, and cannot be marked.
+        """
+        try:
+            return bool(self.client.set(keys.notified(queue), 1, nx=True, px=once_in_ms))
+        except redis.OutOfMemoryError:
+            return False
 
     def clear_notified(self, queue: str) -> None:
         """A task has started: the next call for work needs a notification of its own."""
@@ -152,8 +159,11 @@ class Store(GroupReader):
         self.client.pexpire(keys.notified(queue), NOTIFY_INTERVAL_MS)
 
     def set_waiter_flag(self, queue: str, owner: str, lifetime_ms: int) -> bool:
-        """Set or renew the waiter flag: a consumer waits on the queue's stream. False if another consumer holds it."""
-        first: Any = self.client.set(keys.waiter(queue), owner, nx=True, get=True, px=lifetime_ms)
+        """Set or renew the waiter flag: a consumer waits on the queue's stream. False if another holds it, or if Valkey is full."""
+        try:
+            first: Any = self.client.set(keys.waiter(queue), owner, nx=True, get=True, px=lifetime_ms)
+        except redis.OutOfMemoryError:
+            return False
         if first is None:
             return True
         if first.decode() != owner:
@@ -166,30 +176,6 @@ class Store(GroupReader):
         holder: Any = self.client.get(keys.waiter(queue))
         if holder is not None and holder.decode() == owner:
             self.client.delete(keys.waiter(queue))
-
-    def note_unreachable(self, queue: str, what: str, since_ms: int | None = None) -> None:
-        """Record for `curbside status` what a queue's work cannot reach, and since when: by default since the first such call.
-
-        It does nothing if Valkey does not let us.
-        """
-        pipeline = self.client.pipeline(transaction=True)
-        pipeline.hset(keys.UNREACHABLE, queue, what)
-        for key in (keys.UNREACHABLE, keys.UNREACHABLE_SINCE):
-            pipeline.expire(key, 600)
-        with suppress(redis.ResponseError):
-            is_new = pipeline.execute()[0]
-            now_ms = int(time.time() * 1000)
-            # A worker of release 0.1 removes the first record and not the second, which is then old.
-            note = self.client.hset if is_new else self.client.hsetnx
-            note(keys.UNREACHABLE_SINCE, queue, now_ms if since_ms is None else since_ms)
-            self.client.expire(keys.UNREACHABLE_SINCE, 600)
-
-    def note_reachable(self, queue: str) -> None:
-        """Remove the record of `note_unreachable`."""
-        pipeline = self.client.pipeline(transaction=True)
-        pipeline.hdel(keys.UNREACHABLE, queue)
-        pipeline.hdel(keys.UNREACHABLE_SINCE, queue)
-        pipeline.execute()
 
     def end_outage(self) -> None:
         """If there was an outage, show by a write that it is over: a Valkey that refuses writes may answer everything else."""
