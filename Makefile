@@ -30,7 +30,7 @@ demo: $(STAMP) ## the same with a minute of simulated trade, then the verdict an
 	@exec $(BIN)/curbside demo $(ARGS)
 
 test: $(STAMP) ## run all tests, JOBS files at a time; ARGS="-k refund -x" goes to pytest, JOBS=0 runs them in one process
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style (ruff), formatting (ruff) and types (mypy, strict)
 	@$(BIN)/ruff check .

@@ -19,7 +19,7 @@ def test_workers_work_off_what_waits_in_a_valkey_that_is_over_its_limit(real_ser
     with redis.Redis.from_url(real_server.url) as client:
         for number in range(300):
             client.xadd(keys.INBOX, {keys.FIELD_PROVIDER: "instacart", keys.FIELD_BODY: status(f"o-{number}")})
-        client.config_set("maxmemory", client.info("memory")["used_memory"] - 20_000)
+        client.config_set("maxmemory", client.info("memory")["used_memory"] // 2)
         said = curbside("status", environment=environment_for_tests(**given))
         assert "unreachable for every write: Valkey (OutOfMemoryError)" in said.errors or "OOM" in said.errors, said
         worker = Worker("worker", tmp_path, **given)

@@ -21,7 +21,10 @@ class LocalRun:
 
     def __init__(self, root: Path, data: str = "data of a shop") -> None:
         names = ("CURBSIDE_PORT", "CURBSIDE_FLOWER_PORT", "CURBSIDE_VALKEY_PORT")
-        self.environment = {"CURBSIDE_DATA_DIR": str(root / data), **{name: str(free_port()) for name in names}}
+        ports: set[int] = set()
+        while len(ports) < len(names):
+            ports.add(free_port())
+        self.environment = {"CURBSIDE_DATA_DIR": str(root / data)} | dict(zip(names, map(str, ports), strict=True))
         self.data_dir = DataDir(Path(self.environment["CURBSIDE_DATA_DIR"]))
         self._output_file = root / "screen"
         self._process: subprocess.Popen[bytes] | None = None

@@ -16,6 +16,9 @@ from workers.errors import ScriptStoppedError
 
 FLAGS = "#!lua flags=allow-oom\n"
 """The first line of every script."""
+READER_FLAGS = "#!lua flags=no-writes,allow-oom\n"
+"""The first line of scripts that status needs of a Valkey that takes no writes."""
+_READERS = {"count_entries"}
 _STOPPED = re.compile(r"(?P<cause>.*?) script: (?:\w+, )?on @user_script:(?P<line>\d+)")
 _COMMAND = re.compile(r"(?:call\(|\{)'([A-Z]+)'(?:, '([A-Z]+)')?")
 
@@ -43,7 +46,8 @@ class LuaScript:
 
 def text_of(*names: str) -> str:
     """The text of a script: of its files, each after those that it needs."""
-    return FLAGS + "".join(resources.files(__name__).joinpath(f"{name}.lua").read_text() for name in names)
+    flags = READER_FLAGS if names[-1] in _READERS else FLAGS
+    return flags + "".join(resources.files(__name__).joinpath(f"{name}.lua").read_text() for name in names)
 
 
 def load(client: Redis, *names: str) -> LuaScript:
