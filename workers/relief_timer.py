@@ -1,36 +1,23 @@
 """Runs the memory relief once a second in each worker, without any message: a full Valkey takes none."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from celery import bootsteps
-
+from workers.periodic_step import PeriodicStep
 from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.memory_relief import MemoryRelief
-
-PERIOD_SECONDS = 1.0
 
 log = logging.getLogger("curbside.workers")
 
 
-class ReliefTimer(bootsteps.StartStopStep):  # type: ignore[misc]
-    """A Celery bootstep. The application has the relief as `curbside_relief`."""
+class ReliefTimer(PeriodicStep):
+    """Celery's hook. The application has the relief as `curbside_relief`."""
 
-    requires = ("celery.worker.components:Timer",)
-
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._entry: Any = None
-
-    def start(self, parent: Any) -> None:
-        """Start the timer."""
-        relief: MemoryRelief = parent.app.curbside_relief()
-        self._entry = parent.timer.call_repeatedly(PERIOD_SECONDS, lambda: run_safely(relief))
-
-    def stop(self, parent: Any) -> None:
-        """Stop the timer."""
-        if self._entry is not None:
-            self._entry.cancel()
+    def task(self, parent: Any) -> Callable[[], object]:
+        """One look at the memory."""
+        return partial(run_safely, parent.app.curbside_relief())
 
 
 def run_safely(relief: MemoryRelief) -> None:

@@ -1,15 +1,9 @@
-"""The timer of every worker: it starts whatever no message has started, within a second or two. There is no beat process.
-
-It is a thread, and not an entry of Celery's timer, which stands still while Celery has no connection to the broker.
-"""
+"""The timer of every worker: it starts whatever no message has started, within a second or two. There is no beat process."""
 
 import logging
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from celery import bootsteps
 
 from schemas import keys
 from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
@@ -20,34 +14,21 @@ from workers.contract_drift import DriftMonitor
 from workers.failures.retry_scheduler import RetryScheduler
 from workers.housekeeping import PERIOD_MS
 from workers.local_work import LocalWork
+from workers.periodic_step import PeriodicStep
 from workers.resources import Resources
 from workers.valkey.connection import UNAVAILABLE
 from workers.valkey.store import Store
 
-PERIOD_SECONDS = 1.0
-
 log = logging.getLogger("curbside.workers")
 
 
-class Timer(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Celery's hook: runs `Tick` in a thread, from before the worker connects to the broker until it stops."""
+class Timer(PeriodicStep):
+    """Celery's hook: runs `Tick`."""
 
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._stop = threading.Event()
-
-    def start(self, parent: Any) -> None:
-        """Start the timer."""
+    def task(self, parent: Any) -> Callable[[], object]:
+        """One tick of this worker."""
         tick: Tick = parent.app.curbside_tick(parent.hostname)
-        threading.Thread(target=self._run, args=(tick,), name="timer", daemon=True).start()
-
-    def stop(self, parent: Any) -> None:
-        """Stop the timer."""
-        self._stop.set()
-
-    def _run(self, tick: "Tick") -> None:
-        while not self._stop.wait(PERIOD_SECONDS):
-            tick.run_safely()
+        return tick.run_safely
 
 
 class Tick:

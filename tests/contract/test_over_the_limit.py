@@ -26,6 +26,7 @@ def test_workers_work_off_what_waits_in_a_valkey_that_is_over_its_limit(real_ser
         try:
             worker.start()
             wait_for(lambda: client.hget(keys.COUNTERS, "applied:timeline") == b"300", 60, "all to be applied")
+            wait_for(lambda: client.xlen(keys.INBOX) < 300, 30, "handled bodies to leave the inbox")
         finally:
             worker.discard()
         client.config_set("maxmemory", 0)
