@@ -8,9 +8,11 @@ from datetime import datetime
 
 import redis
 
+from schemas.events import received_at
+from schemas.stream_groups import stream_id
 from workers.ledger.inbox_marks import Loss, Mark, read_marks
 from workers.ledger.ledger import Ledger
-from workers.valkey.history import InboxHistory, count_after, holds, neighbours, number_of, read_history, time_of
+from workers.valkey.history import InboxHistory, count_after, holds, neighbours, read_history
 
 OTHER_HISTORY = "other history"
 """Valkey was emptied, or it is another one: all that had no outcome is gone."""
@@ -67,7 +69,7 @@ def text_of(loss: Loss) -> str:
 
 
 def _other(mark: Mark, history: InboxHistory, now: datetime) -> Loss:
-    until = min(now, time_of(history.first_id)) if history.first_id else now
+    until = min(now, received_at(history.first_id)) if history.first_id else now
     loss_id = f"{mark.epoch}>{history.epoch or mark.last_id}"
     start = min(mark.oldest_at or mark.marked_at, until)
     return Loss(loss_id, OTHER_HISTORY, mark.unfinished, mark.failures, start, until, now)
@@ -78,7 +80,7 @@ def _before(client: redis.Redis, mark: Mark, history: InboxHistory, now: datetim
     lost = count_after(client, mark.last_id, history.last_id) - (history.added - mark.added)
     if lost <= 0:
         return None
-    start = time_of(history.first_id) if history.first_id else mark.marked_at
+    start = received_at(history.first_id) if history.first_id else mark.marked_at
     return Loss(f"{mark.epoch}<{mark.last_id}", OLDER_HISTORY, lost, 0, min(start, mark.marked_at), mark.marked_at, now)
 
 
@@ -87,8 +89,8 @@ def _older(client: redis.Redis, mark: Mark, history: InboxHistory, now: datetime
 
     An entry of the mark that is older than all others may have been trimmed: then that difference alone tells.
     """
-    is_trimmed = number_of(history.last_id) >= number_of(mark.last_id) and (
-        history.first_id is None or number_of(history.first_id) > number_of(mark.last_id)
+    is_trimmed = stream_id(history.last_id) >= stream_id(mark.last_id) and (
+        history.first_id is None or stream_id(history.first_id) > stream_id(mark.last_id)
     )
     after = history.length if is_trimmed else count_after(client, mark.last_id)
     lost = after - (history.added - mark.added)

@@ -3,13 +3,15 @@ but the one that names a new history.
 """
 
 import secrets
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import redis
 
 from schemas import keys
+from schemas.events import received_at
 from schemas.keys import Counter
+from schemas.stream_groups import stream_id
 from workers.valkey import scripts
 
 
@@ -60,7 +62,7 @@ def read_history(client: redis.Redis) -> InboxHistory:
         first_id=known["first-entry"][0].decode() if known.get("first-entry") else None,
         unfinished=max(0, in_inbox) + sum(waiting.values()),
         failures=int(failures),
-        oldest_at=time_of(min(ids, key=number_of)) if ids else None,
+        oldest_at=received_at(min(ids, key=stream_id)) if ids else None,
     )
 
 
@@ -103,25 +105,14 @@ def count_after(client: redis.Redis, event_id: str, last_id: str = "+") -> int:
 def server_of(client: redis.Redis) -> tuple[str, ...]:
     """Which run of which server this is, and of whose history: another one after a restart or a failover. Empty if it is not told."""
     try:
-        told: Any = [client.info(section) for section in ("server", "replication")]
+        told = client.info("server", "replication")
     except redis.ResponseError:
         return ()
-    return str(told[0].get("run_id")), str(told[1].get("master_replid"))
+    return str(told.get("run_id")), str(told.get("master_replid"))
 
 
 def neighbours(client: redis.Redis, event_id: str) -> tuple[datetime | None, datetime | None]:
     """The times of the entries before and after this id, which the inbox does not have."""
     before: Any = client.xrevrange(keys.INBOX, event_id, "-", count=1)
     after: Any = client.xrange(keys.INBOX, f"({event_id}", "+", count=1)
-    return (time_of(before[0][0].decode()) if before else None, time_of(after[0][0].decode()) if after else None)
-
-
-def number_of(event_id: str) -> tuple[int, int]:
-    """A stream id as numbers, which sort as Valkey sorts ids."""
-    milliseconds, _, sequence = event_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
-
-
-def time_of(event_id: str) -> datetime:
-    """The time of receipt that a stream id names."""
-    return datetime.fromtimestamp(number_of(event_id)[0] / 1000, UTC)
+    return (received_at(before[0][0].decode()) if before else None, received_at(after[0][0].decode()) if after else None)
