@@ -11,6 +11,7 @@ from deploy.errors import NOT_DONE
 from schemas.sanitizing import sanitize
 
 if TYPE_CHECKING:
+    from workers.monitoring.outbox_status import OutboxStatus
     from workers.monitoring.status import Status
 
 
@@ -51,8 +52,6 @@ def status(
 
 def print_status(found: "Status") -> None:
     """Print a status for people."""
-    from workers.monitoring.inbox_losses import text_of  # noqa: PLC0415 - quick start
-
     inbox = found.inbox
     print_table(
         ("inbox", "received", "duplicate", "routed", "undecodable", "waiting", "not taken", "oldest"),
@@ -76,21 +75,33 @@ def print_status(found: "Status") -> None:
         ],
     )
     if found.outbox is not None:
-        alerts = found.outbox
-        print_table(
-            ("alerts", "sent", "too old", "waiting", "failing", "oldest"),
-            [
-                (
-                    "",
-                    *map(str, (alerts.sent, alerts.too_old, alerts.waiting, alerts.failing)),
-                    format_age(alerts.oldest_age_seconds),
-                )
-            ],
-        )
-        for each in alerts.held_up:
-            print_error(
-                f"alerts through {each.channel} wait ({each.waiting}, since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
+        _print_alerts(found.outbox)
+    _print_notes(found)
+    print_refused(found.refused)
+    _print_troubles(found)
+    typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
+
+
+def _print_alerts(alerts: "OutboxStatus") -> None:
+    print_table(
+        ("alerts", "sent", "too old", "waiting", "failing", "oldest"),
+        [
+            (
+                "",
+                *map(str, (alerts.sent, alerts.too_old, alerts.waiting, alerts.failing)),
+                format_age(alerts.oldest_age_seconds),
             )
+        ],
+    )
+    for each in alerts.held_up:
+        print_error(
+            f"alerts through {each.channel} wait ({each.waiting}, since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
+        )
+
+
+def _print_notes(found: "Status") -> None:
+    """What is no trouble, or has a command of its own."""
+    inbox = found.inbox
     if inbox.unrecognised:
         names = ", ".join(f"{name} ({count})" for name, count in inbox.unrecognised_names.items())
         typer.echo(f"unrecognised event names: {sanitize(names)}")
@@ -103,7 +114,12 @@ def print_status(found: "Status") -> None:
             f"Valkey was nearly full: events received before {found.trimmed_early_to:%Y-%m-%d %H:%M:%S} UTC left the inbox early, "
             "and cannot be replayed"
         )
-    print_refused(found.refused)
+
+
+def _print_troubles(found: "Status") -> None:
+    """What cannot be reached, and what was lost."""
+    from workers.monitoring.inbox_losses import text_of  # noqa: PLC0415 - quick start
+
     for queue, what in found.unreachable.items():
         since = found.unreachable_since.get(queue)
         print_error(
@@ -111,9 +127,8 @@ def print_status(found: "Status") -> None:
         )
     for loss in found.losses:
         print_error(f"{text_of(loss)}. See `curbside loss`.")
-    if found.losses and inbox.reappended:
-        print_error(f"Of lost events, an ingress has appended {inbox.reappended} again (all losses together).")
-    typer.echo("the sums hold" if found.balanced else "the sums do NOT hold")
+    if found.losses and found.inbox.reappended:
+        print_error(f"Of lost events, an ingress has appended {found.inbox.reappended} again (all losses together).")
 
 
 def _plain(found: "Status") -> object:
