@@ -1,7 +1,6 @@
 """What a person decided about a failure holds, although claim checks of the same event still wait."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,14 @@ TODO = keys.todo("refunds")
 
 
 @pytest.fixture
-def failing_handler() -> FailingHandler:
-    return FailingHandler("refunds", KeyError("a bug"))
-
-
-@pytest.fixture
 def deployment(
     real_server: RealValkey, migrated_sqlite: Path, tmp_path: Path, failing_handler: FailingHandler
 ) -> Iterator[SteppedDeployment]:
     """One failing handler, on Valkey and on Redis."""
     database = tmp_path / "ledger.db"
     database.write_bytes(migrated_sqlite.read_bytes())
-    with ExitStack() as stack:
-        yield stack.enter_context(
-            open_stepped_deployment(real_server.url, f"sqlite:///{database}", [failing_handler.handler(QUICK)])
-        )
+    with open_stepped_deployment(real_server.url, f"sqlite:///{database}", [failing_handler.handler(QUICK)]) as deployment:
+        yield deployment
 
 
 def named_twice(deployment: SteppedDeployment) -> tuple[str, list[Entry], list[Entry]]:

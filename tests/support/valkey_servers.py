@@ -161,15 +161,18 @@ class _FakeServer(TcpFakeServer):
         self.daemon_threads = True
 
 
-@pytest.fixture(scope="session")
-def valkey_process() -> Iterator[RealValkey]:
-    """The session's real server. Tests use `real_valkey`, `real_valkey_url` or `valkey_url`, which empty it."""
-    server = RealValkey()
+def _running(server: RealValkey) -> Iterator[RealValkey]:
     try:
         server.start()
         yield server
     finally:
         server.discard()
+
+
+@pytest.fixture(scope="session")
+def valkey_process() -> Iterator[RealValkey]:
+    """The session's real server. Tests use `real_valkey`, `real_valkey_url` or `valkey_url`, which empty it."""
+    yield from _running(RealValkey())
 
 
 @pytest.fixture(scope="session")
@@ -198,12 +201,7 @@ def real_valkey(valkey_process: RealValkey) -> Iterator[RealValkey]:
 @pytest.fixture
 def other_valkey() -> Iterator[RealValkey]:
     """Another real Valkey, for a broker of its own."""
-    server = RealValkey()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.discard()
+    yield from _running(RealValkey())
 
 
 @pytest.fixture(scope="session")
@@ -214,12 +212,7 @@ def redis_process() -> Iterator[RealValkey]:
         if os.environ.get("CURBSIDE_REDIS_TESTS") == "required":
             pytest.fail("redis-server is not installed (Debian package redis-server)")
         pytest.skip("redis-server is not installed (Debian package redis-server)")
-    server = RealValkey(program)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.discard()
+    yield from _running(RealValkey(program))
 
 
 @pytest.fixture(params=["valkey", "redis"])

@@ -3,7 +3,6 @@
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from celery import Celery
@@ -11,6 +10,7 @@ from celery import Celery
 from schemas import keys
 from schemas.processes import NOTIFICATION_LIFETIME_MS, UNANSWERED_MS
 from schemas.tasks import HOUSEKEEP_QUEUE, RETRY_QUEUE, broker_options, task_name
+from tests.support.closing_server import hanging_up
 from tests.support.event_sums import BUILT_IN
 from tests.support.settings import LOOPBACK
 from tests.support.stepped_deployment import SteppedDeployment
@@ -58,23 +58,6 @@ def process(worker_parts: WorkerParts) -> Iterator[Process]:
     process = Process(worker_parts, worker_parts.broker)
     yield process
     process.local.close()
-
-
-@contextmanager
-def hanging_up() -> Iterator[tuple[str, list[object]]]:
-    """A broker that closes every connection, and the list of those connections."""
-    came: list[object] = []
-
-    class Closing(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            came.append(self.client_address)
-
-    with socketserver.ThreadingTCPServer((LOOPBACK, 0), Closing) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"redis://{LOOPBACK}:{server.server_address[1]}/0", came
-        server.shutdown()
-        thread.join()
 
 
 def grow_old(parts: WorkerParts, queue: str) -> None:

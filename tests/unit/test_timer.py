@@ -1,17 +1,12 @@
 """The timer notifies queues with entries that no consumer processes, and no others."""
 
 import logging
-import socketserver
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from schemas import keys
 from schemas.tasks import DELIVER_QUEUE, HOUSEKEEP_QUEUE
 from tests.support.event_sums import BUILT_IN
-from tests.support.settings import LOOPBACK
 from tests.support.valkey_servers import RealValkey
 from tests.support.waiting import wait_for
 from tests.support.worker_parts import WorkerParts, status
@@ -108,20 +103,3 @@ def test_a_valkey_outage_is_logged_and_checked_again(
     real_worker_parts.append(status("a"))
     tick.run_safely()
     assert keys.DISPATCH in notifications(real_worker_parts)
-
-
-@contextmanager
-def hanging_up() -> Iterator[tuple[str, list[object]]]:
-    """A broker that closes every connection, and the list of those connections."""
-    came: list[object] = []
-
-    class Closing(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            came.append(self.client_address)
-
-    with socketserver.ThreadingTCPServer((LOOPBACK, 0), Closing) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"redis://{LOOPBACK}:{server.server_address[1]}/0", came
-        server.shutdown()
-        thread.join()
